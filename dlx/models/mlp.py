@@ -1,0 +1,24 @@
+"""Fully connected networks."""
+
+from collections.abc import Sequence
+
+from flax import linen as nn
+import jax
+
+
+class MLP(nn.Module):
+    """Dense layers with ReLU, over all axes but the first flattened.
+
+    Attributes:
+      features: Width of each layer.
+    """
+
+    features: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[batch, ...] float32 -> [batch, features[-1]] float32."""
+        x = x.reshape(x.shape[0], -1)
+        for width in self.features:
+            x = nn.relu(nn.Dense(width)(x))
+        return x

@@ -1,0 +1,40 @@
+"""Task: an experiment as the loop sees it."""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any
+
+import jax
+
+State = Any  # a flax.struct dataclass with a field `step`, [] int32
+Batch = Any
+Metrics = dict[str, jax.Array]  # name -> [] float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The pure functions that make an experiment; the loop knows nothing else of it.
+
+    Attributes:
+      init: key -> state. Makes everything that training changes.
+      step: (state, batch, key) -> (state, metrics). One update on one of the devices,
+        which are the mapped axis 'devices': it averages its gradients over them itself.
+        It adds 1 to `state.step`, and its metrics hold 'loss'.
+      evaluate: (state, key) -> metrics. What the config's docstring quotes.
+      figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
+        [height, width, 3] or, moving, [frames, height, width, 3].
+      metric: Name of the number from `evaluate` that matters most, higher being better:
+        on the progress bar, and what makes a checkpoint the best.
+      counts: What one step takes in over all devices, as {'env_steps': 960} or
+        {'examples': 128}.
+      local: Names of the state's fields that differ from device to device, such as
+        ('envs', 'replay').
+    """
+
+    init: Callable[[jax.Array], State]
+    step: Callable[[State, Batch, jax.Array], tuple[State, Metrics]]
+    evaluate: Callable[[State, jax.Array], Metrics]
+    figures: Callable[[State, jax.Array], dict[str, Any]]
+    metric: str
+    counts: dict[str, int]
+    local: tuple[str, ...] = ()
