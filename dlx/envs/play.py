@@ -1,0 +1,83 @@
+"""What a policy makes of rocks: exact and sampled measures, and recordings.
+
+A policy here is a function from observations [batch, size, size, 1] float32 to actions
+[batch] int32, deterministic as a rule.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from dlx.envs import rocks
+
+Policy = Callable[[jax.Array], jax.Array]
+
+
+def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int]:
+    """From how many of all first screens the policy catches the rock. Exact.
+
+    Returns:
+      caught: [] float32, the pairs of paddle place and rock column in row 0, that and
+        only that rock in the air, from which it is caught.
+      starts: How many such pairs there are: size (size - paddle_width + 1).
+    """
+    alone = params.replace(rocks_per_episode=1, max_steps=None)
+    places = jnp.arange(params.reach, params.size - params.reach, dtype=jnp.int32)
+    columns = jnp.arange(params.size, dtype=jnp.int32)
+    paddle, column = (grid.ravel() for grid in jnp.meshgrid(places, columns))
+    start = rocks.State(jnp.zeros_like(paddle), paddle, column[:, None])
+    key = jax.random.key(0)  # nothing is drawn: no other rock appears
+    _, rewards = _play(policy, alone, start, key)
+    return jnp.sum(rewards > 0, dtype=jnp.float32), paddle.size
+
+
+def episodes(
+    policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
+) -> dict[str, jax.Array]:
+    """Plays whole episodes, at least `num_rocks` rocks in all.
+
+    Returns:
+      catch_rate: [] float32, the share of those rocks that were caught.
+      episode_return: [] float32, mean sum of an episode's rewards.
+    """
+    whole = params.replace(max_steps=None)
+    num_envs = -(-num_rocks // params.rocks_per_episode)
+    reset_key, play_key = jax.random.split(key)
+    _, start = rocks.reset(reset_key, whole, num_envs)
+    _, rewards = _play(policy, whole, start, play_key)
+    return {
+        "catch_rate": jnp.sum(rewards > 0) / jnp.sum(rewards != 0),
+        "episode_return": jnp.mean(jnp.sum(rewards, axis=0)),
+    }
+
+
+def record(
+    policy: Policy, params: rocks.Params, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """One episode to look at.
+
+    Returns:
+      screens: [steps + 1, size, size] int8: 0 empty, 1 a rock, 2 the paddle.
+      scores: [steps + 1] int32, the sum of rewards so far.
+    """
+    whole = params.replace(max_steps=None)
+    reset_key, play_key = jax.random.split(key)
+    _, start = rocks.reset(reset_key, whole, 1)
+    states, rewards = _play(policy, whole, start, play_key)
+    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states)
+    screens = rocks.render(states, params, jnp.int8)[..., 0]
+    screens = screens.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
+    return screens, jnp.cumsum(jnp.append(0, rewards[:, 0])).astype(jnp.int32)
+
+
+def _play(policy, params, start, key):
+    """One episode each; states after each step and rewards, [episode_steps, env]."""
+
+    def step(state, key):
+        actions = policy(rocks.render(state, params))
+        _, state, reward, *_ = rocks.step_env(key, state, actions, params)
+        return state, (state, reward)
+
+    keys = jax.random.split(key, params.episode_steps)
+    return jax.lax.scan(step, start, keys)[1]

@@ -1,0 +1,28 @@
+"""What a program says when the fault is not its own."""
+
+from collections.abc import Iterator
+import contextlib
+
+
+class UserError(Exception):
+    """A fault that the user can mend: one clear line, exit code 2, no traceback."""
+
+
+class DivergedError(Exception):
+    """Training has come to a number that is not finite: one line, exit code 1."""
+
+
+@contextlib.contextmanager
+def blame(what: str) -> Iterator[None]:
+    """Says that a TypeError or ValueError inside is about what the user has given."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what}: {error}") from error
+
+
+def require_positive(config, *names: str) -> None:
+    """Raises a UserError where one of the config's numbers is below 1."""
+    for name in names:
+        if config[name] < 1:
+            raise UserError(f"config.{name} must be at least 1, got {config[name]}")

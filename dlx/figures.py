@@ -1,0 +1,102 @@
+"""Pictures from arrays: uint8, [height, width, 3] or, moving, [frames, ...]."""
+
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+FRAMES_PER_SECOND = 12.5  # 80 ms: a GIF counts in hundredths of a second
+
+
+def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Path:
+    """Writes NAME.png, or NAME.gif for a moving picture.
+
+    Args:
+      directory: Where; made if need be.
+      name: Without an ending.
+      picture: uint8, [height, width, 3] or [frames, height, width, 3].
+
+    Returns:
+      The file's path.
+
+    Raises:
+      ValueError: for an array of another kind.
+    """
+    if picture.dtype != np.uint8 or picture.ndim not in (3, 4) or picture.shape[-1] != 3:
+        raise ValueError(f"no picture: {picture.dtype}{list(picture.shape)}")
+    directory.mkdir(parents=True, exist_ok=True)
+    if picture.ndim == 3:
+        path = directory / f"{name}.png"
+        Image.fromarray(picture).save(path)
+        return path
+    path = directory / f"{name}.gif"
+    first, *rest = [Image.fromarray(frame) for frame in picture]
+    first.save(
+        path,
+        save_all=True,
+        append_images=rest,
+        duration=round(1000 / FRAMES_PER_SECOND),
+        loop=0,
+    )
+    return path
+
+
+def curves(panels: dict[str, dict[str, tuple[list, list]]], xlabel: str) -> np.ndarray:
+    """Line plots beside each other.
+
+    Args:
+      panels: {title: {line's name: (x, y)}}.
+      xlabel: Under every panel.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    # Half a second, wanted once a run.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(panels), 3.5), dpi=100, layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+        for name, (x, y) in lines.items():
+            axis.plot(x, y, label=name, marker="." if len(x) < 30 else None)
+        axis.set(title=title, xlabel=xlabel)
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        if len(lines) > 1:
+            axis.legend(frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def rocks(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray:
+    """A recorded game of rocks to look at.
+
+    Args:
+      screens: [frames, size, size] int8: 0 empty, 1 a rock, 2 the paddle.
+      scores: [frames] integers, caught less missed so far.
+      num_rocks: In the whole game.
+
+    Returns:
+      [frames, height, width, 3] uint8: score and step above the screen.
+    """
+    night, rock, paddle = (24, 26, 38), (255, 176, 84), (108, 214, 255)
+    caught, missed = (120, 224, 130), (240, 84, 96)  # the paddle, as a rock lands
+    size = screens.shape[1]
+    zoom, header = max(1, 320 // size), 36
+    font = ImageFont.load_default(size=18)
+    frames = []
+    for step, (screen, score) in enumerate(zip(screens, scores, strict=True)):
+        change = score - scores[max(0, step - 1)]
+        now = caught if change > 0 else missed if change < 0 else paddle
+        pixels = np.array([night, rock, now], np.uint8)[screen]
+        pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        frame = Image.new("RGB", (size * zoom, size * zoom + header), (44, 47, 66))
+        frame.paste(Image.fromarray(pixels), (0, header))
+        draw = ImageDraw.Draw(frame)
+        middle, right = header // 2, size * zoom - 10
+        draw.text((10, middle), f"score {score} of {num_rocks}", "white", font, "lm")
+        draw.text((right, middle), f"step {step}", "white", font, "rm")
+        frames.append(np.asarray(frame))
+    return np.stack(frames)

@@ -1,0 +1,307 @@
+"""The training loop, the same for every task.
+
+In its workdir a run leaves config.json, metrics.jsonl, tensorboard/, checkpoints/,
+figures/ and summary.json; BUILD.md says what each holds.
+"""
+
+import collections
+from collections.abc import Iterator
+import contextlib
+import importlib.metadata
+import json
+import pathlib
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from absl import logging
+import jax
+import numpy as np
+
+from dlx import figures, parallel
+from dlx.checkpoint import Checkpoints, digest
+from dlx.errors import DivergedError, UserError, require_positive
+from dlx.metrics import Writers, read_lines, write_whole
+from dlx.task import State, Task
+
+
+class Keys:
+    """The keys of a run, by what they are for; all follow from `config.seed`."""
+
+    def __init__(self, seed: int):
+        keys = jax.random.split(jax.random.key(seed), 4)
+        self.init, self.steps, self._evaluate, self._figures = keys
+
+    def evaluate(self, step: int) -> jax.Array:
+        return jax.random.fold_in(self._evaluate, step)
+
+    def figures(self, step: int) -> jax.Array:
+        return jax.random.fold_in(self._figures, step)
+
+
+def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
+    """The checkpoints of a run, for a `with`; options as for `Checkpoints`."""
+    return Checkpoints(workdir / "checkpoints", f"eval/{task.metric}", **options)
+
+
+def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
+    """What the task measures on a state: {'eval/NAME': number}, on one device."""
+    metrics = jax.jit(task.evaluate)(parallel.first_copy(state), keys.evaluate(step))
+    return {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
+
+
+def train(
+    task: Task, config, workdir: pathlib.Path, *, name: str, resume: bool = True
+) -> dict[str, Any]:
+    """Trains from the workdir's newest checkpoint, or from nothing, to the end.
+
+    SIGTERM or SIGINT ends a run early, with its state saved.
+
+    Args:
+      task: What to train.
+      config: Its config; of it the loop reads seed, num_steps, log_steps, eval_steps,
+        checkpoint_steps and keep_checkpoints.
+      workdir: The run's folder; made if need be.
+      name: The run's name, for people.
+      resume: Whether a workdir that holds a run is to go on; otherwise it is refused.
+
+    Returns:
+      What summary.json says; its 'status' is 'done' or 'preempted'.
+
+    Raises:
+      UserError: where config and workdir do not fit; nothing has been changed then.
+      DivergedError: where a metric of training is not finite; status 'failed'.
+    """
+    _require_schedule(config)
+    _require_own(workdir, config, resume)
+    run = _Run(task, config, workdir, name)
+    with _signals() as stop, run:
+        try:
+            run.start()
+            while run.step < config.num_steps and not stop:
+                run.advance()
+            run.finish("preempted" if run.step < config.num_steps else "done")
+        except UserError:
+            raise
+        except BaseException:
+            if run.state is not None:
+                run.summarize("failed")
+            raise
+    return run.summary
+
+
+class _Run(contextlib.ExitStack):
+    """A run under way: where it stands, and everything that it writes to."""
+
+    def __init__(self, task, config, workdir, name):
+        super().__init__()
+        self.task, self.config, self.workdir, self.name = task, config, workdir, name
+        self.keys = Keys(config.seed)
+        self.seconds = collections.defaultdict(float)
+        self.began = time.monotonic()
+        self.step, self.state = 0, None
+        self.saved, self.evaluated, self.evaluation = None, None, {}
+
+    def start(self):
+        """Takes up the newest checkpoint or makes a first state; compiles."""
+        self.checkpoints = self.enter_context(
+            open_checkpoints(
+                self.task, self.workdir, keep=self.config.keep_checkpoints
+            )
+        )
+        restored = self.checkpoints.restore(
+            parallel.abstract(self.task, self.keys.init)
+        )
+        if restored:
+            self.step, self.state, notes = restored
+            self.state = parallel.place(self.task, self.state)
+            self.saved = self.step
+            self.evaluated, self.evaluation = notes["evaluated"], notes["evaluation"]
+            self.seconds["train"] = notes["train_seconds"]
+            logging.info("going on from step %d in %s", self.step, self.workdir)
+        else:
+            self.state = parallel.init(self.task, self.keys.init)
+        text = json.dumps(self.config.to_dict(), indent=2) + "\n"
+        write_whole(self.workdir / "config.json", text)
+        self.writers = self.enter_context(
+            Writers(
+                self.workdir,
+                self.name,
+                f"eval/{self.task.metric}",
+                self.step,
+                self.config.num_steps,
+            )
+        )
+        self.device_keys = parallel.device_keys(self.keys.steps)
+        with self.timed("compile"):
+            steps = parallel.train_steps(self.task, self.state, self.config.log_steps)
+            self.steps = steps.lower(self.state, None, self.device_keys).compile()
+
+    def advance(self):
+        """Trains for `log_steps`, and does what is due then."""
+        with self.timed("train"):
+            self.state, metrics = self.steps(self.state, None, self.device_keys)
+            metrics = jax.device_get(metrics)
+        _require_finite(metrics, self.step)
+        self.step += self.config.log_steps
+        numbers = {f"train/{key}": float(np.mean(m)) for key, m in metrics.items()}
+        if self.step % self.config.eval_steps == 0:
+            numbers |= self.evaluate()
+        numbers["train_seconds"] = round(self.seconds["train"], 6)
+        self.writers.write(self.step, numbers)
+        if self.evaluated == self.step or self.step % self.config.checkpoint_steps == 0:
+            self.save()
+
+    def evaluate(self):
+        with self.timed("evaluate"):
+            self.evaluation = evaluate(self.task, self.keys, self.step, self.state)
+        self.evaluated = self.step
+        return self.evaluation
+
+    def save(self):
+        notes = {
+            "train_seconds": self.seconds["train"],
+            "evaluated": self.evaluated,
+            "evaluation": self.evaluation,
+        }
+        metrics = self.evaluation if self.evaluated == self.step else None
+        with self.timed("checkpoint"):
+            self.checkpoints.save(self.step, self.state, metrics, notes)
+        self.saved = self.step
+
+    def finish(self, status):
+        """Saves, and for a run that is done evaluates and draws."""
+        if status == "done" and self.evaluated != self.step:
+            self.evaluate()
+        if self.saved != self.step:
+            self.save()
+        if status == "done":
+            with self.timed("figures"):
+                self.draw()
+        self.summarize(status)
+
+    def draw(self):
+        state = parallel.first_copy(self.state)
+        pictures = self.task.figures(state, self.keys.figures(self.step))
+        pictures["learning_curve"] = _learning_curve(self.workdir / "metrics.jsonl")
+        for name, picture in pictures.items():
+            figures.save(self.workdir / "figures", name, picture)
+
+    def summarize(self, status):
+        counts = {count: self.step * n for count, n in self.task.counts.items()}
+        self.summary = {
+            "task": self.config.task,
+            "config": self.name,
+            "status": status,
+            "step": self.step,
+            "seed": self.config.seed,
+            "compile_seconds": round(self.seconds["compile"], 3),
+            "train_seconds": round(self.seconds["train"], 3),
+            "wall_seconds": round(time.monotonic() - self.began, 3),
+            **counts,
+            "devices": jax.device_count(),
+            "device_kind": jax.devices()[0].device_kind,
+            "versions": _versions(),
+            "params_sha256": digest(self.state.params),
+            "metrics": {
+                name.removeprefix("eval/"): n for name, n in self.evaluation.items()
+            },
+        }
+        text = json.dumps(self.summary, indent=2) + "\n"
+        write_whole(self.workdir / "summary.json", text)
+
+    @contextlib.contextmanager
+    def timed(self, what):
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.monotonic() - began
+
+
+def _require_schedule(config):
+    """The lengths of a run: positive, and in whole numbers of `log_steps`."""
+    lengths = "num_steps", "eval_steps", "checkpoint_steps"
+    require_positive(config, "log_steps", "keep_checkpoints", *lengths)
+    for length in lengths:
+        if config[length] % config.log_steps:
+            raise UserError(
+                f"config.{length}={config[length]} is not a multiple of "
+                f"config.log_steps={config.log_steps}, which is how far one call trains"
+            )
+
+
+def _require_own(workdir, config, resume):
+    """Makes the workdir, or sees that the run in it is this very one."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".writable").touch()
+        (workdir / ".writable").unlink()
+    except OSError as error:
+        raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    if not resume:
+        raise UserError(
+            f"{workdir} already holds a run; go on with --resume or give another "
+            "--workdir"
+        )
+    theirs, ours = json.loads(path.read_text()), json.loads(config.to_json())
+    for field in ("task", "seed"):
+        if theirs.get(field) != ours[field]:
+            raise UserError(
+                f"{workdir} holds a run with {field}={theirs.get(field)}, not "
+                f"{ours[field]}; give another --workdir"
+            )
+    changed = [field for field in ours if ours[field] != theirs.get(field)]
+    if changed:
+        logging.warning("going on with another %s than before", ", ".join(changed))
+
+
+def _require_finite(metrics, step):
+    """Raises where any metric of the steps after `step`, [steps] each, is not finite."""
+    for name, values in metrics.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            raise DivergedError(
+                f"{name} is {values[bad[0]]} at step {step + bad[0] + 1}; the last "
+                "good checkpoint is kept (a lower learning rate may help)"
+            )
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list to which SIGTERM and SIGINT are added, instead of ending the program."""
+    caught = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = [signal.signal(n, lambda n, _: caught.append(n)) for n in numbers]
+    try:
+        yield caught
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _learning_curve(path):
+    """The loss, and whatever evaluations have measured that ever changed, by step."""
+    lines = read_lines(path)
+    names = ["train/loss", *(n for n in lines[-1] if n.startswith("eval/"))]
+    panels = {}
+    for name in names:
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        x, y = zip(*points, strict=True)
+        if len(set(y)) > 1:
+            panels[name] = {name: (x, y)}
+    return figures.curves(panels, xlabel="step")
+
+
+def _versions():
+    packages = "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python} | {p: importlib.metadata.version(p) for p in packages}

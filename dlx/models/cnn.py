@@ -1,0 +1,28 @@
+"""Convolutional networks."""
+
+from collections.abc import Sequence
+
+from flax import linen as nn
+import jax
+
+from dlx.models.layers import Conv
+from dlx.models.mlp import MLP
+
+
+class CNN(nn.Module):
+    """3x3 convolutions of stride 2, then dense layers, all with ReLU.
+
+    Attributes:
+      channels: Of each convolution.
+      features: Width of each dense layer.
+    """
+
+    channels: Sequence[int]
+    features: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[batch, height, width, channels] float32 -> [batch, features[-1]] float32."""
+        for channels in self.channels:
+            x = nn.relu(Conv(channels, (3, 3), strides=2)(x))
+        return MLP(self.features)(x)

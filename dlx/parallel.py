@@ -1,0 +1,112 @@
+"""Devices: where a state lives, and steps mapped over all of them.
+
+A state's fields are the same on every device and have no device axis, except those that
+the task names as `local` (a device's own environments, say), which are [devices, ...].
+This is the only module that calls `jax.pmap`.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from dlx.errors import UserError
+from dlx.task import State, Task
+
+AXIS = "devices"
+
+
+def per_device(name: str, count: int) -> int:
+    """A device's share of `count` things, such as environments or examples.
+
+    Raises:
+      UserError: where the devices do not divide them.
+    """
+    devices = jax.device_count()
+    if count < 1 or count % devices:
+        nearest = max(1, count // devices) * devices
+        raise UserError(
+            f"{name}={count} does not divide over {devices} device(s): "
+            f"give a multiple of {devices}, such as {nearest}"
+        )
+    return count // devices
+
+
+def device_keys(key: jax.Array) -> jax.Array:
+    """A key for each of this process's devices, [local devices]."""
+    everywhere = jax.devices()
+    numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+
+
+def init(task: Task, key: jax.Array) -> State:
+    """The task's first state; each device has `local` fields of its own."""
+    return place(task, jax.jit(functools.partial(_init, task))(key))
+
+
+def abstract(task: Task, key: jax.Array) -> State:
+    """Shapes, dtypes and shardings of the state that `init` makes, without making it."""
+    state = jax.eval_shape(functools.partial(_init, task), key)
+
+    def leaf(value, sharding):
+        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
+
+    return jax.tree.map(leaf, state, _shardings(task, state))
+
+
+def place(task: Task, state: State) -> State:
+    """Puts a state where the train steps return it, so that none compiles twice."""
+    return jax.device_put(state, _shardings(task, state))
+
+
+def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
+    """`num_steps` of the task's steps on all devices, as one program.
+
+    Returns:
+      A pmapped (state, batch, keys) -> (state, metrics). The batch is [devices,
+      num_steps, ...] or None, the keys are `device_keys`, metrics come back [num_steps],
+      averaged over the devices. The state that goes in is donated.
+    """
+
+    def run(state, batch, key):
+        def body(state, batch):
+            return task.step(state, batch, jax.random.fold_in(key, state.step))
+
+        state, metrics = jax.lax.scan(body, state, batch, length=num_steps)
+        return state, jax.lax.pmean(metrics, AXIS)
+
+    axes = _by_field(task, state, local=0, shared=None)
+    return jax.pmap(
+        run, AXIS, in_axes=(axes, 0, 0), out_axes=(axes, None), donate_argnums=0
+    )
+
+
+def first_copy(state: State) -> State:
+    """The state as this process's first device holds it, on that device alone."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+
+
+def _init(task, key):
+    shared_key, local_key = jax.random.split(key)
+    local = jax.vmap(task.init)(device_keys(local_key))
+    local = {field: getattr(local, field) for field in task.local}
+    return task.init(shared_key).replace(**local)
+
+
+def _by_field(task, state, *, local, shared):
+    """The state's class with one value in all local fields and one in the others."""
+    fields = state.__dataclass_fields__
+    return state.replace(**{f: local if f in task.local else shared for f in fields})
+
+
+def _shardings(task, state):
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    local = NamedSharding(mesh, PartitionSpec(AXIS))
+    shared = NamedSharding(mesh, PartitionSpec())
+    prefix = _by_field(task, state, local=local, shared=shared)
+    return jax.tree.map(
+        lambda sharding, field: jax.tree.map(lambda _: sharding, field), prefix, state
+    )

@@ -1,0 +1,79 @@
+"""How every program here starts and ends: flags, faults, exit codes.
+
+0: done. 1: training diverged, or a bug, with its traceback. 2: a fault that the user
+can mend, told in one line. 128 + N: ended by signal N, with the state saved.
+"""
+
+from collections.abc import Callable, Sequence
+import os
+import pathlib
+import sys
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own chatter
+
+from absl import app, flags, logging
+import jax
+
+from dlx.errors import DivergedError, UserError
+
+_COMPILATION_CACHE = flags.DEFINE_bool(
+    "compilation_cache",
+    True,
+    "Keep compiled programs in $JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dlx/xla, "
+    "so that a second start is fast.",
+)
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags, calls `main` and exits with what it returns, or 0."""
+
+    def guarded(argv):
+        del argv
+        logging.set_verbosity(logging.WARNING)
+        logging.get_absl_handler().setFormatter(None)
+        if _COMPILATION_CACHE.value:
+            _keep_compiled()
+        try:
+            return main()
+        except UserError as error:
+            return _say(error, 2)
+        except DivergedError as error:
+            return _say(error, 1)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _keep_compiled():
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    directory = pathlib.Path(cache, "dlx", "xla")
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def _parse(argv: Sequence[str]) -> Sequence[str]:
+    """absl's parser, but for the faults, of which it prints tracebacks."""
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise UserError(f"what is {rest[1]!r}? Settings are given as --NAME=VALUE")
+        return rest
+    except Exception as error:  # a config file is a program, and can fail in any way
+        sys.exit(_say(_explain(error), 2))
+
+
+def _explain(error):
+    """One line for what went wrong as flags were parsed."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: not Python: {error.msg}"
+    text = str(error.args[0] if isinstance(error, KeyError) else error)
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return text
+
+
+def _say(error, code):
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+    return code
