@@ -1,6 +1,6 @@
 """Advantage actor-critic learns rocks on a 16x16 screen.
 
-    python -m launch.main --config=configs/pg_rocks16.py
+python -m launch.main --config=configs/pg_rocks16.py
 """
 
 import ml_collections

@@ -50,7 +50,7 @@ class Checkpoints:
                     [latest, best]
                 ),
                 best_fn=score,
-                read_only=read_only,
+                create=not read_only,
                 cleanup_tmp_directories=not read_only,
             ),
         )
@@ -109,7 +109,8 @@ class Checkpoints:
           UserError: where a checkpoint is of another structure, or all are damaged.
         """
         damaged = []
-        for step in reversed(sorted(self.steps(), key=self._score if best else None)):
+        order = self._score if best else None
+        for step in sorted(self.steps(), key=order, reverse=True):
             try:
                 state, notes = self._restore(step, abstract)
             except UserError:

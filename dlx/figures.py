@@ -22,7 +22,11 @@ def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Pat
     Raises:
       ValueError: for an array of another kind.
     """
-    if picture.dtype != np.uint8 or picture.ndim not in (3, 4) or picture.shape[-1] != 3:
+    if (
+        picture.dtype != np.uint8
+        or picture.ndim not in (3, 4)
+        or picture.shape[-1] != 3
+    ):
         raise ValueError(f"no picture: {picture.dtype}{list(picture.shape)}")
     directory.mkdir(parents=True, exist_ok=True)
     if picture.ndim == 3:

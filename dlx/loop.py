@@ -107,9 +107,7 @@ class _Run(contextlib.ExitStack):
     def start(self):
         """Takes up the newest checkpoint or makes a first state; compiles."""
         self.checkpoints = self.enter_context(
-            open_checkpoints(
-                self.task, self.workdir, keep=self.config.keep_checkpoints
-            )
+            open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
         )
         restored = self.checkpoints.restore(
             parallel.abstract(self.task, self.keys.init)
@@ -120,7 +118,7 @@ class _Run(contextlib.ExitStack):
             self.saved = self.step
             self.evaluated, self.evaluation = notes["evaluated"], notes["evaluation"]
             self.seconds["train"] = notes["train_seconds"]
-            logging.info("going on from step %d in %s", self.step, self.workdir)
+            _warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
         text = json.dumps(self.config.to_dict(), indent=2) + "\n"
@@ -222,7 +220,9 @@ class _Run(contextlib.ExitStack):
 
 
 def _require_schedule(config):
-    """The lengths of a run: positive, and in whole numbers of `log_steps`."""
+    """A seed that makes a key; lengths positive, in whole numbers of `log_steps`."""
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"config.seed must be in 0 ... 2**32 - 1, got {config.seed}")
     lengths = "num_steps", "eval_steps", "checkpoint_steps"
     require_positive(config, "log_steps", "keep_checkpoints", *lengths)
     for length in lengths:
@@ -249,27 +249,34 @@ def _require_own(workdir, config, resume):
             f"{workdir} already holds a run; go on with --resume or give another "
             "--workdir"
         )
-    theirs, ours = json.loads(path.read_text()), json.loads(config.to_json())
+    theirs = json.loads(path.read_text())
     for field in ("task", "seed"):
-        if theirs.get(field) != ours[field]:
+        if theirs.get(field) != config[field]:
             raise UserError(
                 f"{workdir} holds a run with {field}={theirs.get(field)}, not "
-                f"{ours[field]}; give another --workdir"
+                f"{config[field]}; give another --workdir"
             )
+
+
+def _warn_of_changes(workdir, config):
+    theirs = json.loads((workdir / "config.json").read_text())
+    ours = json.loads(json.dumps(config.to_dict()))
     changed = [field for field in ours if ours[field] != theirs.get(field)]
     if changed:
-        logging.warning("going on with another %s than before", ", ".join(changed))
+        logging.warning("going on with another %s than so far", ", ".join(changed))
 
 
 def _require_finite(metrics, step):
-    """Raises where any metric of the steps after `step`, [steps] each, is not finite."""
-    for name, values in metrics.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            raise DivergedError(
-                f"{name} is {values[bad[0]]} at step {step + bad[0] + 1}; the last "
-                "good checkpoint is kept (a lower learning rate may help)"
-            )
+    """Raises where a metric of the steps after `step`, [steps] each, is not finite."""
+    wrong = {name: ~np.isfinite(values) for name, values in metrics.items()}
+    steps = np.any(list(wrong.values()), axis=0)
+    if steps.any():
+        first = np.argmax(steps)
+        name = next(n for n in ("loss", *wrong) if wrong[n][first])
+        raise DivergedError(
+            f"{name} is {metrics[name][first]} at step {step + first + 1}; the last "
+            "good checkpoint is kept (a lower learning rate may help)"
+        )
 
 
 @contextlib.contextmanager

@@ -26,11 +26,12 @@ def per_device(name: str, count: int) -> int:
       UserError: where the devices do not divide them.
     """
     devices = jax.device_count()
-    if count < 1 or count % devices:
-        nearest = max(1, count // devices) * devices
+    if count < 1:
+        raise UserError(f"{name} must be at least 1, got {count}")
+    if count % devices:
         raise UserError(
-            f"{name}={count} does not divide over {devices} device(s): "
-            f"give a multiple of {devices}, such as {nearest}"
+            f"{name}={count} does not divide over {devices} devices; a multiple would, "
+            f"such as {max(1, count // devices) * devices}"
         )
     return count // devices
 
@@ -48,7 +49,7 @@ def init(task: Task, key: jax.Array) -> State:
 
 
 def abstract(task: Task, key: jax.Array) -> State:
-    """Shapes, dtypes and shardings of the state that `init` makes, without making it."""
+    """Shapes, dtypes and shardings of the state that `init` would make."""
     state = jax.eval_shape(functools.partial(_init, task), key)
 
     def leaf(value, sharding):
@@ -67,7 +68,7 @@ def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
 
     Returns:
       A pmapped (state, batch, keys) -> (state, metrics). The batch is [devices,
-      num_steps, ...] or None, the keys are `device_keys`, metrics come back [num_steps],
+      num_steps, ...] or None, the keys are `device_keys`, the metrics [num_steps] each,
       averaged over the devices. The state that goes in is donated.
     """
 

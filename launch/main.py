@@ -1,19 +1,21 @@
 """Trains what a config describes.
 
-    python -m launch.main --config=configs/pg_rocks16.py --config.seed=1
+python -m launch.main --config=configs/pg_rocks16.py --config.seed=1
 """
 
 import datetime
 import pathlib
 
-from launch import start  # first: it quietens XLA before anything loads it
+from launch import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 from ml_collections import config_flags
 
 from dlx import loop, tasks
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The experiment's file.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="The experiment's file."
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "The run's folder; by default runs/CONFIG/TIMESTAMP."
 )

@@ -7,6 +7,7 @@ can mend, told in one line. 128 + N: ended by signal N, with the state saved.
 from collections.abc import Callable, Sequence
 import os
 import pathlib
+import re
 import sys
 import traceback
 
@@ -20,8 +21,8 @@ from dlx.errors import DivergedError, UserError
 _COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache",
     True,
-    "Keep compiled programs in $JAX_COMPILATION_CACHE_DIR, by default ~/.cache/dlx/xla, "
-    "so that a second start is fast.",
+    "Keep compiled programs for the next start, in $JAX_COMPILATION_CACHE_DIR or "
+    "~/.cache/dlx/xla.",
 )
 
 
@@ -54,26 +55,44 @@ def _keep_compiled():
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:
-    """absl's parser, but for the faults, of which it prints tracebacks."""
+    """absl's parser, with a line where that prints tracebacks."""
     try:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             raise UserError(f"what is {rest[1]!r}? Settings are given as --NAME=VALUE")
+        if "config" in flags.FLAGS and flags.FLAGS.config is not None:
+            flags.FLAGS.config.keys()  # a file that was not found is only told of here
         return rest
-    except Exception as error:  # a config file is a program, and can fail in any way
+    except Exception as error:  # a config file is a program: it can fail in any way
         sys.exit(_say(_explain(error), 2))
 
 
 def _explain(error):
-    """One line for what went wrong as flags were parsed."""
+    """One line for what went wrong as flags and config were read."""
+    text = str(error)
+    if isinstance(error, OSError):
+        return f"no config file: {error.__cause__}".splitlines()[-1].strip()
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: not Python: {error.msg}"
-    text = str(error.args[0] if isinstance(error, KeyError) else error)
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return text
+    if "must have a value other than None" in text:
+        return f"{text.split('=')[0].removeprefix('flag ')} is missing; --help has more"
+    if isinstance(error, AttributeError) and "get_config" in text:
+        return "the config file has no function get_config()"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if (
+        isinstance(error, KeyError | AttributeError)
+        and "ml_collections" in frame.filename
+    ):
+        names = re.findall(r"\w+", text.split("Did you mean")[0])
+        meant = re.findall(r'Did you mean "(\w+)"', text)
+        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        return f"the config has no {names[0]!r}{hint}"
+    if isinstance(error, flags.Error | UserError):
+        return text
+    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {text}"
 
 
 def _say(error, code):
-    print(f"{pathlib.Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+    program = pathlib.Path(sys.argv[0]).stem
+    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
     return code

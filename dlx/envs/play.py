@@ -65,7 +65,9 @@ def record(
     reset_key, play_key = jax.random.split(key)
     _, start = rocks.reset(reset_key, whole, 1)
     states, rewards = _play(policy, whole, start, play_key)
-    states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states)
+    states = jax.tree.map(
+        lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states
+    )
     screens = rocks.render(states, params, jnp.int8)[..., 0]
     screens = screens.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
     return screens, jnp.cumsum(jnp.append(0, rewards[:, 0])).astype(jnp.int32)

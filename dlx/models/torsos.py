@@ -17,10 +17,14 @@ def make(name: str, *, features: Sequence[int], channels: Sequence[int]) -> nn.M
       channels: Of the convolutions; 'cnn' only.
 
     Raises:
-      ValueError: for another name, or where there are no dense layers.
+      ValueError: for another name, no dense layers, or widths that are none.
     """
-    if not features:
-        raise ValueError("features must name at least one layer's width")
+    widths = [*features, *channels]
+    if not features or not all(isinstance(w, int) and w > 0 for w in widths):
+        raise ValueError(
+            f"layers need positive integer widths, got features={tuple(features)} and "
+            f"channels={tuple(channels)}"
+        )
     if name == "mlp":
         return MLP(tuple(features))
     if name == "cnn":

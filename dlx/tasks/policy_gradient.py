@@ -269,9 +269,7 @@ def make(config) -> Task:
         grads = lax.pmean(grads, parallel.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        state = state.replace(
-            step=state.step + 1, params=params, opt_state=opt_state
-        )
+        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics | {
             "episode_return": jnp.mean(state.last_returns),
             "l2_grads": optax.global_norm(grads),

@@ -1,0 +1,47 @@
+"""A trained run, read back from its workdir."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from dlx import loop, parallel, tasks
+from dlx.errors import UserError
+from dlx.task import State, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A run's task and config, and the state that a checkpoint of it holds."""
+
+    task: Task
+    config: Any
+    keys: loop.Keys
+    step: int
+    state: State
+
+
+def load(workdir: pathlib.Path, *, best: bool = True) -> Trained:
+    """Reads a run; changes nothing in its workdir.
+
+    Args:
+      workdir: The run's folder.
+      best: Whether to take the best checkpoint, not the newest.
+
+    Raises:
+      UserError: where there is no run, or no checkpoint of it.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: there is no {path.name}")
+    config = ml_collections.ConfigDict(json.loads(path.read_text()))
+    task, keys = tasks.make(config), loop.Keys(config.seed)
+    abstract = parallel.abstract(task, keys.init)
+    with loop.open_checkpoints(task, workdir, read_only=True) as checkpoints:
+        restored = checkpoints.restore(abstract, best=best)
+    if restored is None:
+        raise UserError(f"{workdir} holds no checkpoint yet")
+    step, state, _ = restored
+    return Trained(task, config, keys, step, state)
