@@ -33,18 +33,19 @@ def get_config() -> ml_collections.ConfigDict:
     config.baseline = True
     config.standardize_advantages = True
     config.value_cost = 0.5
-    # At 0.1 three seeds of twenty settle at one wall for good; at 0.15 none does.
-    config.entropy_cost = 0.15
+    # Falls to 0 over the run. Kept at 0.1, three seeds of twenty settled at a wall for
+    # good; kept at 0.15, one start in 256 was still missed now and then.
+    config.entropy_cost = 0.2
 
-    # The optimiser: Adam, its learning rate falling linearly to 0 over the run.
-    config.learning_rate = 2e-2
+    # The optimiser: Adam; the learning rate too falls linearly to 0.
+    config.learning_rate = 3e-2
     config.max_grad_norm = 0.5
 
     # The run.
-    config.num_steps = 250
+    config.num_steps = 200
     config.log_steps = 5
-    config.eval_steps = 25
-    config.checkpoint_steps = 50
+    config.eval_steps = 20
+    config.checkpoint_steps = 20
     config.keep_checkpoints = 2
     config.eval_rocks = 10_000
     return config

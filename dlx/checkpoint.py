@@ -8,7 +8,6 @@ from absl import logging
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dlx.errors import UserError
 from dlx.task import State
@@ -34,26 +33,25 @@ class Checkpoints:
           read_only: Whether nothing is to be saved, removed or tidied.
         """
 
-        def score(metrics):
-            return metrics[metric]
-
-        latest = preservation_policy.LatestN(keep)
-        best = preservation_policy.BestN(
-            n=1, get_metric_fn=score, keep_checkpoints_without_metrics=False
-        )
         self._metric = metric
+        self._keep = keep
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
             directory.absolute(),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=preservation_policy.AnyPreservationPolicy(
-                    [latest, best]
-                ),
-                best_fn=score,
+                preservation_policy=self,
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
             ),
         )
+        self._scores = {step: self._read_score(step) for step in self.steps()}
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        """Which checkpoints to keep, as Orbax asks: the newest few and the best."""
+        del context
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*steps[-self._keep :], max(steps, key=self._score)}
+        return [step in kept for step in steps]
 
     def __enter__(self):
         return self
@@ -83,12 +81,14 @@ class Checkpoints:
         about = {
             "structure": structure(state),
             "sha256": digest(state),
+            "metrics": metrics or {},
             "notes": notes,
         }
+        self._scores[step] = about["metrics"].get(self._metric)
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
         )
-        self._manager.save(step, args=args, metrics=metrics)
+        self._manager.save(step, args=args)
 
     def restore(
         self, abstract: State, *, best: bool = False
@@ -134,14 +134,22 @@ class Checkpoints:
         return None
 
     def _score(self, step):
+        """What orders checkpoints, worst first; of equals the newest is the best."""
+        score = self._scores.get(step)
+        return float("-inf") if score is None else score, step
+
+    def _read_score(self, step):
         try:
-            return self._manager.metrics(step)[self._metric], step
-        except Exception:  # saved without an evaluation, or damaged
-            return float("-inf"), step
+            return self._about(step)["metrics"].get(self._metric)
+        except Exception:  # damaged, of which `restore` will tell
+            return None
+
+    def _about(self, step):
+        json = ocp.args.Composite(about=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=json).about
 
     def _restore(self, step, abstract):
-        json = ocp.args.Composite(about=ocp.args.JsonRestore())
-        about = self._manager.restore(step, args=json).about
+        about = self._about(step)
         for path, wanted in structure(abstract).items():
             found = about["structure"].get(path, "nothing")
             if found != wanted:

@@ -68,7 +68,7 @@ def train(
       resume: Whether a workdir that holds a run is to go on; otherwise it is refused.
 
     Returns:
-      What summary.json says; its 'status' is 'done' or 'preempted'.
+      What summary.json says; its 'status' is 'done', or 'preempted' with a 'signal'.
 
     Raises:
       UserError: where config and workdir do not fit; nothing has been changed then.
@@ -82,7 +82,10 @@ def train(
             run.start()
             while run.step < config.num_steps and not stop:
                 run.advance()
-            run.finish("preempted" if run.step < config.num_steps else "done")
+            if run.step < config.num_steps:
+                run.finish("preempted", signal=stop[0])
+            else:
+                run.finish("done")
         except UserError:
             raise
         except BaseException:
@@ -169,7 +172,7 @@ class _Run(contextlib.ExitStack):
             self.checkpoints.save(self.step, self.state, metrics, notes)
         self.saved = self.step
 
-    def finish(self, status):
+    def finish(self, status, **why):
         """Saves, and for a run that is done evaluates and draws."""
         if status == "done" and self.evaluated != self.step:
             self.evaluate()
@@ -178,7 +181,7 @@ class _Run(contextlib.ExitStack):
         if status == "done":
             with self.timed("figures"):
                 self.draw()
-        self.summarize(status)
+        self.summarize(status, **why)
 
     def draw(self):
         state = parallel.first_copy(self.state)
@@ -187,12 +190,13 @@ class _Run(contextlib.ExitStack):
         for name, picture in pictures.items():
             figures.save(self.workdir / "figures", name, picture)
 
-    def summarize(self, status):
+    def summarize(self, status, **why):
         counts = {count: self.step * n for count, n in self.task.counts.items()}
         self.summary = {
             "task": self.config.task,
             "config": self.name,
             "status": status,
+            **why,
             "step": self.step,
             "seed": self.config.seed,
             "compile_seconds": round(self.seconds["compile"], 3),

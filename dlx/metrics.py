@@ -33,7 +33,9 @@ class Writers:
         write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = path.open("a")
         self._board = SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=step + 1 if step else None
+            str(workdir / "tensorboard"),
+            purge_step=step + 1 if step else None,
+            filename_suffix=f".from_{step}",
         )
         self._progress = _Progress(name, metric, step, num_steps)
 

@@ -36,7 +36,7 @@ def main() -> int:
         f"{summary['status']} at step {summary['step']} after "
         f"{summary['train_seconds']:.1f} s of training: {numbers}\n{workdir}"
     )
-    return 0
+    return 128 + summary["signal"] if summary["status"] == "preempted" else 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ can mend, told in one line. 128 + N: ended by signal N, with the state saved.
 """
 
 from collections.abc import Callable, Sequence
+import functools
 import os
 import pathlib
 import re
@@ -26,23 +27,27 @@ _COMPILATION_CACHE = flags.DEFINE_bool(
 )
 
 
-def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags, calls `main` and exits with what it returns, or 0."""
+def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
+    """Parses the flags, calls `main` and exits with what it returns, or 0.
+
+    Args:
+      main: Takes nothing, or the command where there are any.
+      commands: What the one argument that is not a flag can be.
+    """
 
     def guarded(argv):
-        del argv
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_handler().setFormatter(None)
         if _COMPILATION_CACHE.value:
             _keep_compiled()
         try:
-            return main()
+            return main(*argv[1:])
         except UserError as error:
             return _say(error, 2)
         except DivergedError as error:
             return _say(error, 1)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, commands))
 
 
 def _keep_compiled():
@@ -54,12 +59,15 @@ def _keep_compiled():
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def _parse(argv: Sequence[str]) -> Sequence[str]:
+def _parse(commands, argv):
     """absl's parser, with a line where that prints tracebacks."""
     try:
         rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise UserError(f"what is {rest[1]!r}? Settings are given as --NAME=VALUE")
+        given = rest[1:]
+        if commands and not (given and given[0] in commands):
+            raise UserError(f"say what to do: {' or '.join(commands)}")
+        if stray := given[bool(commands) :]:
+            raise UserError(f"what is {stray[0]!r}? Settings are given as --NAME=VALUE")
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.keys()  # a file that was not found is only told of here
         return rest
@@ -93,6 +101,7 @@ def _explain(error):
 
 
 def _say(error, code):
-    program = pathlib.Path(sys.argv[0]).stem
-    print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+    path = pathlib.Path(sys.argv[0])
+    program = path.parent if path.stem == "__main__" else path
+    print(f"{program.stem}: {' '.join(str(error).split())}", file=sys.stderr)
     return code

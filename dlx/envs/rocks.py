@@ -124,7 +124,7 @@ def rock_rows(state: State, params: Params) -> jax.Array:
     """
     interval = jnp.int32(params.interval)
     newest = jnp.minimum(lax.div(state.time, interval), params.rocks_per_episode - 1)
-    number = newest[:, None] - jnp.arange(params.max_rocks, dtype=jnp.int32)
+    number = newest[:, None] - jnp.arange(params.max_rocks, dtype=jnp.int32)[None]
     row = state.time[:, None] - number * interval
     return jnp.where((number >= 0) & (row < params.size - 1), row, -1)
 
@@ -143,14 +143,14 @@ def render(state: State, params: Params, dtype=jnp.float32) -> jax.Array:
     size, num_envs = params.size, state.time.shape[0]
     row = rock_rows(state, params)
     centre = (size - 1) * size + state.paddle[:, None]
-    paddle = centre + jnp.arange(-params.reach, params.reach + 1, dtype=jnp.int32)
+    width = jnp.arange(-params.reach, params.reach + 1, dtype=jnp.int32)
     # A rock that is not in the air is drawn where the paddle is anyway.
     rocks = jnp.where(row >= 0, row * size + state.columns, centre)
     # One flat scatter: on the CPU 3.4 times as fast as comparing every pixel's number.
-    lit = jnp.concatenate([paddle, rocks], axis=1)
-    screen = size * size * jnp.arange(num_envs, dtype=jnp.int32)
+    screen = size * size * jnp.arange(num_envs, dtype=jnp.int32)[:, None]
+    lit = screen + jnp.concatenate([centre + width[None], rocks], axis=1)
     pixels = jnp.zeros(num_envs * size * size, dtype)
-    pixels = pixels.at[(screen + lit.T).ravel()].set(1, mode="promise_in_bounds")
+    pixels = pixels.at[lit.T.ravel()].set(1, mode="promise_in_bounds")
     return pixels.reshape(num_envs, size, size, 1)
 
 

@@ -154,6 +154,29 @@ def advantages_and_targets(
     return advantages, advantages + values[:-1]
 
 
+def agent(config) -> tuple[rocks.Params, ActorCritic]:
+    """The config's game and network.
+
+    Raises:
+      UserError: where the config makes none.
+    """
+    with blame("config.env"):
+        game = rocks.Params(**config.env)
+    with blame("config.network"):
+        torso = torsos.make(
+            config.network, features=config.features, channels=config.channels
+        )
+    return game, ActorCritic(torso, rocks.NUM_ACTIONS)
+
+
+def make_optimizer(config) -> optax.GradientTransformation:
+    """Adam with clipped gradients, its learning rate falling linearly to 0."""
+    learning_rate = optax.linear_schedule(config.learning_rate, 0.0, config.num_steps)
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm), optax.adam(learning_rate)
+    )
+
+
 def make_rollout(config, game: rocks.Params, network):
     """(params, state, key) -> (state, Rollout): plays, and changes nothing else."""
 
@@ -185,12 +208,14 @@ def make_rollout(config, game: rocks.Params, network):
 
 
 def make_loss(config, game: rocks.Params, network):
-    """(params, rollout, envs after it) -> (loss, metrics), means over one device.
+    """(params, rollout, envs after it, step) -> (loss, metrics), of one device.
 
-    Under the mapped axis 'devices': advantages are standardised over all of them.
+    Under the mapped axis 'devices': advantages are standardised over all of them. The
+    entropy bonus falls linearly to 0 over the run.
     """
+    entropy_cost = optax.linear_schedule(config.entropy_cost, 0.0, config.num_steps)
 
-    def loss(params, rollout, last):
+    def loss(params, rollout, last, step):
         envs = jax.tree.map(
             lambda a, b: jnp.concatenate([a, b[None]]), rollout.envs, last
         )
@@ -212,7 +237,7 @@ def make_loss(config, game: rocks.Params, network):
         total = (
             means["policy_loss"]
             + config.value_cost * means["value_loss"]
-            - config.entropy_cost * means["entropy"]
+            - entropy_cost(step) * means["entropy"]
         )
         return total, {"loss": total} | means
 
@@ -235,17 +260,8 @@ def make(config) -> Task:
         )
     require_positive(config, "rollout_steps", "eval_rocks")
     num_envs = parallel.per_device("config.num_envs", config.num_envs)
-    with blame("config.env"):
-        game = rocks.Params(**config.env)
-    with blame("config.network"):
-        torso = torsos.make(
-            config.network, features=config.features, channels=config.channels
-        )
-    network = ActorCritic(torso, rocks.NUM_ACTIONS)
-    schedule = optax.linear_schedule(config.learning_rate, 0.0, config.num_steps)
-    tx = optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.adam(schedule)
-    )
+    game, network = agent(config)
+    tx = make_optimizer(config)
     rollout = make_rollout(config, game, network)
     loss = make_loss(config, game, network)
 
@@ -265,16 +281,18 @@ def make(config) -> Task:
     def step(state, batch, key):
         del batch  # an agent makes its own
         state, played = rollout(state.params, state, key)
-        grads, metrics = jax.grad(loss, has_aux=True)(state.params, played, state.envs)
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            state.params, played, state.envs, state.step
+        )
         grads = lax.pmean(grads, parallel.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
         return state, metrics | {
             "episode_return": jnp.mean(state.last_returns),
-            "l2_grads": optax.global_norm(grads),
-            "l2_params": optax.global_norm(params),
-            "l2_updates": optax.global_norm(updates),
+            "l2_grads": optax.tree.norm(grads),
+            "l2_params": optax.tree.norm(params),
+            "l2_updates": optax.tree.norm(updates),
         }
 
     def greedy(params):

@@ -1,0 +1,18 @@
+"""Measures speed, beside the peers that people use.
+
+python -m launch.bench envs
+"""
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from launch.bench import envs
+
+SUITES = {"envs": envs.main}
+
+
+def main(suite: str) -> None:
+    SUITES[suite]()
+
+
+if __name__ == "__main__":
+    start.run(main, commands=tuple(SUITES))

@@ -1,0 +1,158 @@
+"""Steps a second of the game, of gymnax's Catch, and of a training rollout."""
+
+import functools
+import statistics
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+
+from configs import pg_rocks16
+from dlx import parallel, tasks
+from dlx.envs import rocks
+from dlx.errors import UserError
+from dlx.tasks import policy_gradient
+from launch.bench import timing
+
+_NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")
+
+
+def main() -> None:
+    """Prints the tables."""
+    print(timing.machine())
+    if not all(n.isdecimal() and int(n) for n in _NUM_ENVS.value):
+        raise UserError(f"--num_envs must be numbers, got {_NUM_ENVS.value}")
+    bandwidth = timing.fill_bandwidth()
+    print(f"memory: {bandwidth / 1e9:.1f} GB/s written\n")
+    catch = _catch()
+    print(
+        "random actions, a 16x16 float32 screen rendered every step, beside "
+        "gymnax's Catch-bsuite (10x5)\n"
+        f"{'envs':>6}  {'rocks steps/s':<32}{'catch steps/s':<32}{'ratio':>5}"
+        f"{'rendering alone':>20}{'of memory':>11}"
+    )
+    for num_envs in map(int, _NUM_ENVS.value):
+        _compare(num_envs, catch, bandwidth)
+    print(
+        "\na training rollout of pg_rocks16, policy included, and all of a training "
+        f"step\n{'envs':>6}  {'rollout steps/s':<32}{'training steps/s':<32}"
+    )
+    for num_envs in map(int, _NUM_ENVS.value):
+        _train(num_envs)
+
+
+def _compare(num_envs, catch, bandwidth):
+    num_steps = max(20, 2_000_000 // (num_envs + 200))
+    games = {"rocks": _rocks()} | ({"catch": catch} if catch else {})
+    calls = {
+        name: _random_rollout(reset, step, num_envs, num_steps)
+        for name, (reset, step) in games.items()
+    }
+    seconds = timing.in_turns(calls | {"render": _render(num_envs, num_steps)})
+    steps = num_envs * num_steps
+    ours, other, ratio = timing.rate(steps, seconds["rocks"]), "-", "-"
+    if catch:
+        medians = {name: statistics.median(s) for name, s in seconds.items()}
+        other = timing.rate(steps, seconds["catch"])
+        ratio = f"{medians['catch'] / medians['rocks']:.2f}"
+    written = 16 * 16 * 4 * steps / statistics.median(seconds["render"])
+    print(
+        f"{num_envs:>6}  {ours:<32}{other:<32}{ratio:>5}"
+        f"{written / 1e9:>15.1f} GB/s{written / bandwidth:>11.0%}",
+        flush=True,
+    )
+
+
+def _render(num_envs, num_steps):
+    """A call that only renders, rocks falling."""
+    game = rocks.Params()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def play(carry):
+        def body(carry, _):
+            _, state = carry
+            state = state.replace(time=(state.time + 1) & 7)
+            return (rocks.render(state, game), state), None
+
+        return jax.lax.scan(body, carry, length=num_steps)
+
+    return timing.carried(play, rocks.reset(jax.random.key(0), game, num_envs))
+
+
+def _random_rollout(reset, step, num_envs, num_steps):
+    """A call that plays on; the screens are carried along, and so really written."""
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def play(carry, key):
+        def body(carry, key):
+            _, state, total = carry
+            action_key, env_key = jax.random.split(key)
+            bits = jax.random.bits(action_key, (num_envs,))
+            actions = (bits % 3).astype(jnp.int32)
+            obs, state, reward, *_ = step(env_key, state, actions)
+            return (obs, state, total + reward), None
+
+        return jax.lax.scan(body, carry, jax.random.split(key, num_steps))
+
+    start = *reset(jax.random.key(0), num_envs), jnp.zeros(num_envs)
+    return timing.carried(play, start, jax.random.key(1))
+
+
+def _rocks():
+    game = rocks.Params()
+    return (
+        lambda key, num_envs: rocks.reset(key, game, num_envs),
+        lambda key, state, actions: rocks.step(key, state, actions, game),
+    )
+
+
+def _catch():
+    """gymnax's game in the same form, or None, said in a line, without gymnax."""
+    try:
+        import gymnax
+    except ImportError:
+        print("gymnax is not installed, no comparison: pip install '.[bench]'")
+        return None
+    env, params = gymnax.make("Catch-bsuite")
+
+    def reset(key, num_envs):
+        return jax.vmap(env.reset, (0, None))(jax.random.split(key, num_envs), params)
+
+    def step(key, state, actions):
+        keys = jax.random.split(key, actions.shape[0])
+        return jax.vmap(env.step, (0, 0, 0, None))(keys, state, actions, params)
+
+    return reset, step
+
+
+def _train(num_envs):
+    config = pg_rocks16.get_config()
+    config.num_envs = num_envs * jax.device_count()
+    num_steps = max(2, 500_000 // (num_envs + 500) // config.rollout_steps)
+    task, key = tasks.make(config), jax.random.key(0)
+    rollout = policy_gradient.make_rollout(config, *policy_gradient.agent(config))
+    state = parallel.init(task, key)
+    train = parallel.train_steps(task, state, num_steps)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def play(state, key):
+        def body(state, key):
+            state, played = rollout(state.params, state, key)
+            return state, jnp.sum(played.rewards)
+
+        return jax.lax.scan(body, state, jax.random.split(key, num_steps))
+
+    first = jax.tree.map(jnp.copy, parallel.first_copy(state))
+    first = first.replace(
+        **{f: jax.tree.map(lambda x: x[0], getattr(first, f)) for f in task.local}
+    )
+    seconds = timing.in_turns(
+        {
+            "rollout": timing.carried(play, first, key),
+            "training": timing.carried(train, state, None, parallel.device_keys(key)),
+        }
+    )
+    steps = num_envs * num_steps * config.rollout_steps
+    rollouts = timing.rate(steps, seconds["rollout"])
+    trained = timing.rate(steps * jax.device_count(), seconds["training"])
+    print(f"{num_envs:>6}  {rollouts:<32}{trained:<32}", flush=True)

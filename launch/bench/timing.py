@@ -1,0 +1,83 @@
+"""Timing that a shared machine cannot fool: in turns, medians, ranges, ratios."""
+
+from collections.abc import Callable
+import functools
+import os
+import platform
+import statistics
+import time
+
+from absl import flags
+import jax
+import jax.numpy as jnp
+
+_REPEATS = flags.DEFINE_integer(
+    "repeats", 9, "How often each is timed; the median counts.", lower_bound=1
+)
+
+
+def in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Times calls that return arrays, one after the other, again and again.
+
+    Args:
+      calls: By name; each is called once before the clock starts.
+
+    Returns:
+      {name: seconds of each call, sorted}.
+    """
+    seconds = {name: [] for name in calls}
+    for call in calls.values():
+        jax.block_until_ready(call())
+    for _ in range(_REPEATS.value):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            jax.block_until_ready(call())
+            seconds[name].append(time.perf_counter() - began)
+    return {name: sorted(times) for name, times in seconds.items()}
+
+
+def rate(amount: float, seconds: list[float]) -> str:
+    """What is done in a second: the median and, in brackets, the range."""
+    median = amount / statistics.median(seconds)
+    return f"{median:.2e} ({amount / seconds[-1]:.1e} ... {amount / seconds[0]:.1e})"
+
+
+def machine() -> str:
+    """The hardware and what loads it, in a line."""
+    device = jax.devices()[0]
+    name = device.device_kind
+    if device.platform == "cpu":
+        with open("/proc/cpuinfo") as file:
+            names = [line for line in file if line.startswith("model name")]
+        name = f"{names[0].split(':')[1].strip() if names else platform.processor()}"
+        name += f", {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{name}; {jax.device_count()} device(s); jax {jax.__version__}"
+
+
+def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:
+    """Bytes a second that one device writes into memory, past any cache."""
+    size = megabytes * 2**20 // 4
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def fill(x):
+        return jax.lax.fori_loop(0, times, lambda i, x: jnp.full_like(x, i), x)
+
+    call = carried(lambda x: (fill(x), None), jnp.zeros(size))
+    return 4 * size * times / statistics.median(in_turns({"fill": call})["fill"])
+
+
+def carried(function: Callable, carry, *rest) -> Callable[[], object]:
+    """A call that goes on from where the last one ended.
+
+    Args:
+      function: (carry, *rest) -> (carry, anything); may take the carry's memory.
+      carry: What the first call gets.
+      *rest: What every call gets.
+    """
+    kept = [carry]
+
+    def call():
+        kept[0], _ = function(kept[0], *rest)
+        return kept[0]
+
+    return call

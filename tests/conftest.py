@@ -1,0 +1,29 @@
+"""Two CPU devices, before anything imports JAX; strict about ranks and keys."""
+
+import os
+
+_DEVICES = "--xla_force_host_platform_device_count"
+if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=2".strip()
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+# ruff: noqa: E402
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_key_reuse", True)
+
+
+@pytest.fixture
+def config():
+    """A run of seconds: pg_rocks8, shortened."""
+    from configs import pg_rocks8
+
+    config = pg_rocks8.get_config()
+    config.num_envs = 32
+    config.features = (16,)
+    config.num_steps, config.log_steps = 12, 2
+    config.eval_steps = config.checkpoint_steps = 4
+    config.eval_rocks = 100
+    return config

@@ -1,0 +1,180 @@
+"""The programs as people start them: killed, stopped, started wrongly."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SMALL = [
+    "--config=configs/pg_rocks8.py",
+    "--config.num_envs=32",
+    "--config.features=(16,)",
+    "--config.num_steps=4000",
+    "--config.log_steps=20",
+    "--config.eval_steps=400",
+    "--config.checkpoint_steps=200",
+    "--config.eval_rocks=100",
+]
+ONE_DEVICE = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+
+
+def _start(program, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"launch.{program}", *map(str, arguments)],
+        env=os.environ | ONE_DEVICE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _run(program, *arguments):
+    process = _start(program, *arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def _summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody disturbs."""
+    workdir = tmp_path_factory.mktemp("whole")
+    code, out, err = _run("main", *SMALL, f"--workdir={workdir}")
+    assert code == 0, err
+    assert "done at step 4000" in out
+    return workdir
+
+
+def _wait_for_checkpoint(workdir, process):
+    began = time.monotonic()
+    while not list(workdir.glob("checkpoints/[0-9]*/commit_success.txt")):
+        assert process.poll() is None and time.monotonic() - began < 120
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "code"),
+    [(signal.SIGKILL, -9), (signal.SIGTERM, 128 + 15), (signal.SIGINT, 128 + 2)],
+)
+def test_killed_and_started_again_it_ends_the_same(
+    whole, tmp_path, signal_number, code
+):
+    process = _start("main", *SMALL, f"--workdir={tmp_path}")
+    _wait_for_checkpoint(tmp_path, process)
+    process.send_signal(signal_number)
+    process.communicate(timeout=60)
+    assert process.returncode == code, "it was killed on the way"
+    if signal_number != signal.SIGKILL:
+        summary = _summary(tmp_path)
+        assert summary["status"] == "preempted" and 0 < summary["step"] < 4000
+    code, out, err = _run("main", *SMALL, f"--workdir={tmp_path}")
+    assert code == 0, err
+    ours, theirs = _summary(tmp_path), _summary(whole)
+    for same in ("status", "step", "params_sha256", "metrics", "env_steps"):
+        assert ours[same] == theirs[same]
+
+
+def test_evaluate_prints_the_same_numbers(whole):
+    code, out, err = _run("evaluate", f"--workdir={whole}", "--checkpoint=latest")
+    assert code == 0 and err == ""
+    printed = dict(line.split() for line in out.splitlines()[1:])
+    metrics = _summary(whole)["metrics"]
+    assert printed == {name: f"{number:.6g}" for name, number in metrics.items()}
+
+
+CONFIG = "--config=configs/pg_rocks8.py"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--config=nowhere.py"], "No such file or directory: 'nowhere.py'"),
+        (["--config={tmp}/prose.py"], "prose.py:1: not Python"),
+        (["--config={tmp}/empty.py"], "no function get_config()"),
+        (["--config={tmp}/broken.py"], "broken.py:2: ZeroDivisionError"),
+        ([CONFIG, "--config.learning_rat=1"], "did you mean 'learning_rate'?"),
+        ([CONFIG, "--config.env.sise=1"], "the config has no 'sise'"),
+        ([CONFIG, "--config.learning_rate=fast"], "could not convert string to float"),
+        ([CONFIG, "--config.num_steps=1.5"], "invalid literal for int()"),
+        ([CONFIG, "--config.env.size=1"], "size must be at least 2, got 1"),
+        ([CONFIG, "--config.num_envs=-4"], "must be at least 1"),
+        ([CONFIG, "--config.task=poker"], "there are: policy_gradient"),
+        ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
+        ([CONFIG, "stray"], "what is 'stray'?"),
+        ([], "--config is missing"),
+        ([CONFIG, "--workdir=/proc/nowhere"], "cannot write in /proc/nowhere"),
+        ([CONFIG, "--workdir={tmp}/prose.py"], "cannot write in"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, arguments, says):
+    (tmp_path / "prose.py").write_text("These are not the configs\n")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+    before = sorted(tmp_path.iterdir())
+    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
+    code, out, err = _run("main", *arguments)
+    assert code == 2 and says in err
+    assert out == "" and len(err.splitlines()) == 1, err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_is_not_finite_has_a_code_of_its_own(tmp_path):
+    code, _, err = _run(
+        "main", *SMALL, f"--workdir={tmp_path}", "--config.learning_rate=1e38"
+    )
+    assert code == 1
+    assert err.startswith("main: ") and "at step" in err and err.count("\n") == 1
+    assert _summary(tmp_path)["status"] == "failed"
+
+
+@pytest.mark.parametrize("program", ["evaluate"])
+def test_a_folder_without_a_run(program, tmp_path):
+    code, _, err = _run(program, f"--workdir={tmp_path}")
+    assert code == 2 and "holds no run" in err and err.count("\n") == 1
+
+
+def test_a_checkpoint_cut_short_is_told_of(whole, tmp_path):
+    workdir = tmp_path / "run"
+    subprocess.run(["cp", "-r", whole, workdir], check=True)
+    for file in (workdir / "checkpoints" / "4000" / "state" / "d").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    code, _, err = _run("main", *SMALL, f"--workdir={workdir}")
+    assert code == 0
+    assert "checkpoint 4000 is damaged" in err and "going on from checkpoint" in err
+    assert len(err.splitlines()) <= 5
+    assert _summary(workdir)["params_sha256"] == _summary(whole)["params_sha256"]
+
+
+def test_importing_dlx_loads_no_data_set_library():
+    program = (
+        "import sys, launch.main, launch.evaluate, dlx.tasks.policy_gradient\n"
+        "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_default_workdir_is_named_after_config_and_time(tmp_path):
+    root = pathlib.Path.cwd()
+    short = [f"--config={root}/configs/pg_rocks8.py", *SMALL[1:]]
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "launch.main", *short),
+            *("--config.num_steps=20", "--config.eval_steps=20"),
+            "--config.checkpoint_steps=20",
+        ],
+        cwd=tmp_path,
+        env=os.environ | ONE_DEVICE | {"PYTHONPATH": str(root)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (workdir,) = tmp_path.glob("runs/pg_rocks8/*")
+    assert process.stdout.splitlines()[-1] == str(workdir.relative_to(tmp_path))

@@ -1,0 +1,33 @@
+"""Every config makes a task that traces, without computing anything."""
+
+import importlib.util
+import pathlib
+
+import jax
+import pytest
+
+from dlx import parallel, tasks
+
+CONFIGS = sorted(pathlib.Path("configs").glob("*_*.py"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_traces(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert f"--config=configs/{path.name}" in module.__doc__
+    config = module.get_config()
+    task = tasks.make(config)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = parallel.abstract(task, key)
+    keys = jax.eval_shape(parallel.device_keys, key)
+    steps = parallel.train_steps(task, state, 2)
+    after, metrics = jax.eval_shape(steps, state, None, keys)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), state
+    )
+    assert {"loss", "l2_params"} <= metrics.keys()
+    assert all(m.shape == (2,) for m in metrics.values())
+    for length in ("num_steps", "eval_steps", "checkpoint_steps"):
+        assert config[length] % config.log_steps == 0

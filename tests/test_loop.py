@@ -1,0 +1,158 @@
+"""Whole runs of the loop, in this process; tests/launch has those that are killed."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from dlx import loop, metrics, tasks
+from dlx.errors import DivergedError, UserError
+
+
+def _train(config, workdir, **options):
+    return loop.train(tasks.make(config), config, workdir, name="test", **options)
+
+
+def test_what_a_run_leaves_behind(config, tmp_path, capfd):
+    summary = _train(config, tmp_path / "new" / "run")
+    workdir = tmp_path / "new" / "run"
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    expected = {
+        "task": "policy_gradient",
+        "config": "test",
+        "status": "done",
+        "step": 12,
+        "seed": 0,
+        "env_steps": 12 * 32 * 7,
+        "devices": 2,
+    }
+    assert expected.items() <= summary.items()
+    assert len(summary["params_sha256"]) == 64
+    assert 0 < summary["train_seconds"] < summary["wall_seconds"]
+    assert summary["metrics"]["starts"] == 64
+    stored = json.loads((workdir / "config.json").read_text())
+    assert stored == json.loads(config.to_json())
+    lines = metrics.read_lines(workdir / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+    assert all(np.isfinite(line["train/loss"]) for line in lines)
+    assert ["eval/catch_rate" in line for line in lines] == [False, True] * 3
+    kept = {int(f.name) for f in (workdir / "checkpoints").iterdir()}
+    assert {8, 12} <= kept
+    for name in ("learning_curve.png", "play.gif"):
+        Image.open(workdir / "figures" / name).verify()
+    assert len(capfd.readouterr().out.splitlines()) == 3, "a line per evaluation"
+
+
+def _terminating(task):
+    """The task, with a SIGTERM to this process as soon as it is evaluated."""
+
+    def evaluate(state, key):
+        jax.debug.callback(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        return task.evaluate(state, key)
+
+    return dataclasses.replace(task, evaluate=evaluate)
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, tmp_path):
+    whole = _train(config, tmp_path / "whole")
+    parts, task = tmp_path / "parts", _terminating(tasks.make(config))
+    stopped = loop.train(task, config, parts, name="test")
+    assert stopped["status"] == "preempted" and stopped["step"] == 4
+    resumed = _train(config, parts)
+    assert resumed["status"] == "done"
+    for same in ("params_sha256", "metrics", "step", "env_steps"):
+        assert resumed[same] == whole[same]
+    ours, theirs = (
+        metrics.read_lines(tmp_path / run / "metrics.jsonl")
+        for run in ("parts", "whole")
+    )
+    for line in (*ours, *theirs):
+        line.pop("train_seconds")
+    assert ours == theirs
+    assert resumed["train_seconds"] > stopped["train_seconds"], "it adds up"
+
+
+def test_a_run_that_is_done_stays_done(config, tmp_path):
+    first = _train(config, tmp_path)
+    again = _train(config, tmp_path)
+    for same in ("params_sha256", "metrics", "step", "train_seconds", "status"):
+        assert again[same] == first[same]
+
+
+def test_seeds(config, tmp_path):
+    first = _train(config, tmp_path / "a")["params_sha256"]
+    assert _train(config, tmp_path / "b")["params_sha256"] == first
+    config.seed = 1
+    assert _train(config, tmp_path / "c")["params_sha256"] != first
+
+
+def test_numbers_that_are_not_finite_end_the_run(config, tmp_path):
+    good = _train(config, tmp_path)
+    config.num_steps, config.learning_rate = 24, 1e38
+    with pytest.raises(DivergedError, match=r"at step 1[34]; the last good"):
+        _train(config, tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    config.learning_rate = 1e-3
+    assert _train(config, tmp_path)["status"] == "done"
+    assert good["status"] == "done"
+    lines = metrics.read_lines(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == list(range(2, 25, 2))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("seed", 1, "holds a run with seed=0, not 1"),
+        ("features", (8,), "holds another network or game"),
+        ("network", "cnn", "holds another network or game"),
+    ],
+)
+def test_another_runs_workdir_is_left_alone(config, tmp_path, field, value, why):
+    _train(config, tmp_path)
+    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    config[field] = value
+    with pytest.raises(UserError, match=why):
+        _train(config, tmp_path)
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+
+
+def test_another_tasks_workdir_is_left_alone(config, tmp_path):
+    (tmp_path / "config.json").write_text('{"task": "vae", "seed": 0}')
+    with pytest.raises(UserError, match="task=vae, not policy_gradient"):
+        _train(config, tmp_path)
+    assert [f.name for f in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_run_that_must_not_go_on(config, tmp_path):
+    _train(config, tmp_path)
+    with pytest.raises(UserError, match="already holds a run"):
+        _train(config, tmp_path, resume=False)
+
+
+def test_where_nothing_can_be_written(config, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write in"):
+        _train(config, tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("eval_steps", 3, "not a multiple of config.log_steps=2"),
+        ("num_steps", 0, "config.num_steps must be at least 1"),
+        ("keep_checkpoints", 0, "config.keep_checkpoints must be at least 1"),
+        ("seed", -1, "config.seed must be in"),
+    ],
+)
+def test_schedules_that_are_none(config, tmp_path, field, value, why):
+    task = tasks.make(config)
+    config[field] = value
+    with pytest.raises(UserError, match=why):
+        loop.train(task, config, tmp_path / "run", name="test")
+    assert not (tmp_path / "run").exists()
