@@ -1,7 +1,9 @@
 """Checkpoints with Orbax: the newest few and the best, each known to be whole."""
 
 import hashlib
+import logging as python_logging
 import pathlib
+import sys
 from typing import Any
 
 from absl import logging
@@ -108,6 +110,7 @@ class Checkpoints:
         Raises:
           UserError: where a checkpoint is of another structure, or all are damaged.
         """
+        _ignore_abandoned_reads()
         damaged = []
         order = self._score if best else None
         for step in sorted(self.steps(), key=order, reverse=True):
@@ -162,6 +165,21 @@ class Checkpoints:
         if digest(state) != about["sha256"]:
             raise ValueError("its bytes are not those that were saved")
         return state, about["notes"]
+
+
+def _ignore_abandoned_reads():
+    """Keeps asyncio from printing what becomes of reads given up on a damaged file.
+
+    As one file fails, Orbax closes the event loop on which the others still report.
+    """
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    usual = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def structure(tree: Any) -> dict[str, str]:

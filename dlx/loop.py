@@ -307,7 +307,7 @@ def _learning_curve(path):
     for name in names:
         points = [(line["step"], line[name]) for line in lines if name in line]
         x, y = zip(*points, strict=True)
-        if len(set(y)) > 1:
+        if name == "train/loss" or len(set(y)) > 1:
             panels[name] = {name: (x, y)}
     return figures.curves(panels, xlabel="step")
 
