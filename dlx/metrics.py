@@ -67,7 +67,7 @@ class _Progress:
             desc=name,
             initial=step,
             total=num_steps,
-            unit="step",
+            unit=" steps",
             dynamic_ncols=True,
             # Where nobody watches a bar it only keeps count.
             file=open(os.devnull, "w") if self._plain else sys.stderr,  # noqa: SIM115
@@ -84,7 +84,7 @@ class _Progress:
             self._said = time.monotonic()
             meter = self._bar.format_dict | {
                 "ncols": None,
-                "bar_format": "{desc}: {n_fmt}/{total_fmt} steps, {rate_fmt}, "
+                "bar_format": "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_fmt}, "
                 "{remaining} left{postfix}",
             }
             print(self._bar.format_meter(**meter), flush=True)
