@@ -41,6 +41,21 @@ class Keys:
         return jax.random.fold_in(self._figures, step)
 
 
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+      UserError: where there is none, or it is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: there is no {path.name}")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
 def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
     """The checkpoints of a run, for a `with`; options as for `Checkpoints`."""
     return Checkpoints(workdir / "checkpoints", f"eval/{task.metric}", **options)
@@ -89,8 +104,7 @@ def train(
         except UserError:
             raise
         except BaseException:
-            if run.state is not None:
-                run.summarize("failed")
+            run.summarize("failed")
             raise
     return run.summary
 
@@ -206,7 +220,9 @@ class _Run(contextlib.ExitStack):
             "devices": jax.device_count(),
             "device_kind": jax.devices()[0].device_kind,
             "versions": _versions(),
-            "params_sha256": digest(self.state.params),
+            "params_sha256": (
+                None if status == "failed" else digest(self.state.params)
+            ),
             "metrics": {
                 name.removeprefix("eval/"): n for name, n in self.evaluation.items()
             },
@@ -245,15 +261,14 @@ def _require_own(workdir, config, resume):
         (workdir / ".writable").unlink()
     except OSError as error:
         raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
-    path = workdir / "config.json"
-    if not path.exists():
+    if not any((workdir / part).exists() for part in ("config.json", "checkpoints")):
         return
     if not resume:
         raise UserError(
             f"{workdir} already holds a run; go on with --resume or give another "
             "--workdir"
         )
-    theirs = json.loads(path.read_text())
+    theirs = read_config(workdir)
     for field in ("task", "seed"):
         if theirs.get(field) != config[field]:
             raise UserError(
@@ -263,7 +278,7 @@ def _require_own(workdir, config, resume):
 
 
 def _warn_of_changes(workdir, config):
-    theirs = json.loads((workdir / "config.json").read_text())
+    theirs = read_config(workdir)
     ours = json.loads(json.dumps(config.to_dict()))
     changed = [field for field in ours if ours[field] != theirs.get(field)]
     if changed:

@@ -16,10 +16,12 @@ class Task:
     """The pure functions that make an experiment; the loop knows nothing else of it.
 
     Attributes:
-      init: key -> state. Makes everything that training changes.
+      init: key -> state. Makes everything that training changes, among it `step` and
+        `params`.
       step: (state, batch, key) -> (state, metrics). One update on one of the devices,
         which are the mapped axis 'devices': it averages its gradients over them itself.
-        It adds 1 to `state.step`, and its metrics hold 'loss'.
+        It adds 1 to `state.step`. Its metrics hold 'loss', and 'l2_params' to tell
+        parameters that are no longer finite.
       evaluate: (state, key) -> metrics. What the config's docstring quotes.
       figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
         [height, width, 3] or, moving, [frames, height, width, 3].

@@ -1,7 +1,6 @@
 """A trained run, read back from its workdir."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -33,10 +32,7 @@ def load(workdir: pathlib.Path, *, best: bool = True) -> Trained:
     Raises:
       UserError: where there is no run, or no checkpoint of it.
     """
-    path = workdir / "config.json"
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: there is no {path.name}")
-    config = ml_collections.ConfigDict(json.loads(path.read_text()))
+    config = ml_collections.ConfigDict(loop.read_config(workdir))
     task, keys = tasks.make(config), loop.Keys(config.seed)
     abstract = parallel.abstract(task, keys.init)
     with loop.open_checkpoints(task, workdir, read_only=True) as checkpoints:

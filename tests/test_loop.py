@@ -97,7 +97,7 @@ def test_numbers_that_are_not_finite_end_the_run(config, tmp_path):
     with pytest.raises(DivergedError, match=r"at step 1[34]; the last good"):
         _train(config, tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["status"] == "failed"
+    assert summary["status"] == "failed" and summary["params_sha256"] is None
     config.learning_rate = 1e-3
     assert _train(config, tmp_path)["status"] == "done"
     assert good["status"] == "done"
@@ -127,6 +127,15 @@ def test_another_tasks_workdir_is_left_alone(config, tmp_path):
     with pytest.raises(UserError, match="task=vae, not policy_gradient"):
         _train(config, tmp_path)
     assert [f.name for f in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("text", ['{"task": "pol', None])
+def test_a_config_that_is_damaged_or_gone(config, tmp_path, text):
+    (tmp_path / "checkpoints").mkdir()
+    if text:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json is damaged|no config\.json"):
+        _train(config, tmp_path)
 
 
 def test_a_run_that_must_not_go_on(config, tmp_path):
