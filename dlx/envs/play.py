@@ -9,9 +9,20 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from dlx.envs import rocks
+from dlx.envs import oracle, rocks
 
 Policy = Callable[[jax.Array], jax.Array]
+
+
+def measure(
+    policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
+) -> dict[str, jax.Array]:
+    """All of the below, as a task's `evaluate` returns it."""
+    caught, starts = perfect_starts(policy, params)
+    return episodes(policy, params, key, num_rocks) | {
+        "perfect_starts": caught,
+        "starts": jnp.float32(starts),
+    }
 
 
 def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int]:
@@ -39,15 +50,24 @@ def episodes(
 
     Returns:
       catch_rate: [] float32, the share of those rocks that were caught.
+      optimal_fraction: [] float32, how many were caught of the most that could be
+        caught by one who knew every column in advance.
       episode_return: [] float32, mean sum of an episode's rewards.
     """
     whole = params.replace(max_steps=None)
     num_envs = -(-num_rocks // params.rocks_per_episode)
     reset_key, play_key = jax.random.split(key)
     _, start = rocks.reset(reset_key, whole, num_envs)
-    _, rewards = _play(policy, whole, start, play_key)
+    states, rewards = _play(policy, whole, start, play_key)
+    appeared = jnp.arange(1, whole.rocks_per_episode) * whole.interval - 1
+    columns = jnp.concatenate(
+        [start.columns[None, :, 0], states.columns[appeared, :, 0]]
+    )
+    best = oracle.most_caught(start.paddle, columns.T, whole)
+    caught = jnp.sum(rewards > 0)
     return {
-        "catch_rate": jnp.sum(rewards > 0) / jnp.sum(rewards != 0),
+        "catch_rate": caught / jnp.sum(rewards != 0),
+        "optimal_fraction": caught / jnp.sum(best),
         "episode_return": jnp.mean(jnp.sum(rewards, axis=0)),
     }
 

@@ -23,6 +23,7 @@ under jit, vmap, scan and pmap, and an observation that nobody reads costs nothi
 """
 
 import numbers
+from typing import Any
 
 import chex
 from flax import struct
@@ -169,7 +170,7 @@ def reset(
 
 def step(
     key: jax.Array, state: State, actions: jax.Array, params: Params, dtype=jnp.float32
-) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
     """Plays one step; games that end begin anew at once.
 
     Args:
@@ -185,7 +186,7 @@ def step(
       reward: [num_envs] float32.
       terminated: [num_envs] bool, the last rock has landed.
       truncated: [num_envs] bool, `max_steps` are over and it has not.
-      info: 'final_observation', the observation before the reset.
+      info: 'final_observation' and 'final_state', those before the reset.
     """
     column, place = _draw(key, state.time.shape[0], params)
     last, reward, terminated, truncated = _play(column, state, actions, params)
@@ -198,7 +199,7 @@ def step(
         return jnp.where(over.reshape(over.shape + (1,) * (last.ndim - 1)), first, last)
 
     state = jax.tree.map(choose, first, last)
-    info = {"final_observation": render(last, params, dtype)}
+    info = {"final_observation": render(last, params, dtype), "final_state": last}
     return render(state, params, dtype), state, reward, terminated, truncated, info
 
 

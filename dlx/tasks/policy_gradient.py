@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from dlx import figures as drawing
-from dlx import parallel
+from dlx import optimizers, parallel
 from dlx.envs import play, rocks
 from dlx.errors import UserError, blame, require_positive
 from dlx.models import torsos
@@ -169,14 +169,6 @@ def agent(config) -> tuple[rocks.Params, ActorCritic]:
     return game, ActorCritic(torso, rocks.NUM_ACTIONS)
 
 
-def make_optimizer(config) -> optax.GradientTransformation:
-    """Adam with clipped gradients, its learning rate falling linearly to 0."""
-    learning_rate = optax.linear_schedule(config.learning_rate, 0.0, config.num_steps)
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm), optax.adam(learning_rate)
-    )
-
-
 def make_rollout(config, game: rocks.Params, network):
     """(params, state, key) -> (state, Rollout): plays, and changes nothing else."""
 
@@ -261,7 +253,7 @@ def make(config) -> Task:
     require_positive(config, "rollout_steps", "eval_rocks")
     num_envs = parallel.per_device("config.num_envs", config.num_envs)
     game, network = agent(config)
-    tx = make_optimizer(config)
+    tx = optimizers.make(config)
     rollout = make_rollout(config, game, network)
     loss = make_loss(config, game, network)
 
@@ -301,12 +293,7 @@ def make(config) -> Task:
         )
 
     def evaluate(state, key):
-        policy = greedy(state.params)
-        caught, starts = play.perfect_starts(policy, game)
-        return play.episodes(policy, game, key, config.eval_rocks) | {
-            "perfect_starts": caught,
-            "starts": jnp.float32(starts),
-        }
+        return play.measure(greedy(state.params), game, key, config.eval_rocks)
 
     @jax.jit
     def record(state, key):

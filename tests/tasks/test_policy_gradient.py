@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import loop, parallel, tasks
+from dlx import loop, optimizers, parallel, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.tasks import policy_gradient as pg
@@ -179,7 +179,7 @@ def test_devices_give_the_update_of_one(config):
     total, grads = _whole_batch_loss(
         config, state, parallel.device_keys(loop.Keys(0).steps)
     )
-    tx = pg.make_optimizer(config)
+    tx = optimizers.make(config)
     updates, _ = tx.update(grads, tx.init(state.params), state.params)
     expected = jax.tree.map(jnp.add, jax.device_get(state.params), updates)
     step = parallel.train_steps(task, state, 1)
@@ -237,7 +237,7 @@ def test_seeds_differ_and_repeat(config):
         ("num_envs", 33, "does not divide over 2 devices"),
         ("num_envs", 0, "at least 1"),
         ("rollout_steps", 0, "at least 1"),
-        ("task", "poker", "there are: policy_gradient"),
+        ("task", "poker", "there are: dqn, policy_gradient"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):
