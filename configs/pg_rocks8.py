@@ -3,10 +3,10 @@
     python -m launch.main --config=configs/pg_rocks8.py
 
 Five seeds of five (0 to 4) catch the rock from all 64 starts, at every evaluation of
-the run's last quarter, and first do after 0.14 s of training (median; 0.13 ... 0.17).
-The run trains for 0.39 s (0.28 ... 0.46); the whole command takes 8.2 s with an empty
-compilation cache and 4.4 s with a filled one. Two cores of a shared AMD EPYC, JAX
-0.10.2. In the tuning before, seeds 0 to 19: 20 of 20.
+the run's last quarter, and first do after 0.13 s of training (median; 0.13 ... 0.16).
+The run trains for 0.37 s (0.30 ... 0.42); the whole command takes 8.2 s with an empty
+compilation cache and 4.4 s with a filled one. Each seed was run twice, on two cores of
+a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 19: 20 of 20.
 """
 
 import ml_collections

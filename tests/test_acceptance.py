@@ -11,7 +11,9 @@ SEEDS = range(5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pg_rocks8", "pg_rocks16"])
+@pytest.mark.parametrize(
+    "name", ["pg_rocks8", "pg_rocks16", "dqn_rocks8", "dqn_rocks16"]
+)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_start_is_caught_throughout_the_last_quarter(name, seed, tmp_path):
     config = importlib.import_module(f"configs.{name}").get_config()
