@@ -19,11 +19,9 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import figures as drawing
-from dlx import optimizers, parallel, replay
-from dlx.envs import play, rocks
-from dlx.errors import UserError, blame, require_positive
-from dlx.models import torsos
+from dlx import agents, optimizers, parallel, replay
+from dlx.envs import rocks
+from dlx.errors import UserError, require_positive
 from dlx.models.q_network import QNetwork
 from dlx.task import Task
 
@@ -105,13 +103,9 @@ def agent(config) -> tuple[rocks.Params, QNetwork]:
     Raises:
       UserError: where the config makes none.
     """
-    with blame("config.env"):
-        game = rocks.Params(**config.env)
-    with blame("config.network"):
-        torso = torsos.make(
-            config.network, features=config.features, channels=config.channels
-        )
-    return game, QNetwork(torso, rocks.NUM_ACTIONS, config.dueling)
+    torso = agents.make_torso(config)
+    network = QNetwork(torso, rocks.NUM_ACTIONS, config.dueling)
+    return agents.make_game(config), network
 
 
 def make_play(config, game: rocks.Params, network: QNetwork):
@@ -266,22 +260,10 @@ def make(config) -> Task:
         metrics["episode_return"] = jnp.mean(state.last_returns)
         return state.replace(target_params=target_params), metrics
 
-    def greedy(params):
-        return lambda observations: jnp.argmax(
-            network.apply(params, observations), axis=-1
-        )
+    def greedy(params, observations):
+        return jnp.argmax(network.apply(params, observations), axis=-1)
 
-    def evaluate(state, key):
-        return play.measure(greedy(state.params), game, key, config.eval_rocks)
-
-    @jax.jit
-    def record(state, key):
-        return play.record(greedy(state.params), game, key)
-
-    def figures(state, key):
-        screens, scores = jax.device_get(record(state, key))
-        return {"play": drawing.rocks(screens, scores, game.rocks_per_episode)}
-
+    evaluate, figures = agents.judges(greedy, game, config.eval_rocks)
     return Task(
         init=init,
         step=step,

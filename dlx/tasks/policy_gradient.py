@@ -18,11 +18,9 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import figures as drawing
-from dlx import optimizers, parallel
-from dlx.envs import play, rocks
-from dlx.errors import UserError, blame, require_positive
-from dlx.models import torsos
+from dlx import agents, optimizers, parallel
+from dlx.envs import rocks
+from dlx.errors import UserError, require_positive
 from dlx.models.actor_critic import ActorCritic
 from dlx.task import Task
 
@@ -160,13 +158,8 @@ def agent(config) -> tuple[rocks.Params, ActorCritic]:
     Raises:
       UserError: where the config makes none.
     """
-    with blame("config.env"):
-        game = rocks.Params(**config.env)
-    with blame("config.network"):
-        torso = torsos.make(
-            config.network, features=config.features, channels=config.channels
-        )
-    return game, ActorCritic(torso, rocks.NUM_ACTIONS)
+    torso = agents.make_torso(config)
+    return agents.make_game(config), ActorCritic(torso, rocks.NUM_ACTIONS)
 
 
 def make_rollout(config, game: rocks.Params, network):
@@ -287,22 +280,10 @@ def make(config) -> Task:
             "l2_updates": optax.tree.norm(updates),
         }
 
-    def greedy(params):
-        return lambda observations: jnp.argmax(
-            network.apply(params, observations)[0], axis=-1
-        )
+    def greedy(params, observations):
+        return jnp.argmax(network.apply(params, observations)[0], axis=-1)
 
-    def evaluate(state, key):
-        return play.measure(greedy(state.params), game, key, config.eval_rocks)
-
-    @jax.jit
-    def record(state, key):
-        return play.record(greedy(state.params), game, key)
-
-    def figures(state, key):
-        screens, scores = jax.device_get(record(state, key))
-        return {"play": drawing.rocks(screens, scores, game.rocks_per_episode)}
-
+    evaluate, figures = agents.judges(greedy, game, config.eval_rocks)
     return Task(
         init=init,
         step=step,
