@@ -48,7 +48,7 @@ class Writers:
         self._lines.close()
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
-        """Writes one step's numbers, on the disk when this returns."""
+        """Writes one step's numbers; a process killed later does not lose them."""
         self._lines.write(json.dumps({"step": step} | numbers) + "\n")
         self._lines.flush()
         for name, number in numbers.items():
