@@ -1,5 +1,6 @@
 """Checkpoints with Orbax: the newest few and the best, each known to be whole."""
 
+import functools
 import hashlib
 import logging as python_logging
 import pathlib
@@ -34,7 +35,6 @@ class Checkpoints:
           keep: How many of the newest to keep.
           read_only: Whether nothing is to be saved, removed or tidied.
         """
-
         self._metric = metric
         self._keep = keep
         self._read_only = read_only
@@ -125,9 +125,9 @@ class Checkpoints:
                 continue
             if damaged:
                 logging.warning("going on from checkpoint %d", step)
-            for bad in damaged if not self._read_only else []:
-                if bad > step:
-                    self._manager.delete(bad)
+            if not self._read_only:
+                for newer in (bad for bad in damaged if bad > step):
+                    self._manager.delete(newer)
             return step, state, notes
         if damaged:
             raise UserError(
@@ -167,6 +167,7 @@ class Checkpoints:
         return state, about["notes"]
 
 
+@functools.cache  # once is enough: the hook stays
 def _ignore_abandoned_reads():
     """Keeps asyncio from printing what becomes of reads given up on a damaged file.
 

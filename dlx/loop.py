@@ -93,16 +93,15 @@ def train(
     _require_own(workdir, config, resume)
     run = _Run(task, config, workdir, name)
     with _signals() as stop, run:
+        run.start()
         try:
-            run.start()
+            run.compile()
             while run.step < config.num_steps and not stop:
                 run.advance()
             if run.step < config.num_steps:
                 run.finish("preempted", signal=stop[0])
             else:
                 run.finish("done")
-        except UserError:
-            raise
         except BaseException:
             run.summarize("failed")
             raise
@@ -122,7 +121,7 @@ class _Run(contextlib.ExitStack):
         self.saved, self.evaluated, self.evaluation = None, None, {}
 
     def start(self):
-        """Takes up the newest checkpoint or makes a first state; compiles."""
+        """Takes up the newest checkpoint or makes a first state; opens all files."""
         self.checkpoints = self.enter_context(
             open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
         )
@@ -149,6 +148,9 @@ class _Run(contextlib.ExitStack):
                 self.config.num_steps,
             )
         )
+
+    def compile(self):
+        """Makes the one program that trains."""
         self.device_keys = parallel.device_keys(self.keys.steps)
         with self.timed("compile"):
             steps = parallel.train_steps(self.task, self.state, self.config.log_steps)

@@ -129,6 +129,21 @@ def test_another_tasks_workdir_is_left_alone(config, tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["config.json"]
 
 
+def test_a_run_that_cannot_even_start_leaves_the_last_summary(config, tmp_path):
+    _train(config, tmp_path)
+    before = (tmp_path / "summary.json").read_bytes()
+    task = tasks.make(config)
+
+    def broken(key):
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        loop.train(
+            dataclasses.replace(task, init=broken), config, tmp_path, name="test"
+        )
+    assert (tmp_path / "summary.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("text", ['{"task": "pol', None])
 def test_a_config_that_is_damaged_or_gone(config, tmp_path, text):
     (tmp_path / "checkpoints").mkdir()
