@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = "mlp"
     config.features = (64,)
-    config.channels = (16, 32)
+    config.channels = (8, 16)
     config.dueling = True
 
     # The algorithm.

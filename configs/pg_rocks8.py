@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = "mlp"
     config.features = (64,)
-    config.channels = (16, 32)
+    config.channels = (8, 16)
 
     # The algorithm: 'a2c', or 'reinforce' with or without a learnt `baseline`.
     config.algorithm = "a2c"
@@ -44,7 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.entropy_cost = 0.2
 
     # The optimiser: Adam; the learning rate too falls linearly to 0.
-    config.learning_rate = 3e-2
+    config.learning_rate = 2e-2
     config.max_grad_norm = 0.5
 
     # The run.

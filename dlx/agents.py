@@ -1,14 +1,23 @@
-"""What all agents on rocks share: game, torso, and how they are judged."""
+"""What all agents on rocks share: game, torso, and how they are judged.
+
+An agent's module in `dlx.tasks` has, besides `make`, a function `policy`: config ->
+(game, scores), for whoever wants to see it play.
+"""
 
 from collections.abc import Callable
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
 
 from dlx import figures as drawing
 from dlx.envs import play, rocks
 from dlx.errors import blame
 from dlx.models import torsos
+
+# (params, observations [batch, ...]) -> [batch, num_actions] float32; the largest is
+# what the agent would do.
+Scores = Callable[..., jax.Array]
 
 
 def make_game(config) -> rocks.Params:
@@ -25,19 +34,17 @@ def make_torso(config) -> nn.Module:
         )
 
 
-def judges(
-    act: Callable[..., jax.Array], game: rocks.Params, num_rocks: int
-) -> tuple[Callable, Callable]:
-    """A task's `evaluate` and `figures`, of the policy that it has learnt.
+def judges(game: rocks.Params, scores: Scores, num_rocks: int):
+    """A task's `evaluate` and `figures`, of the greedy policy that it has learnt.
 
     Args:
-      act: (params, observations [batch, ...]) -> actions [batch], deterministic.
       game: What is played.
+      scores: What the agent thinks of its actions.
       num_rocks: At the least, for the sampled measures.
     """
 
     def policy(params):
-        return lambda observations: act(params, observations)
+        return lambda observations: jnp.argmax(scores(params, observations), axis=-1)
 
     def evaluate(state, key):
         return play.measure(policy(state.params), game, key, num_rocks)

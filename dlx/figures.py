@@ -45,12 +45,16 @@ def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Pat
     return path
 
 
-def curves(panels: dict[str, dict[str, tuple[list, list]]], xlabel: str) -> np.ndarray:
+def curves(
+    panels: dict[str, dict[str, tuple[list, list]]], xlabel: str, columns: int = 0
+) -> np.ndarray:
     """Line plots beside each other.
 
     Args:
-      panels: {title: {line's name: (x, y)}}.
+      panels: {title: {line's name: (x, y)}}. Where y is [points, runs], the line is the
+        median, in a band from the least to the most.
       xlabel: Under every panel.
+      columns: How many panels in a row; 0 for all.
 
     Returns:
       [height, width, 3] uint8.
@@ -59,11 +63,22 @@ def curves(panels: dict[str, dict[str, tuple[list, list]]], xlabel: str) -> np.n
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5 * len(panels), 3.5), dpi=100, layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, (title, lines) in zip(axes, panels.items(), strict=True):
+    columns = min(columns, len(panels)) or len(panels)
+    rows = -(-len(panels) // columns)
+    size = (5 * columns, 3.5 * rows)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    for axis, (title, lines) in zip(axes, panels.items(), strict=False):
         for name, (x, y) in lines.items():
-            axis.plot(x, y, label=name, marker="." if len(x) < 30 else None)
+            runs = np.asarray(y).reshape(len(x), -1)
+            middle = np.median(runs, axis=1)
+            marker = "." if len(x) < 30 else None
+            (line,) = axis.plot(x, middle, label=name, marker=marker)
+            if runs.shape[1] > 1:
+                band = runs.min(axis=1), runs.max(axis=1)
+                axis.fill_between(x, *band, color=line.get_color(), alpha=0.2, lw=0)
         axis.set(title=title, xlabel=xlabel)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

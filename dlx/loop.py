@@ -63,7 +63,9 @@ def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoint
 
 def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
     """What the task measures on a state: {'eval/NAME': number}, on one device."""
-    metrics = jax.jit(task.evaluate)(parallel.first_copy(state), keys.evaluate(step))
+    metrics = jax.jit(task.evaluate)(
+        parallel.first_copy(task, state), keys.evaluate(step)
+    )
     return {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
 
 
@@ -200,7 +202,7 @@ class _Run(contextlib.ExitStack):
         self.summarize(status, **why)
 
     def draw(self):
-        state = parallel.first_copy(self.state)
+        state = parallel.first_copy(self.task, self.state)
         pictures = self.task.figures(state, self.keys.figures(self.step))
         pictures["learning_curve"] = _learning_curve(self.workdir / "metrics.jsonl")
         for name, picture in pictures.items():
@@ -320,12 +322,13 @@ def _learning_curve(path):
     """The loss, and whatever evaluations have measured that ever changed, by step."""
     lines = read_lines(path)
     names = ["train/loss", *(n for n in lines[-1] if n.startswith("eval/"))]
-    panels = {}
+    panels = collections.defaultdict(dict)
     for name in names:
         points = [(line["step"], line[name]) for line in lines if name in line]
         x, y = zip(*points, strict=True)
         if name == "train/loss" or len(set(y)) > 1:
-            panels[name] = {name: (x, y)}
+            what = "/".join(name.split("/")[:2])  # of an ensemble, less the seed
+            panels[what][name] = (x, y)
     return figures.curves(panels, xlabel="step")
 
 

@@ -85,9 +85,11 @@ def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
     )
 
 
-def first_copy(state: State) -> State:
-    """The state as this process's first device holds it, on that device alone."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+def first_copy(task: Task, state: State) -> State:
+    """The state as the task sees it on this process's first device, there alone."""
+    state = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+    local = {f: jax.tree.map(lambda x: x[0], getattr(state, f)) for f in task.local}
+    return state.replace(**local)
 
 
 def _init(task, key):

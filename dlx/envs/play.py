@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlx.envs import oracle, rocks
 
@@ -88,9 +89,28 @@ def record(
     states = jax.tree.map(
         lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states
     )
-    screens = rocks.render(states, params, jnp.int8)[..., 0]
-    screens = screens.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
-    return screens, jnp.cumsum(jnp.append(0, rewards[:, 0])).astype(jnp.int32)
+    return screens(states, params), jnp.cumsum(jnp.append(0, rewards[:, 0])).astype(
+        jnp.int32
+    )
+
+
+def screens(state: rocks.State, params: rocks.Params) -> jax.Array:
+    """What is where: [num_envs, size, size] int8, 0 empty, 1 a rock, 2 the paddle."""
+    pixels = rocks.render(state, params, jnp.int8)[..., 0]
+    return pixels.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
+
+
+def text(screen: np.ndarray) -> str:
+    """One of `screens` in characters, two a pixel, in a frame."""
+    pixels = np.array([" .", "()", "=="])[screen]
+    rim = "+" + "--" * len(screen) + "+"
+    return "\n".join([rim, *(f"|{''.join(row)}|" for row in pixels), rim])
+
+
+def picture(screen: np.ndarray, zoom: int = 16) -> np.ndarray:
+    """One of `screens` in colour, [zoom * size, zoom * size, 3] uint8."""
+    colors = np.array([(24, 26, 38), (255, 176, 84), (108, 214, 255)], np.uint8)
+    return colors[screen].repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def _play(policy, params, start, key):

@@ -2,19 +2,27 @@
 
 import importlib
 import pkgutil
+import types
 
+from dlx import ensemble
 from dlx.errors import UserError
 from dlx.task import Task
 
 
-def make(config) -> Task:
-    """The task that `config.task` names.
-
-    Raises:
-      UserError: where there is none of that name, or its config makes no sense.
-    """
+def module(config) -> types.ModuleType:
+    """The module that `config.task` names; a UserError where there is none."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     name = config.get("task")
     if name not in names:
         raise UserError(f"config.task is {name!r}; there are: {', '.join(names)}")
-    return importlib.import_module(f"{__name__}.{name}").make(config)
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def make(config) -> Task:
+    """The task that `config.task` names; `config.seeds`, if any, train side by side.
+
+    Raises:
+      UserError: where there is none of that name, or its config makes no sense.
+    """
+    task = module(config).make(config)
+    return ensemble.of(task, config.seeds) if config.get("seeds") else task

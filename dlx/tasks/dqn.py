@@ -108,6 +108,12 @@ def agent(config) -> tuple[rocks.Params, QNetwork]:
     return agents.make_game(config), network
 
 
+def policy(config) -> tuple[rocks.Params, agents.Scores]:
+    """The game, and what the agent thinks of its actions there: their values."""
+    game, network = agent(config)
+    return game, network.apply
+
+
 def make_play(config, game: rocks.Params, network: QNetwork):
     """(state, key) -> state: one step of all environments, put into the replay."""
     epsilon = optax.linear_schedule(
@@ -260,10 +266,7 @@ def make(config) -> Task:
         metrics["episode_return"] = jnp.mean(state.last_returns)
         return state.replace(target_params=target_params), metrics
 
-    def greedy(params, observations):
-        return jnp.argmax(network.apply(params, observations), axis=-1)
-
-    evaluate, figures = agents.judges(greedy, game, config.eval_rocks)
+    evaluate, figures = agents.judges(*policy(config), config.eval_rocks)
     return Task(
         init=init,
         step=step,

@@ -162,6 +162,12 @@ def agent(config) -> tuple[rocks.Params, ActorCritic]:
     return agents.make_game(config), ActorCritic(torso, rocks.NUM_ACTIONS)
 
 
+def policy(config) -> tuple[rocks.Params, agents.Scores]:
+    """The game, and what the agent thinks of its actions there: their logits."""
+    game, network = agent(config)
+    return game, lambda params, observations: network.apply(params, observations)[0]
+
+
 def make_rollout(config, game: rocks.Params, network):
     """(params, state, key) -> (state, Rollout): plays, and changes nothing else."""
 
@@ -280,10 +286,7 @@ def make(config) -> Task:
             "l2_updates": optax.tree.norm(updates),
         }
 
-    def greedy(params, observations):
-        return jnp.argmax(network.apply(params, observations)[0], axis=-1)
-
-    evaluate, figures = agents.judges(greedy, game, config.eval_rocks)
+    evaluate, figures = agents.judges(*policy(config), config.eval_rocks)
     return Task(
         init=init,
         step=step,

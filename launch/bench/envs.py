@@ -142,10 +142,7 @@ def _train(num_envs):
 
         return jax.lax.scan(body, state, jax.random.split(key, num_steps))
 
-    first = jax.tree.map(jnp.copy, parallel.first_copy(state))
-    first = first.replace(
-        **{f: jax.tree.map(lambda x: x[0], getattr(first, f)) for f in task.local}
-    )
+    first = jax.tree.map(jnp.copy, parallel.first_copy(task, state))
     seconds = timing.in_turns(
         {
             "rollout": timing.carried(play, first, key),

@@ -1,0 +1,27 @@
+"""Both algorithms with both networks on three sizes of rocks: the README's table.
+
+python -m launch.sweep --config=configs/sweeps/rocks_table.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.configs = (
+        "configs/pg_rocks8.py",
+        "configs/pg_rocks16.py",
+        "configs/pg_rocks32.py",
+        "configs/dqn_rocks8.py",
+        "configs/dqn_rocks16.py",
+        "configs/dqn_rocks32.py",
+    )
+    config.grid = ml_collections.ConfigDict()
+    config.grid.network = ("mlp", "cnn")
+    config.seeds = (0, 1, 2, 3, 4)
+    config.side_by_side = False  # seconds are what it measures
+
+    # Of the evaluation: what is looked at, and what it is to reach.
+    config.metric = "perfect_starts"
+    config.target = "starts"
+    return config

@@ -1,0 +1,89 @@
+"""One task for several seeds, trained side by side in one program."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+from dlx.task import Task
+
+
+@struct.dataclass
+class State:
+    """The states of all seeds.
+
+    Attributes:
+      step: [] int32.
+      params: {field: [seeds, ...]}, fields that are the same on every device.
+      local: {field: [seeds, ...]}, fields that differ from device to device.
+    """
+
+    step: jax.Array
+    params: dict[str, Any]
+    local: dict[str, Any]
+
+
+def of(task: Task, seeds: Sequence[int]) -> Task:
+    """The task that trains `task` once for each seed.
+
+    The keys of a seed are the run's keys with the seed folded in: each trains as it
+    would in any other ensemble of the same run, whatever seeds stand beside it, to
+    float tolerance.
+
+    Args:
+      task: What to train.
+      seeds: Non-negative integers.
+
+    Returns:
+      A task whose step averages its metrics over the seeds. Its evaluation has
+      'NAME/SEED' for every name and seed, and the average of the task's metric under
+      that one's own name. Its figures are those of the first seed.
+    """
+    one = type(jax.eval_shape(task.init, jax.random.key(0)))
+    numbers = jnp.array(seeds, jnp.uint32)
+
+    def keys(key):
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+
+    def pack(step, states):
+        fields = {f.name: getattr(states, f.name) for f in dataclasses.fields(states)}
+        local = {name: fields.pop(name) for name in task.local}
+        return State(step=step, params=fields, local=local)
+
+    def unpack(state):
+        return one(**state.params, **state.local)
+
+    def init(key):
+        return pack(jnp.int32(0), jax.vmap(task.init)(keys(key)))
+
+    def step(state, batch, key):
+        states, metrics = jax.vmap(task.step, (0, None, 0))(
+            unpack(state), batch, keys(key)
+        )
+        return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
+
+    def evaluate(state, key):
+        metrics = jax.vmap(task.evaluate)(unpack(state), keys(key))
+        each = {
+            f"{name}/{seed}": values[i]
+            for name, values in metrics.items()
+            for i, seed in enumerate(seeds)
+        }
+        return each | {task.metric: jnp.mean(metrics[task.metric])}
+
+    def figures(state, key):
+        first = jax.tree.map(lambda x: x[0], unpack(state))
+        return task.figures(first, keys(key)[0])
+
+    return Task(
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        figures=figures,
+        metric=task.metric,
+        counts={name: n * len(seeds) for name, n in task.counts.items()},
+        local=("local",),
+    )

@@ -1,0 +1,158 @@
+"""Runs side by side: a table, every number, and the learning curves."""
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+import statistics
+from typing import Any
+
+import numpy as np
+
+from dlx import figures
+from dlx.errors import UserError
+from dlx.metrics import read_lines, write_whole
+from launch.plan import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """What one seed did: evaluations [points], and the run's summary."""
+
+    seed: int
+    steps: list[int]
+    seconds: list[float]
+    values: list[float]
+    targets: list[float] | None
+    summary: dict[str, Any]
+
+    @property
+    def reached(self) -> int | None:
+        """The first evaluation at the target."""
+        hits = [i for i, v in enumerate(self.values) if v >= self.targets[i]]
+        return hits[0] if hits else None
+
+    @property
+    def held(self) -> bool:
+        """Whether every evaluation of the run's last quarter is at the target."""
+        first = len(self.values) - max(1, len(self.values) // 4)
+        pairs = zip(self.values[first:], self.targets[first:], strict=True)
+        return all(value >= target for value, target in pairs)
+
+
+def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
+    """Writes table.md, runs.csv and curves.png.
+
+    Args:
+      sweep: Its `metric`, and perhaps its `target`, a number or what else of the
+        evaluation the metric is to reach.
+      runs: Finished ones.
+      workdir: Where to.
+
+    Raises:
+      UserError: where the runs evaluate no such thing.
+    """
+    cells = {run.cell: [] for run in runs}
+    for run in runs:
+        cells[run.cell] += curves(run, sweep.metric, sweep.get("target"))
+    write_whole(workdir / "table.md", table(sweep, cells))
+    write_whole(workdir / "runs.csv", rows(sweep, cells))
+    figures.save(workdir, "curves", plot(cells))
+
+
+def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
+    """A panel for each config, a line for each of its cells; bands over the seeds."""
+    panels = {}
+    for cell, done in cells.items():
+        (_, title), *rest = cell
+        label = ", ".join(text for _, text in rest) or title
+        points = min(len(curve.steps) for curve in done)
+        values = np.stack([curve.values[:points] for curve in done], axis=1)
+        panels.setdefault(title, {})[label] = (done[0].steps[:points], values)
+    return figures.curves(panels, "step", columns=3)
+
+
+def curves(run: Run, metric: str, target: str | float | None) -> list[Curve]:
+    """The evaluations of a finished run, a curve for each of its seeds."""
+    summary = json.loads((run.workdir / "summary.json").read_text())
+    lines = read_lines(run.workdir / "metrics.jsonl")
+    found = []
+    for seed in run.seeds:
+        suffix = f"/{seed}" if "seeds" in run.config else ""
+        value = f"eval/{metric}{suffix}"
+        points = [line for line in lines if value in line]
+        if not points:
+            raise UserError(f"config.metric: {run.name} evaluates no {metric!r}")
+        if isinstance(target, str):
+            targets = [line[f"eval/{target}{suffix}"] for line in points]
+        else:
+            targets = None if target is None else [target] * len(points)
+        found.append(
+            Curve(
+                seed,
+                [line["step"] for line in points],
+                [line["train_seconds"] for line in points],
+                [line[value] for line in points],
+                targets,
+                summary,
+            )
+        )
+    return found
+
+
+def table(sweep, cells: dict[tuple, list[Curve]]) -> str:
+    """A line of Markdown a cell; medians, with ranges in brackets."""
+    axes = [name for name, _ in next(iter(cells))]
+    judged = sweep.get("target") is not None
+    head = [*axes, "seeds", f"{sweep.metric} at the end"]
+    if judged:
+        head += ["at the target throughout the last quarter", "steps until first there"]
+        head += ["seconds of training until then"]
+    head += ["seconds of the run"]
+    lines = [head, ["---"] * len(head)]
+    for cell, done in cells.items():
+        line = [text for _, text in cell]
+        line += [str(len(done)), _median([curve.values[-1] for curve in done])]
+        if judged:
+            line += [f"{sum(curve.held for curve in done)} of {len(done)}"]
+            there = [curve for curve in done if curve.reached is not None]
+            lacking = (
+                f" ({len(there)} of {len(done)})" if len(there) < len(done) else ""
+            )
+            steps = [curve.steps[curve.reached] for curve in there]
+            seconds = [curve.seconds[curve.reached] for curve in there]
+            line += [_median(steps) + lacking, _median(seconds) + lacking]
+        line += [_median([curve.summary["train_seconds"] for curve in done])]
+        lines.append(line)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
+    """A line of CSV a cell and seed."""
+    text = io.StringIO()
+    axes = [name for name, _ in next(iter(cells))]
+    writer = csv.writer(text, lineterminator="\n")
+    measured = [sweep.metric, "held", "steps_to_target", "train_seconds_to_target"]
+    writer.writerow([*axes, "seed", *measured, "train_seconds", "params_sha256"])
+    for cell, done in cells.items():
+        for curve in done:
+            reach = [""] * 3
+            if curve.targets:
+                first = curve.reached
+                reach = [int(curve.held), "", ""]
+                if first is not None:
+                    reach[1:] = [curve.steps[first], curve.seconds[first]]
+            whole = [curve.summary["train_seconds"], curve.summary["params_sha256"]]
+            cell_text = [text for _, text in cell]
+            writer.writerow([*cell_text, curve.seed, curve.values[-1], *reach, *whole])
+    return text.getvalue()
+
+
+def _median(numbers):
+    if not numbers:
+        return "-"
+    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
+    if low == high:
+        return f"{middle:.4g}"
+    return f"{middle:.3g} ({low:.3g} ... {high:.3g})"

@@ -1,0 +1,120 @@
+"""Shows a trained agent playing rocks in the terminal, or lets you play against it.
+
+    python -m launch.play --workdir=runs/pg_rocks16/20261125-120000 --human
+
+With --human you move the left paddle with the arrow keys; the agent has the same rocks.
+q ends it.
+"""
+
+import curses
+import functools
+import pathlib
+import sys
+import time
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags
+import jax
+import numpy as np
+
+from dlx import tasks
+from dlx.envs import play, rocks
+from dlx.errors import UserError
+from launch import trained
+from launch.match import Match
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_HUMAN = flags.DEFINE_bool("human", False, "Play yourself, beside the agent.")
+_GAMES = flags.DEFINE_integer("games", None, "How many; without end if not given.")
+_SPEED = flags.DEFINE_float("speed", 8, "Steps a second.", lower_bound=0.1)
+_SEED = flags.DEFINE_integer(
+    "seed", None, "For the same rocks again; by default others each time."
+)
+
+_KEYS = {curses.KEY_LEFT: rocks.LEFT, curses.KEY_RIGHT: rocks.RIGHT}
+_GAP = 4  # characters between two screens
+
+
+def main() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("this needs a terminal")
+    run = trained.load(pathlib.Path(_WORKDIR.value))
+    module = tasks.module(run.config)
+    if not hasattr(module, "policy"):
+        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no player")
+    game, scores = module.policy(run.config)
+    scores = functools.partial(jax.jit(scores), run.state.params)
+    match = Match(game, scores, human=_HUMAN.value)
+    seed = time.time_ns() % 2**32 if _SEED.value is None else _SEED.value
+    print(curses.wrapper(_show, match, jax.random.key(seed)))
+
+
+def _show(window, match, key):
+    """Plays in a curses window; returns what to say at the end."""
+    curses.curs_set(0)
+    if curses.has_colors():
+        curses.use_default_colors()
+        curses.init_pair(1, curses.COLOR_YELLOW, -1)
+        curses.init_pair(2, curses.COLOR_CYAN, -1)
+    while _GAMES.value is None or match.games < _GAMES.value:
+        match.begin(jax.random.fold_in(key, match.games))
+        _draw(window, match)
+        while not match.over:
+            pressed = _wait(window)
+            if pressed == ord("q"):
+                return _result(match)
+            match.step(_KEYS.get(pressed, rocks.STAY))
+            _draw(window, match)
+    return _result(match)
+
+
+def _wait(window):
+    """The last key pressed during one step of the game, or -1."""
+    pressed, ends = -1, time.monotonic() + 1 / _SPEED.value
+    while (left := ends - time.monotonic()) > 0:
+        window.timeout(max(1, round(1000 * left)))
+        key = window.getch()
+        pressed = pressed if key == -1 else key
+        if pressed == ord("q"):
+            break
+    return pressed
+
+
+def _draw(window, match):
+    width = 2 * match.game.size + 2
+    wanted = match.game.size + 7, len(match.players) * (width + _GAP) + 1
+    if any(have < want for have, want in zip(window.getmaxyx(), wanted, strict=True)):
+        raise UserError(
+            f"the terminal has {'x'.join(map(str, window.getmaxyx()))} lines and "
+            f"columns; the game needs {'x'.join(map(str, wanted))}"
+        )
+    window.erase()
+    keys = "arrows move, q ends" if match.human else "q ends"
+    window.addstr(0, 1, f"rocks, game {match.games}: {keys}")
+    for number, player in enumerate(match.players):
+        left = 1 + number * (width + _GAP)
+        window.addstr(2, left, match.score(player), curses.A_BOLD)
+        screen = match.screen(player)
+        for row, line in enumerate(play.text(screen).splitlines(), start=3):
+            window.addstr(row, left, line)
+        for row, column in np.argwhere(screen):
+            color = curses.color_pair(int(screen[row, column]))
+            window.chgat(4 + row, left + 1 + 2 * column, 2, color)
+    scores = match.think()
+    for action, name in enumerate(("left", "stay", "right")):
+        best = curses.A_REVERSE if action == np.argmax(scores) else curses.A_NORMAL
+        text = f" {name} {scores[action]:+.2f} "
+        window.addstr(match.game.size + 5, left + 14 * action, text, best)
+    window.refresh()
+
+
+def _result(match):
+    total = sum(reward != 0 for reward in match.rewards["agent"])
+    total += (match.games - 1) * match.game.rocks_per_episode
+    caught = ", ".join(f"{player} {n}" for player, n in match.caught.items())
+    return f"of {total} rocks in {match.games} games: {caught}"
+
+
+if __name__ == "__main__":
+    start.run(main)

@@ -1,0 +1,61 @@
+"""Trains many configs, a grid of settings and several seeds of each, and compares them.
+
+python -m launch.sweep --config=configs/sweeps/rocks_table.py
+
+The workdir holds a run for each cell and seed, table.md, runs.csv and curves.png, which
+are written anew after every run. A sweep that is stopped goes on when it is started
+again with its --workdir.
+"""
+
+import datetime
+import pathlib
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from dlx import loop, tasks
+from dlx.errors import DivergedError, UserError
+from launch import comparison, plan
+
+_CONFIG = config_flags.DEFINE_config_file("config", help_string="The sweep's file.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The sweep's folder; by default runs/SWEEP/TIMESTAMP."
+)
+_RESUME = flags.DEFINE_bool(
+    "resume", True, "Keep the runs that the workdir has, and go on from there."
+)
+
+
+def main() -> int:
+    sweep = _CONFIG.value
+    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}/{stamp}").absolute()
+    runs = plan.make(sweep, workdir)
+    if not _RESUME.value and any(run.workdir.exists() for run in runs):
+        raise UserError(f"{workdir} already holds a sweep; give another --workdir")
+    for number, run in enumerate(runs, start=1):
+        if not plan.is_done(run):
+            print(f"[{number}/{len(runs)}] {run.name}", flush=True)
+            try:
+                summary = loop.train(
+                    tasks.make(run.config), run.config, run.workdir, name=run.name
+                )
+            except DivergedError as error:
+                logging.warning("%s: %s", run.name, error)
+                continue
+            if summary["status"] == "preempted":
+                print(f"stopped; start it again with --workdir={workdir}")
+                return 128 + summary["signal"]
+        comparison.write(sweep, [r for r in runs if plan.is_done(r)], workdir)
+    if (workdir / "table.md").exists():
+        print((workdir / "table.md").read_text())
+    print(workdir)
+    return 0
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    start.run(main)

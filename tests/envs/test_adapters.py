@@ -1,0 +1,200 @@
+"""Other libraries' own checkers, and the same game whichever way it is played."""
+
+import gymnasium
+from gymnasium.utils.env_checker import check_env
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlx.envs import adapters, rocks
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("render_mode", [None, "rgb_array", "ansi"])
+def test_gymnasium_finds_no_fault(render_mode):
+    env = gymnasium.make("dlx/Rocks-v0", size=8, render_mode=render_mode)
+    check_env(env.unwrapped)
+
+
+def hand(env):
+    """The greedy player of one rock at a time, on [n, size, size, 1] screens."""
+    screens = env[..., 0]
+    columns = np.arange(screens.shape[1])
+    paddle = (screens[:, -1] * columns).sum(-1)
+    rock = (screens[:, :-1] * columns).sum((1, 2))
+    return np.sign(rock - paddle).astype(int) + 1
+
+
+def test_a_game_catches_all_its_rocks():
+    env = gymnasium.make("dlx/Rocks-v0", size=8, rocks_per_episode=3)
+    observation, info = env.reset(seed=3)
+    assert info == {}
+    rewards = []
+    for step in range(1, 22):
+        action = hand(observation[None])[0]
+        observation, reward, terminated, truncated, _ = env.step(action)
+        assert observation in env.observation_space
+        rewards.append(reward)
+        assert (terminated, truncated) == (step == 21, False)
+    assert np.flatnonzero(rewards).tolist() == [6, 13, 20]
+    assert set(rewards) == {0.0, 1.0}
+
+
+def test_a_game_is_cut_off():
+    env = gymnasium.make("dlx/Rocks-v0", size=8, max_steps=5)
+    env.reset(seed=0)
+    ends = [env.step(1)[2:4] for _ in range(5)]
+    assert ends == [(False, False)] * 4 + [(False, True)]
+
+
+def test_seeds():
+    env = gymnasium.make("dlx/Rocks-v0", size=16)
+    first = [env.reset(seed=seed)[0] for seed in (7, 7, 8)]
+    assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[2])
+    env.reset(seed=7)
+    later = {env.reset()[0].tobytes() for _ in range(20)}
+    assert len(later) > 10, "without a seed each game is another"
+
+
+def test_renderings():
+    env = gymnasium.make("dlx/Rocks-v0", size=4, render_mode="ansi")
+    observation, _ = env.reset(seed=0)
+    rows = env.render().splitlines()
+    assert rows[0] == rows[-1] == "+--------+"
+    shown = np.array(
+        [[row[i : i + 2] != " ." for i in (1, 3, 5, 7)] for row in rows[1:-1]]
+    )
+    assert np.array_equal(shown, observation[..., 0] == 1)
+    env = gymnasium.make("dlx/Rocks-v0", size=4, render_mode="rgb_array")
+    env.reset(seed=0)
+    frame = env.render()
+    assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8
+    assert len(np.unique(frame.reshape(-1, 3), axis=0)) == 3
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
+def test_what_makes_no_game_is_refused(make):
+    with pytest.raises(ValueError, match="paddle_width must be odd"):
+        make("dlx/Rocks-v0", paddle_width=2)
+    with pytest.raises(ValueError, match="render_mode must be one of"):
+        adapters.RocksEnv(render_mode="human")
+
+
+def test_vector_env_plays_the_batched_game():
+    envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=6, size=4, rocks_per_episode=2)
+    mode = gymnasium.vector.AutoresetMode.SAME_STEP
+    assert envs.metadata["autoreset_mode"] == mode
+    observations, _ = envs.reset(seed=1)
+    state, generator = envs.unwrapped._state, np.random.default_rng(0)
+    game = rocks.Params(size=4, rocks_per_episode=2)
+    for step in range(1, 13):
+        assert observations in envs.observation_space
+        actions = generator.integers(3, size=6)
+        key = jax.random.fold_in(jax.random.key(envs.unwrapped._seed), step)
+        expected, state, *rest, info = rocks.step(key, state, jnp.array(actions), game)
+        observations, *got, infos = envs.step(actions)
+        np.testing.assert_array_equal(observations, expected)
+        for a, b in zip(got, rest, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert ("final_obs" in infos) == (step % 6 == 0)
+        if infos:
+            assert infos["_final_obs"].all()
+            np.testing.assert_array_equal(
+                np.stack(infos["final_obs"]), info["final_observation"]
+            )
+
+
+def test_vector_env_under_gymnasiums_own_wrappers():
+    envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=3, size=4, rocks_per_episode=1)
+    envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)
+    envs.reset(seed=0)
+    for _ in range(3):
+        _, rewards, terminated, _, infos = envs.step(np.ones(3, int))
+    assert terminated.all()
+    np.testing.assert_array_equal(infos["episode"]["r"], rewards)
+    np.testing.assert_array_equal(infos["episode"]["l"], [3, 3, 3])
+
+
+def test_gymnax_shape_plays_the_same_game():
+    env = adapters.GymnaxRocks(size=8, rocks_per_episode=2)
+    params = env.default_params
+    keys = jax.random.split(jax.random.key(0), 5)
+    observations, state = jax.vmap(env.reset, (0, None))(keys, params)
+    assert observations.shape == (5, 8, 8, 1) and state.paddle.shape == (5,)
+    step = jax.vmap(env.step, (0, 0, 0, None))
+    for time in range(1, params.max_steps_in_episode + 1):
+        actions = hand(np.asarray(observations))
+        keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+        observations, state, reward, terminated, truncated, info = step(
+            keys, state, jnp.array(actions), params
+        )
+        assert set(reward.tolist()) == {float(time % 7 == 0)}
+        assert set(terminated.tolist()) == {time == 14} and not truncated.any()
+        np.testing.assert_array_equal(info["discount"], 1.0 - terminated)
+    assert (state.time == 0).all(), "ended, and begun anew"
+    assert (info["final_observation"][:, :-1] == 0).all(), "the last rock has landed"
+
+
+def test_gymnax_step_env_does_not_reset():
+    env = adapters.GymnaxRocks(size=4, rocks_per_episode=1, max_steps=2)
+    reset_key, *keys = jax.random.split(jax.random.key(0), 4)
+    _, state = env.reset(reset_key)
+    for time, key in enumerate(keys, start=1):
+        observation, state, reward, terminated, _ = env.step_env(key, state, 1)
+        np.testing.assert_array_equal(observation, env.get_obs(state))
+        assert state.time == time and terminated == (time == 3)
+        assert env.is_truncated(state) == (time == 2)
+    assert abs(reward) == 1
+
+
+def test_gymnax_spaces_hold_what_is_played():
+    pytest.importorskip("gymnax", reason="gymnax is not installed")
+    env = adapters.GymnaxRocks(size=8, spawn_every=3)
+    observation, state = env.reset(jax.random.key(1))
+    assert env.observation_space().contains(observation)
+    assert env.observation_space().dtype == observation.dtype
+    assert env.action_space().n == env.num_actions == 3
+    spaces = env.state_space().spaces
+    assert all(spaces[name].contains(getattr(state, name)) for name in spaces)
+
+
+def test_gymnax_code_for_catch_runs():
+    gymnax = pytest.importorskip("gymnax", reason="gymnax is not installed")
+    from gymnax.wrappers import LogWrapper
+
+    for env, params in (
+        gymnax.make("Catch-bsuite"),
+        (adapters.GymnaxRocks(size=8), adapters.GymnaxRocks(size=8).default_params),
+    ):
+        env = LogWrapper(env)
+
+        def rollout(key, env=env, params=params):
+            def one(carry, key):
+                state, _ = carry
+                action = env.action_space(params).sample(key)
+                observation, state, *rest = env.step(key, state, action, params)
+                return (state, observation), rest[0]
+
+            observation, state = env.reset(key, params)
+            keys = jax.random.split(key, params.max_steps_in_episode)
+            return jax.lax.scan(one, (state, observation), keys)[1]
+
+        with jax.debug_key_reuse(False):
+            rewards = jax.jit(jax.vmap(rollout))(jax.random.split(jax.random.key(0), 4))
+        assert set(np.unique(rewards)) == {-1.0, 0.0, 1.0}
+
+
+def test_stable_baselines_trains():
+    pytest.importorskip("stable_baselines3", reason="it is not installed")
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.env_checker import check_env
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    env = gymnasium.make("dlx/Rocks-v0", size=4)
+    check_env(env.unwrapped, warn=False)
+    model = DQN("MlpPolicy", env, 5e-3, learning_starts=200, seed=0, device="cpu")
+    before, _ = evaluate_policy(model, env, 5, warn=False)
+    model.learn(3000)
+    after, _ = evaluate_policy(model, env, 5, warn=False)
+    assert before < -2 and after > before + 2

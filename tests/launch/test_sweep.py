@@ -1,0 +1,164 @@
+"""A small sweep, its table against its own numbers, and what it refuses."""
+
+import csv
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import ml_collections
+import pytest
+
+from dlx.errors import UserError
+from launch import comparison, plan
+
+SWEEP = """
+import ml_collections
+
+def get_config():
+    config = ml_collections.ConfigDict()
+    config.configs = ("configs/pg_rocks8.py",)
+    config.variants = ml_collections.ConfigDict()
+    short = dict(num_steps=20, log_steps=5, eval_steps=5, checkpoint_steps=10)
+    config.variants["narrow"] = ml_collections.ConfigDict(
+        dict(features=(4,), num_envs=32, **short)
+    )
+    config.variants["as it is"] = ml_collections.ConfigDict(short)
+    config.grid = ml_collections.ConfigDict({"env": {"paddle_width": (1, 3)}})
+    config.seeds = (0, 1)
+    config.side_by_side = False
+    config.metric = "perfect_starts"
+    config.target = 30
+    return config
+"""
+
+
+def _run(folder, *args):
+    path = folder / "sweep.py"
+    path.write_text(SWEEP)
+    program = [sys.executable, "-m", "launch.sweep", f"--config={path}"]
+    return subprocess.Popen(
+        [*program, f"--workdir={folder}/out", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _summaries(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.glob("out/*/*/summary.json")}
+
+
+def test_a_sweep_that_is_stopped_goes_on(tmp_path):
+    first = _run(tmp_path)
+    while not _summaries(tmp_path):
+        time.sleep(0.05)
+        assert first.poll() is None, first.stderr.read()
+    first.send_signal(signal.SIGTERM)
+    out, _ = first.communicate()
+    assert first.returncode == 128 + signal.SIGTERM and "start it again" in out
+    kept = {
+        path: when
+        for path, when in _summaries(tmp_path).items()
+        if json.loads(path.read_text())["status"] == "done"
+    }
+    second = _run(tmp_path)
+    out, err = second.communicate()
+    assert second.returncode == 0, err
+    after = _summaries(tmp_path)
+    assert len(after) == 8 and kept.items() <= after.items(), "finished runs are kept"
+
+    with (tmp_path / "out" / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["variant"], r["env.paddle_width"], r["seed"]) for r in rows] == [
+        (variant, width, seed)
+        for variant in ("narrow", "as it is")
+        for width in "13"
+        for seed in "01"
+    ]
+    for row in rows:
+        slug = row["variant"].replace(" ", "_")
+        cell = f"pg_rocks8-{slug}-{row['env.paddle_width']}"
+        run = tmp_path / "out" / cell / f"seed{row['seed']}"
+        config = json.loads((run / "config.json").read_text())
+        assert config["features"] == ([4] if row["variant"] == "narrow" else [64])
+        assert str(config["env"]["paddle_width"]) == row["env.paddle_width"]
+        lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        values = {n["step"]: n["eval/perfect_starts"] for n in lines}
+        assert float(row["perfect_starts"]) == values[20]
+        assert bool(int(row["held"])) == (values[20] >= 30)
+        reached = [step for step, value in values.items() if value >= 30]
+        assert row["steps_to_target"] == (str(reached[0]) if reached else "")
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table in out and table.count("\n") == 2 + 4
+    assert (tmp_path / "out" / "curves.png").exists()
+
+    third = _run(tmp_path, "--noresume")
+    _, err = third.communicate()
+    assert third.returncode == 2 and "already holds a sweep" in err
+    other = _run(tmp_path, "--config.grid.env.paddle_width=(1,)", "--config.target=1")
+    assert other.wait() == 0, "another target needs no new run"
+    assert _summaries(tmp_path) == after
+
+
+def _sweep(**fields):
+    text = {}
+    exec(SWEEP, text)
+    config = text["get_config"]()
+    config.update(fields)
+    return config
+
+
+def test_side_by_side_is_one_run():
+    runs = plan.make(_sweep(side_by_side=True), pathlib.Path("out"))
+    assert len(runs) == 4
+    assert runs[0].workdir == pathlib.Path("out/pg_rocks8-narrow-1/seed0-seed1")
+    assert runs[0].config.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"configs": ("configs/none.py",)}, "No such file"),
+        ({"grid": {"netwrk": ("mlp",)}}, "no 'netwrk'"),
+        ({"grid": {"network": ("mpl",)}}, "no 'mpl'"),
+        ({"grid": {"num_steps": ("many",)}}, "num_steps"),
+        ({"seeds": ()}, "needs configs, seeds"),
+        ({"seeds": (1, 1)}, "each but once"),
+    ],
+)
+def test_nothing_starts_where_a_run_makes_no_sense(fields, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        plan.make(_sweep(**fields), tmp_path)
+
+
+def _curve(values, target=3):
+    points = len(values)
+    return comparison.Curve(
+        0,
+        list(range(1, points + 1)),
+        [10.0 * i for i in range(1, points + 1)],
+        values,
+        [target] * points,
+        {"train_seconds": 10.0 * points, "params_sha256": "x"},
+    )
+
+
+def test_reached_and_held():
+    assert _curve([1, 3, 2, 3]).reached == 1 and _curve([1, 3, 2, 3]).held
+    dip = _curve([1, 3, 3, 3, 3, 3, 2, 3])
+    assert dip.reached == 1 and not dip.held, "the last quarter is two evaluations"
+    assert _curve([1, 2]).reached is None
+
+
+def test_table():
+    config = ml_collections.ConfigDict({"metric": "score", "target": 3})
+    cell = (("config", "a"),)
+    done = [_curve([1, 3]), _curve([3, 3]), _curve([1, 1])]
+    line = comparison.table(config, {cell: done}).splitlines()[-1]
+    assert line == (
+        "| a | 3 | 3 (1 ... 3) | 2 of 3 | 1.5 (1 ... 2) (2 of 3) "
+        "| 15 (10 ... 20) (2 of 3) | 20 |"
+    )
