@@ -46,6 +46,7 @@ def judges(game: rocks.Params, scores: Scores, num_rocks: int):
     def policy(params):
         return lambda observations: jnp.argmax(scores(params, observations), axis=-1)
 
+    @jax.jit
     def evaluate(state, key):
         return play.measure(policy(state.params), game, key, num_rocks)
 

@@ -65,6 +65,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         )
         return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
 
+    @jax.jit
     def evaluate(state, key):
         metrics = jax.vmap(task.evaluate)(unpack(state), keys(key))
         each = {
@@ -85,5 +86,6 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         figures=figures,
         metric=task.metric,
         counts={name: n * len(seeds) for name, n in task.counts.items()},
+        batches=task.batches,
         local=("local",),
     )

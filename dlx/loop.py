@@ -63,9 +63,7 @@ def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoint
 
 def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
     """What the task measures on a state: {'eval/NAME': number}, on one device."""
-    metrics = jax.jit(task.evaluate)(
-        parallel.first_copy(task, state), keys.evaluate(step)
-    )
+    metrics = task.evaluate(parallel.first_copy(task, state), keys.evaluate(step))
     return {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
 
 
@@ -136,6 +134,8 @@ class _Run(contextlib.ExitStack):
             self.saved = self.step
             self.evaluated, self.evaluation = notes["evaluated"], notes["evaluation"]
             self.seconds["train"] = notes["train_seconds"]
+            if self.task.batches:
+                self.task.batches.restore(notes["batches"])
             _warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
@@ -154,14 +154,23 @@ class _Run(contextlib.ExitStack):
     def compile(self):
         """Makes the one program that trains."""
         self.device_keys = parallel.device_keys(self.keys.steps)
+        self.next_source()
         with self.timed("compile"):
             steps = parallel.train_steps(self.task, self.state, self.config.log_steps)
-            self.steps = steps.lower(self.state, None, self.device_keys).compile()
+            steps = steps.lower(self.state, self.source, self.device_keys)
+            self.steps = steps.compile()
+
+    def next_source(self):
+        """Reads ahead: what the next call trains on, and where reading then stood."""
+        batches = self.task.batches
+        self.reading = batches and batches.save()
+        self.source = batches and batches.source(self.config.log_steps)
 
     def advance(self):
         """Trains for `log_steps`, and does what is due then."""
         with self.timed("train"):
-            self.state, metrics = self.steps(self.state, None, self.device_keys)
+            self.state, metrics = self.steps(self.state, self.source, self.device_keys)
+            self.next_source()
             metrics = jax.device_get(metrics)
         _require_finite(metrics, self.step)
         self.step += self.config.log_steps
@@ -182,6 +191,7 @@ class _Run(contextlib.ExitStack):
     def save(self):
         notes = {
             "train_seconds": self.seconds["train"],
+            "batches": self.reading,
             "evaluated": self.evaluated,
             "evaluation": self.evaluation,
         }

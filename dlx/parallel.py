@@ -67,22 +67,38 @@ def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
     """`num_steps` of the task's steps on all devices, as one program.
 
     Returns:
-      A pmapped (state, batch, keys) -> (state, metrics). The batch is [devices,
-      num_steps, ...] or None, the keys are `device_keys`, the metrics [num_steps] each,
-      averaged over the devices. The state that goes in is donated.
+      A pmapped (state, source, keys) -> (state, metrics). The source is what the task's
+      batches are made from, or None; keys are `device_keys`; the metrics [num_steps]
+      each, averaged over the devices. The state that goes in is donated.
     """
+    batches = task.batches
 
-    def run(state, batch, key):
-        def body(state, batch):
+    def run(state, source, key):
+        def body(state, _):
+            batch = batches and batches.batch(source, state.step)
             return task.step(state, batch, jax.random.fold_in(key, state.step))
 
-        state, metrics = jax.lax.scan(body, state, batch, length=num_steps)
+        state, metrics = jax.lax.scan(body, state, length=num_steps)
         return state, jax.lax.pmean(metrics, AXIS)
 
     axes = _by_field(task, state, local=0, shared=None)
     return jax.pmap(
-        run, AXIS, in_axes=(axes, 0, 0), out_axes=(axes, None), donate_argnums=0
+        run,
+        AXIS,
+        in_axes=(axes, batches and batches.axis, 0),
+        out_axes=(axes, None),
+        donate_argnums=0,
     )
+
+
+def replicate(tree: Any) -> Any:
+    """Puts arrays on each of this process's devices, whole."""
+    return jax.device_put(tree, _sharding(PartitionSpec()))
+
+
+def split(tree: Any) -> Any:
+    """Shares out arrays [devices, ...] over this process's devices."""
+    return jax.device_put(tree, _sharding(PartitionSpec(AXIS)))
 
 
 def first_copy(task: Task, state: State) -> State:
@@ -105,10 +121,12 @@ def _by_field(task, state, *, local, shared):
     return state.replace(**{f: local if f in task.local else shared for f in fields})
 
 
+def _sharding(spec):
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
+
+
 def _shardings(task, state):
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    local = NamedSharding(mesh, PartitionSpec(AXIS))
-    shared = NamedSharding(mesh, PartitionSpec())
+    local, shared = _sharding(PartitionSpec(AXIS)), _sharding(PartitionSpec())
     prefix = _by_field(task, state, local=local, shared=shared)
     return jax.tree.map(
         lambda sharding, field: jax.tree.map(lambda _: sharding, field), prefix, state

@@ -20,15 +20,18 @@ class Task:
         `params`.
       step: (state, batch, key) -> (state, metrics). One update on one of the devices,
         which are the mapped axis 'devices': it averages its gradients over them itself.
+        The batch is what `batches` makes; None where there are none.
         It adds 1 to `state.step`. Its metrics hold 'loss', and 'l2_params' to tell
         parameters that are no longer finite.
-      evaluate: (state, key) -> metrics. What the config's docstring quotes.
+      evaluate: (state, key) -> metrics. What the config's docstring quotes. On one
+        device; it compiles what it wants compiled.
       figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
         [height, width, 3] or, moving, [frames, height, width, 3].
       metric: Name of the number from `evaluate` that matters most, higher being better:
         on the progress bar, and what makes a checkpoint the best.
       counts: What one step takes in over all devices, as {'env_steps': 960} or
         {'examples': 128}.
+      batches: Where training's batches come from, `dlx.data.batches`.
       local: Names of the state's fields that differ from device to device, such as
         ('envs', 'replay').
     """
@@ -39,4 +42,5 @@ class Task:
     figures: Callable[[State, jax.Array], dict[str, Any]]
     metric: str
     counts: dict[str, int]
+    batches: Any = None
     local: tuple[str, ...] = ()

@@ -7,17 +7,30 @@ import jax
 import pytest
 
 from dlx import parallel, tasks
+from launch import plan
 
 CONFIGS = sorted(pathlib.Path("configs").glob("*_*.py"))
+SWEEPS = sorted(pathlib.Path("configs/sweeps").glob("*.py"))
+
+
+def _read(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert f"--config={path}" in module.__doc__
+    return module.get_config()
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_sweep_plans(path, monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 1)  # one environment may be swept
+    runs = plan.make(_read(path), pathlib.Path("nowhere"))
+    assert len({run.workdir for run in runs}) == len(runs) > 1
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_traces(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert f"--config=configs/{path.name}" in module.__doc__
-    config = module.get_config()
+    config = _read(path)
     task = tasks.make(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = parallel.abstract(task, key)

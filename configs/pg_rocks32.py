@@ -1,0 +1,57 @@
+"""Advantage actor-critic learns rocks on a 32x32 screen.
+
+    python -m launch.main --config=configs/pg_rocks32.py
+
+Five seeds of five (0 to 4) catch the rock from all 256 starts, at every evaluation of
+the run's last quarter, and first do after 0.94 s of training (median; 0.73 ... 1.4).
+The run trains for 1.9 s (1.8 ... 2.6); the whole command takes 11.3 s with an empty
+compilation cache and 7.1 s with a filled one. Each seed was run twice, on two cores of
+a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 29: 30 of 30.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "policy_gradient"
+    config.seed = 0
+
+    # The game.
+    config.env = ml_collections.ConfigDict()
+    config.env.size = 32
+    config.env.paddle_width = 1
+    config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
+    config.env.rocks_per_episode = 10
+    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # never
+    config.num_envs = 256
+    config.rollout_steps = 31  # a rock's fall
+
+    # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
+    config.network = "mlp"
+    config.features = (128,)
+    config.channels = (8, 16)
+
+    # The algorithm: 'a2c', or 'reinforce' with or without a learnt `baseline`.
+    config.algorithm = "a2c"
+    config.discount = 0.93  # higher, and the rocks to come drown the one in the air
+    config.gae_lambda = 0.98  # at 0.95 the far corners are not learnt
+    config.baseline = True
+    config.standardize_advantages = True
+    config.value_cost = 0.5
+    # Falls to 0 over the run. Kept at 0.1, three seeds of twenty settled at a wall for
+    # good; kept at 0.15, one start in 256 was still missed now and then.
+    config.entropy_cost = 0.2
+
+    # The optimiser: Adam; the learning rate too falls linearly to 0.
+    config.learning_rate = 2e-2
+    config.max_grad_norm = 0.5
+
+    # The run.
+    config.num_steps = 200
+    config.log_steps = 5
+    config.eval_steps = 20
+    config.checkpoint_steps = 20
+    config.keep_checkpoints = 2
+    config.eval_rocks = 10_000
+    return config

@@ -1,0 +1,35 @@
+"""What makes DQN learn 16x16: each piece removed by itself, and all of them.
+
+python -m launch.sweep --config=configs/sweeps/dqn_ablation.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.configs = ("configs/dqn_rocks16.py",)
+    config.variants = ml_collections.ConfigDict()
+    pieces = {
+        "one environment": {"num_envs": 1, "replay_size": 131_072},
+        "replay of 500 steps": {"num_envs": 1, "replay_size": 500},
+        "batch of 50": {"batch_size": 50},
+        "no target network": {"target_rate": 1.0},
+        "one-step returns": {"n_step": 1},
+        "no double Q-learning": {"double": False},
+        "no duelling heads": {"dueling": False},
+        "learning rate of 1e-3": {"learning_rate": 1e-3},
+    }
+    config.variants["as configured"] = {}
+    for name, piece in pieces.items():
+        config.variants[name] = piece
+    config.variants["all of these"] = {
+        name: value for piece in pieces.values() for name, value in piece.items()
+    }
+    config.seeds = (0, 1, 2, 3, 4)
+    config.side_by_side = True
+
+    # Of the evaluation: what is looked at, and what it is to reach.
+    config.metric = "perfect_starts"
+    config.target = "starts"
+    return config

@@ -1,0 +1,189 @@
+"""Batches: from arrays that live on the device, or streamed from the host.
+
+Either way every epoch shows every example once, in an order that follows from the seed
+alone; batches run on across the ends of epochs, so that none is cut short. The order is
+one over all devices and processes: each takes its share of every batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import grain
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx import parallel
+
+_ROUNDS = 6
+
+
+class Batches(Protocol):
+    """Where a task's batches come from.
+
+    Attributes:
+      axis: Of what `source` returns, the axis that the devices share out; None where
+        each needs all of it.
+    """
+
+    axis: int | None
+
+    def source(self, num_steps: int) -> Any:
+        """What the next `num_steps` steps of training need, on the devices."""
+
+    def batch(self, source: Any, step: jax.Array) -> Any:
+        """One device's batch of one step; pure, under the axis 'devices'."""
+
+    def save(self) -> dict[str, Any] | None:
+        """Where reading stands, for a checkpoint."""
+
+    def restore(self, saved: dict[str, Any] | None) -> None:
+        """Goes on from there."""
+
+
+class Resident:
+    """Batches of arrays that every device holds as a whole."""
+
+    axis = None
+
+    def __init__(self, arrays: dict[str, np.ndarray], batch_size: int, seed: int):
+        """Puts the arrays on the devices.
+
+        Args:
+          arrays: {name: [examples, ...]}.
+          batch_size: Over all devices.
+          seed: Of the order.
+
+        Raises:
+          UserError: where the devices do not divide the batch.
+        """
+        self._share = parallel.per_device("config.batch_size", batch_size)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._arrays = parallel.replicate(arrays)
+        self._examples = len(next(iter(arrays.values())))
+
+    def source(self, num_steps: int) -> dict[str, jax.Array]:
+        """All of it, whatever the steps."""
+        del num_steps
+        return self._arrays
+
+    def batch(self, source, step):
+        """{name: [batch of this device, ...]}."""
+        first = step.astype(jnp.uint32) * jnp.uint32(self._batch_size)
+        first += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
+        position = first + jnp.arange(self._share, dtype=jnp.uint32)
+        index = shuffled(position, self._examples, jax.random.key(self._seed))
+        return jax.tree.map(lambda array: array[index], source)
+
+    def save(self):
+        return None  # the step says it all
+
+    def restore(self, saved):
+        del saved
+
+
+class Streamed:
+    """Batches read on the host while the devices train."""
+
+    axis = 0
+
+    def __init__(self, examples: Any, batch_size: int, seed: int):
+        """Opens the stream.
+
+        Args:
+          examples: Has `len` and `[index]`, a dict of arrays of fixed shapes.
+          batch_size: Over all devices.
+          seed: Of the order.
+
+        Raises:
+          UserError: where the devices do not divide the batch.
+        """
+        self._share = parallel.per_device("config.batch_size", batch_size)
+        processes = jax.process_count()
+        batches = (
+            grain.MapDataset.source(examples)
+            .shuffle(seed=seed)
+            .repeat()
+            .batch(batch_size // processes)
+        )
+        if processes > 1:
+            batches = batches[jax.process_index() :: processes]
+        self._iterator = iter(batches.to_iter_dataset())
+
+    def source(self, num_steps: int) -> dict[str, jax.Array]:
+        """{name: [local devices, num_steps, batch of a device, ...]}."""
+        steps = [next(self._iterator) for _ in range(num_steps)]
+
+        def stack(*arrays):
+            stacked = np.stack(arrays)
+            shape = (num_steps, -1, self._share, *stacked.shape[2:])
+            return np.swapaxes(stacked.reshape(shape), 0, 1)
+
+        return parallel.split(jax.tree.map(stack, *steps))
+
+    def batch(self, source, step):
+        """{name: [batch of this device, ...]}."""
+        num_steps = jax.tree.leaves(source)[0].shape[0]
+        return jax.tree.map(lambda array: array[step % num_steps], source)
+
+    def save(self):
+        return self._iterator.get_state()
+
+    def restore(self, saved):
+        self._iterator.set_state(saved)
+
+
+def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:
+    """What is shown at a position of an endless stream of shuffled epochs.
+
+    Epoch e is the positions e size ... (e + 1) size - 1; its order is a pseudo-random
+    permutation that is computed where it is wanted and never stored: a Feistel network
+    on just enough bits, applied again until it falls below `size` (Black and Rogaway
+    2002, "Ciphers with arbitrary finite domains", section 4).
+
+    Args:
+      position: [...] uint32.
+      size: Examples in an epoch.
+      key: Of all epochs.
+
+    Returns:
+      [...] int32 in 0 ... size-1.
+    """
+    half = max(1, -(-(size - 1).bit_length() // 2))
+    mask = jnp.uint32((1 << half) - 1)
+    epoch, index = position // size, position % size
+
+    def round_keys(epoch):
+        return jax.random.bits(jax.random.fold_in(key, epoch), (_ROUNDS,), jnp.uint32)
+
+    flat = jax.vmap(round_keys)(epoch.ravel())
+    keys = jnp.moveaxis(flat.reshape(*epoch.shape, _ROUNDS), -1, 0)
+
+    def permute(index):
+        left, right = index >> half, index & mask
+        for number in range(_ROUNDS):
+            left, right = right, left ^ (_mix(right ^ keys[number]) & mask)
+        return (left << half) | right
+
+    def walk(index):
+        return jnp.where(index < size, index, permute(index))
+
+    index = lax.while_loop(lambda i: jnp.any(i >= size), walk, permute(index))
+    return index.astype(jnp.int32)
+
+
+def _mix(x):
+    """MurmurHash3's last step: every bit of the input moves every bit of the output."""
+    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+    return x ^ (x >> 16)
+
+
+def epochs_to_steps(epochs: float, examples: int, batch_size: int) -> int:
+    """How many batches show every example `epochs` times, rounded up."""
+    return -(-round(epochs * examples) // batch_size)
+
+
+__all__: Sequence[str] = ("Batches", "Resident", "Streamed", "shuffled")
