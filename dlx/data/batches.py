@@ -5,7 +5,6 @@ alone; batches run on across the ends of epochs, so that none is cut short. The 
 one over all devices and processes: each takes its share of every batch.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grain
@@ -179,11 +178,3 @@ def _mix(x):
     x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-def epochs_to_steps(epochs: float, examples: int, batch_size: int) -> int:
-    """How many batches show every example `epochs` times, rounded up."""
-    return -(-round(epochs * examples) // batch_size)
-
-
-__all__: Sequence[str] = ("Batches", "Resident", "Streamed", "shuffled")

@@ -1,0 +1,128 @@
+"""Every example once an epoch, however batches, devices and interruptions fall."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlx import parallel
+from dlx.data.batches import Resident, Streamed, shuffled
+from dlx.errors import UserError
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65, 1000])
+def test_an_epoch_is_a_permutation(size):
+    positions = jnp.arange(3 * size, dtype=jnp.uint32)
+    order = np.asarray(jax.jit(shuffled, static_argnums=1)(positions, size, _key()))
+    for epoch in order.reshape(3, size):
+        assert sorted(epoch) == list(range(size))
+
+
+def _key():
+    return jax.random.key(3)
+
+
+def test_orders_look_random():
+    size = 100
+    order = jax.jit(
+        jax.vmap(lambda key: shuffled(jnp.arange(size, dtype=jnp.uint32), size, key))
+    )(jax.random.split(_key(), 2000))
+    order = np.asarray(order)
+    # Where the first example lands, and what follows it: uniform by chi-square.
+    for drawn in (np.argmax(order == 0, axis=1), (order[:, 1] - order[:, 0]) % size):
+        counts = np.bincount(drawn, minlength=size)
+        counts = counts[counts > 0] if counts[0] == 0 else counts
+        expected = len(drawn) / len(counts)
+        assert np.sum((counts - expected) ** 2) / expected < 160  # 99 degrees: p 1e-4
+    assert len(np.unique(order, axis=0)) == 2000
+    # Neighbours do not stay neighbours.
+    assert abs(np.corrcoef(order[:, :-1].ravel(), order[:, 1:].ravel())[0, 1]) < 0.02
+
+
+class Squares:
+    """Example i is {'x': i, 'y': i squared}."""
+
+    def __init__(self, size):
+        self._size = size
+
+    def __len__(self):
+        return self._size
+
+    def __getitem__(self, index):
+        return {"x": np.int32(index), "y": np.int32(index**2)}
+
+
+def _make(kind, size, batch_size):
+    if kind == "streamed":
+        return Streamed(Squares(size), batch_size, seed=0)
+    x = np.arange(size, dtype=np.int32)
+    return Resident({"x": x, "y": x**2}, batch_size, seed=0)
+
+
+def _read(batches, steps, first=0, chunk=2):
+    """[steps, batch] of the examples' numbers, as the pmapped loop would see them."""
+
+    def batch(source, step):
+        return batches.batch(source, step[0])
+
+    read = jax.pmap(batch, parallel.AXIS, in_axes=(batches.axis, 0))
+    devices = jax.local_device_count()
+    seen = []
+    for start in range(first, first + steps, chunk):
+        source = batches.source(chunk)
+        for step in range(start, start + chunk):
+            got = jax.device_get(read(source, jnp.full((devices, 1), step, jnp.int32)))
+            np.testing.assert_array_equal(got["y"], got["x"] ** 2)
+            seen.append(got["x"].ravel())
+    return np.stack(seen)
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+@pytest.mark.parametrize(("size", "batch_size"), [(12, 4), (10, 4), (3, 8)])
+def test_each_epoch_shows_each_example_once(kind, size, batch_size):
+    seen = _read(_make(kind, size, batch_size), 30).ravel()
+    whole = len(seen) // size
+    epochs = seen[: whole * size].reshape(whole, size)
+    assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+    assert len(np.unique(epochs, axis=0)) > 1, "each in an order of its own"
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_going_on_repeats_and_skips_nothing(kind):
+    whole = _read(_make(kind, 10, 4), 20)
+    first = _make(kind, 10, 4)
+    np.testing.assert_array_equal(_read(first, 6), whole[:6])
+    saved = json.loads(json.dumps(first.save()))
+    second = _make(kind, 10, 4)
+    second.restore(saved)
+    np.testing.assert_array_equal(_read(second, 14, first=6), whole[6:])
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_the_order_is_the_same_on_any_number_of_devices(kind):
+    here = _read(_make(kind, 20, 8), 10)
+    code = (
+        "from tests.data.test_batches import _make, _read; import json, jax; "
+        f"print(json.dumps(_read(_make({kind!r}, 20, 8), 10).tolist()))"
+    )
+    for devices in (1, 8):
+        flags = f"--xla_force_host_platform_device_count={devices}"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        np.testing.assert_array_equal(json.loads(done.stdout), here)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(UserError, match=r"config.batch_size=3 does not divide"):
+        _make("resident", 10, 3)
