@@ -12,7 +12,7 @@ a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 9: 10 of 10.
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "dqn"
     config.seed = 0
@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_envs = 256  # many: rare starts are the work
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
-    config.network = "mlp"
+    config.network = network
     config.features = (64,)
     config.channels = (8, 16)
     config.dueling = True

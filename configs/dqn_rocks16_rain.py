@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = "mlp"
-    config.features = (64,)
+    config.features = (256,)
     config.channels = (8, 16)
     config.dueling = True
 
@@ -40,11 +40,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.target_rate = 0.05  # follow softly; at 0.0 copy every so many steps:
     config.target_steps = 50
     config.epsilon_start = 1.0
-    config.epsilon_end = 0.1  # at 0.03 and at 0.3 fewer seeds get there
+    config.epsilon_end = 0.03
     config.epsilon_steps = 500
 
     # The replay.
-    config.replay_size = 131_072
+    config.replay_size = 262_144
     config.batch_size = 128
     config.updates = 1  # for each step of all environments
     config.prioritized = False
@@ -52,14 +52,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.beta = 0.4  # rises to 1 over the run
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
-    config.learning_rate = 5e-3
+    config.learning_rate = 3e-3
     config.max_grad_norm = 10.0
 
     # The run.
-    config.num_steps = 5500
+    config.num_steps = 20_000
     config.log_steps = 50
-    config.eval_steps = 500
-    config.checkpoint_steps = 500
+    config.eval_steps = 1000
+    config.checkpoint_steps = 1000
     config.keep_checkpoints = 2
     config.eval_rocks = 10_000
     return config

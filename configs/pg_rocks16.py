@@ -12,7 +12,7 @@ a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 29: 30 of 30
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "policy_gradient"
     config.seed = 0
@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.rollout_steps = 15  # a rock's fall
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
-    config.network = "mlp"
+    config.network = network
     config.features = (128,)
     config.channels = (8, 16)
 

@@ -92,7 +92,7 @@ def train(
     _require_schedule(config)
     _require_own(workdir, config, resume)
     run = _Run(task, config, workdir, name)
-    with _signals() as stop, run:
+    with signals() as stop, run:
         run.start()
         try:
             run.compile()
@@ -313,7 +313,7 @@ def _require_finite(metrics, step):
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """A list to which SIGTERM and SIGINT are added, instead of ending the program."""
     caught = []
     if threading.current_thread() is not threading.main_thread():

@@ -53,6 +53,8 @@ def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
     Raises:
       UserError: where the runs evaluate no such thing.
     """
+    if not runs:
+        return
     cells = {run.cell: [] for run in runs}
     for run in runs:
         cells[run.cell] += curves(run, sweep.metric, sweep.get("target"))

@@ -8,8 +8,6 @@ import pathlib
 import re
 from typing import Any
 
-import ml_collections
-
 from dlx import loop, tasks
 from dlx.errors import UserError, blame
 
@@ -33,7 +31,8 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     """The sweep's runs: configs x variants x grid x seeds, in this order.
 
     Args:
-      sweep: `configs`, paths; perhaps `variants`, {name: overrides}; perhaps `grid`,
+      sweep: `configs`, paths, perhaps with what their `get_config` takes after a colon;
+        perhaps `variants`, pairs of a name and overrides; perhaps `grid`,
         {field: values}, both nested as the configs are; `seeds`; `side_by_side`, to
         train all seeds of a cell in one program.
       workdir: The sweep's folder.
@@ -42,24 +41,25 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
       UserError: where a config, a setting or a seed makes no run; nothing has been
         trained then.
     """
-    variants = sweep.get("variants") or {"": ml_collections.ConfigDict()}
+    variants = sweep.get("variants") or (("", {}),)
     axes = _leaves(sweep.get("grid") or {})
     seeds = tuple(sweep.seeds)
     side_by_side = sweep.get("side_by_side", False)
     groups = [seeds] if side_by_side else [(seed,) for seed in seeds]
     runs = []
-    for path, variant, *values in itertools.product(
+    for path, (variant, pieces), *values in itertools.product(
         sweep.configs, variants, *axes.values()
     ):
         settings = dict(zip(axes, values, strict=True))
         cell = [("config", pathlib.Path(path).stem)]
+        cell += [("setting", path.split(":")[1])] if ":" in path else []
         cell += [("variant", variant)] if variant else []
         cell += [(name, str(value)) for name, value in settings.items()]
         slug = "-".join(re.sub(r"\W+", "_", text) for _, text in cell)
         for group in groups:
             config = _read(path)
             with blame(f"{path}, {', '.join(text for _, text in cell[1:])}"):
-                _override(config, _leaves(variants[variant]) | settings)
+                _override(config, _leaves(pieces) | settings)
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
@@ -88,13 +88,16 @@ def is_done(run: Run) -> bool:
 
 
 def _read(path):
+    path, *argument = path.split(":")
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        return module.get_config(*argument)
     except OSError as error:
         raise UserError(f"config.configs: {path}: {error.strerror}") from None
-    return module.get_config()
+    except KeyError as error:
+        raise UserError(f"config.configs: {path} knows no {error}") from None
 
 
 def _override(config, settings):

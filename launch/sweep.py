@@ -36,24 +36,30 @@ def main() -> int:
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
         raise UserError(f"{workdir} already holds a sweep; give another --workdir")
-    for number, run in enumerate(runs, start=1):
-        if not plan.is_done(run):
-            print(f"[{number}/{len(runs)}] {run.name}", flush=True)
-            try:
-                summary = loop.train(
-                    tasks.make(run.config), run.config, run.workdir, name=run.name
-                )
-            except DivergedError as error:
-                logging.warning("%s: %s", run.name, error)
-                continue
-            if summary["status"] == "preempted":
+    with loop.signals() as stop:
+        for number, run in enumerate(runs, start=1):
+            if not plan.is_done(run):
+                print(f"[{number}/{len(runs)}] {run.name}", flush=True)
+                stop += train(run)
+            if stop:
                 print(f"stopped; start it again with --workdir={workdir}")
-                return 128 + summary["signal"]
-        comparison.write(sweep, [r for r in runs if plan.is_done(r)], workdir)
+                return 128 + stop[0]
+            comparison.write(sweep, [r for r in runs if plan.is_done(r)], workdir)
     if (workdir / "table.md").exists():
         print((workdir / "table.md").read_text())
     print(workdir)
     return 0
+
+
+def train(run: plan.Run) -> list[int]:
+    """Trains one run as far as it goes; the signal that stopped it, if one did."""
+    task = tasks.make(run.config)
+    try:
+        summary = loop.train(task, run.config, run.workdir, name=run.name)
+    except DivergedError as error:
+        logging.warning("%s: %s", run.name, error)
+        return []
+    return [summary["signal"]] if summary["status"] == "preempted" else []
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.configs = ("configs/dqn_rocks16.py",)
-    config.variants = ml_collections.ConfigDict()
     pieces = {
-        "one environment": {"num_envs": 1, "replay_size": 131_072},
+        "one environment": {"num_envs": 1},
         "replay of 500 steps": {"num_envs": 1, "replay_size": 500},
         "batch of 50": {"batch_size": 50},
         "no target network": {"target_rate": 1.0},
@@ -20,12 +19,12 @@ def get_config() -> ml_collections.ConfigDict:
         "no duelling heads": {"dueling": False},
         "learning rate of 1e-3": {"learning_rate": 1e-3},
     }
-    config.variants["as configured"] = {}
-    for name, piece in pieces.items():
-        config.variants[name] = piece
-    config.variants["all of these"] = {
-        name: value for piece in pieces.values() for name, value in piece.items()
-    }
+    everything = {name: x for piece in pieces.values() for name, x in piece.items()}
+    config.variants = (
+        ("as configured", {}),
+        *pieces.items(),
+        ("all of these", everything),
+    )
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = True
 

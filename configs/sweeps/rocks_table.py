@@ -8,16 +8,12 @@ import ml_collections
 
 def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
-    config.configs = (
-        "configs/pg_rocks8.py",
-        "configs/pg_rocks16.py",
-        "configs/pg_rocks32.py",
-        "configs/dqn_rocks8.py",
-        "configs/dqn_rocks16.py",
-        "configs/dqn_rocks32.py",
+    config.configs = tuple(
+        f"configs/{algorithm}_rocks{size}.py:{network}"
+        for algorithm in ("pg", "dqn")
+        for size in (8, 16, 32)
+        for network in ("mlp", "cnn")
     )
-    config.grid = ml_collections.ConfigDict()
-    config.grid.network = ("mlp", "cnn")
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = False  # seconds are what it measures
 

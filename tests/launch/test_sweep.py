@@ -20,12 +20,9 @@ import ml_collections
 def get_config():
     config = ml_collections.ConfigDict()
     config.configs = ("configs/pg_rocks8.py",)
-    config.variants = ml_collections.ConfigDict()
     short = dict(num_steps=20, log_steps=5, eval_steps=5, checkpoint_steps=10)
-    config.variants["narrow"] = ml_collections.ConfigDict(
-        dict(features=(4,), num_envs=32, **short)
-    )
-    config.variants["as it is"] = ml_collections.ConfigDict(short)
+    narrow = dict(features=(4,), num_envs=32, **short)
+    config.variants = (("narrow", narrow), ("as it is", short))
     config.grid = ml_collections.ConfigDict({"env": {"paddle_width": (1, 3)}})
     config.seeds = (0, 1)
     config.side_by_side = False
