@@ -1,0 +1,18 @@
+"""Both algorithms in rain: how much of what the best player could catch they catch.
+
+    python -m launch.sweep --config=configs/sweeps/rocks_rain.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.configs = ("configs/pg_rocks16_rain.py", "configs/dqn_rocks16_rain.py")
+    config.seeds = (0, 1, 2, 3, 4)
+    config.side_by_side = False
+
+    # Of the evaluation: what is looked at, and what it is to reach.
+    config.metric = "optimal_fraction"
+    config.target = 0.97
+    return config
