@@ -1,6 +1,6 @@
 """Both algorithms in rain: how much of what the best player could catch they catch.
 
-    python -m launch.sweep --config=configs/sweeps/rocks_rain.py
+python -m launch.sweep --config=configs/sweeps/rocks_rain.py
 """
 
 import ml_collections
