@@ -65,19 +65,22 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         )
         return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
 
-    @jax.jit
+    def nth(state, n):
+        return jax.tree.map(lambda x: x[n], unpack(state))
+
     def evaluate(state, key):
-        metrics = jax.vmap(task.evaluate)(unpack(state), keys(key))
+        # One by one: an evaluation may be the host's work as much as the device's.
+        metrics = [task.evaluate(nth(state, n), k) for n, k in enumerate(keys(key))]
         each = {
-            f"{name}/{seed}": values[i]
-            for name, values in metrics.items()
-            for i, seed in enumerate(seeds)
+            f"{name}/{seed}": value
+            for seed, numbers in zip(seeds, metrics, strict=True)
+            for name, value in numbers.items()
         }
-        return each | {task.metric: jnp.mean(metrics[task.metric])}
+        mean = sum(numbers[task.metric] for numbers in metrics) / len(seeds)
+        return each | {task.metric: mean}
 
     def figures(state, key):
-        first = jax.tree.map(lambda x: x[0], unpack(state))
-        return task.figures(first, keys(key)[0])
+        return task.figures(nth(state, 0), keys(key)[0])
 
     return Task(
         init=init,

@@ -1,5 +1,6 @@
 """Pictures from arrays: uint8, [height, width, 3] or, moving, [frames, ...]."""
 
+from collections.abc import Sequence
 import pathlib
 
 import numpy as np
@@ -59,15 +60,10 @@ def curves(
     Returns:
       [height, width, 3] uint8.
     """
-    # Half a second, wanted once a run.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = min(columns, len(panels)) or len(panels)
     rows = -(-len(panels) // columns)
-    size = (5 * columns, 3.5 * rows)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    canvas = _canvas(5 * columns, 3.5 * rows)
+    axes = canvas.figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(panels) :]:
         axis.axis("off")
     for axis, (title, lines) in zip(axes, panels.items(), strict=False):
@@ -84,7 +80,98 @@ def curves(
         axis.spines[["top", "right"]].set_visible(False)
         if len(lines) > 1:
             axis.legend(frameon=False)
-    canvas = FigureCanvasAgg(figure)
+    return _pixels(canvas)
+
+
+def confusion(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """What was taken for what.
+
+    Args:
+      counts: [classes, classes] integers, by true class and guess.
+      names: Of the classes.
+
+    Returns:
+      [height, width, 3] uint8; shades are of the mistakes, since hits outshine all.
+    """
+    classes = len(names)
+    canvas = _canvas(1.5 + 0.55 * classes, 1 + 0.5 * classes)
+    axis = canvas.figure.subplots()
+    mistakes = counts * (1 - np.eye(classes, dtype=int))
+    axis.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            weight = "bold" if row == column else "normal"
+            axis.text(column, row, count, ha="center", va="center", weight=weight)
+    axis.set_xticks(
+        range(classes), names, rotation=45 if max(map(len, names)) > 2 else 0
+    )
+    axis.set_yticks(range(classes), names)
+    axis.set(xlabel="guess", ylabel="truth")
+    return _pixels(canvas)
+
+
+def grid(images: np.ndarray, titles: Sequence[str], columns: int = 8) -> np.ndarray:
+    """Pictures beside each other, each with a line above.
+
+    Args:
+      images: [number, height, width, 1 or 3] uint8.
+      titles: One for each.
+      columns: How many in a row.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    canvas = _canvas(1.3 * columns, 1.45 * rows)
+    axes = canvas.figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, image, title in zip(axes, images, titles, strict=False):
+        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=8)
+    return _pixels(canvas)
+
+
+def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
+    """A layer's filters as little pictures.
+
+    Args:
+      kernels: [height, width, channels, number] float32; of 3 channels shown in colour,
+        of others the first alone: 0 is grey, the largest weight white, its negative
+        black.
+      most: How many to show, at the most.
+      zoom: Pixels that a filter is to fill at the least.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    shown = np.moveaxis(kernels[..., :most], -1, 0)
+    shown = shown if shown.shape[-1] == 3 else shown[..., :1].repeat(3, axis=-1)
+    most_weight = np.abs(shown).max(axis=(1, 2, 3), keepdims=True) + 1e-12
+    pixels = np.uint8(np.round(127.5 + 127.5 * shown / most_weight))
+    times = -(-zoom // pixels.shape[1])
+    pixels = pixels.repeat(times, axis=1).repeat(times, axis=2)
+    pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
+    columns = min(8, len(pixels))
+    missing = -len(pixels) % columns
+    blank = np.full((missing, *pixels.shape[1:]), 255, np.uint8)
+    tiles = np.concatenate([pixels, blank])
+    rows, (height, width) = len(tiles) // columns, tiles.shape[1:3]
+    tiles = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * height, columns * width, 3)
+
+
+def _canvas(width, height):
+    """A matplotlib canvas, in inches; the import takes half a second, once a run."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    return FigureCanvasAgg(figure)
+
+
+def _pixels(canvas):
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 

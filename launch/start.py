@@ -27,12 +27,15 @@ _COMPILATION_CACHE = flags.DEFINE_bool(
 )
 
 
-def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
+def run(
+    main: Callable[..., int | None], commands: Sequence[str] = (), files: bool = False
+) -> None:
     """Parses the flags, calls `main` and exits with what it returns, or 0.
 
     Args:
-      main: Takes nothing, or the command where there are any.
+      main: Takes nothing, or the command where there are any, or the files.
       commands: What the one argument that is not a flag can be.
+      files: Whether the arguments that are not flags are files, at least one.
     """
 
     def guarded(argv):
@@ -47,7 +50,7 @@ def run(main: Callable[..., int | None], commands: Sequence[str] = ()) -> None:
         except DivergedError as error:
             return _say(error, 1)
 
-    app.run(guarded, flags_parser=functools.partial(_parse, commands))
+    app.run(guarded, flags_parser=functools.partial(_parse, commands, files))
 
 
 def _keep_compiled():
@@ -59,14 +62,16 @@ def _keep_compiled():
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-def _parse(commands, argv):
+def _parse(commands, files, argv):
     """absl's parser, with a line where that prints tracebacks."""
     try:
         rest = flags.FLAGS(argv)
         given = rest[1:]
         if commands and not (given and given[0] in commands):
             raise UserError(f"say what to do: {' or '.join(commands)}")
-        if stray := given[bool(commands) :]:
+        if files and not given:
+            raise UserError("say which files")
+        if not files and (stray := given[bool(commands) :]):
             raise UserError(f"what is {stray[0]!r}? Settings are given as --NAME=VALUE")
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.keys()  # a file that was not found is only told of here

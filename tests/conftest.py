@@ -1,6 +1,8 @@
 """Two CPU devices, before anything imports JAX; strict about ranks and keys."""
 
+import dataclasses
 import os
+import signal
 
 _DEVICES = "--xla_force_host_platform_device_count"
 if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
@@ -27,3 +29,17 @@ def config():
     config.eval_steps = config.checkpoint_steps = 4
     config.eval_rocks = 100
     return config
+
+
+@pytest.fixture
+def terminating():
+    """Of a task, one that sends this process SIGTERM as soon as it is evaluated."""
+
+    def change(task):
+        def evaluate(state, key):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return task.evaluate(state, key)
+
+        return dataclasses.replace(task, evaluate=evaluate)
+
+    return change

@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
-import signal
 
-import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -48,19 +45,9 @@ def test_what_a_run_leaves_behind(config, tmp_path, capfd):
     assert len(capfd.readouterr().out.splitlines()) == 3, "a line per evaluation"
 
 
-def _terminating(task):
-    """The task, with a SIGTERM to this process as soon as it is evaluated."""
-
-    def evaluate(state, key):
-        jax.debug.callback(lambda: os.kill(os.getpid(), signal.SIGTERM))
-        return task.evaluate(state, key)
-
-    return dataclasses.replace(task, evaluate=evaluate)
-
-
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, tmp_path):
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tmp_path):
     whole = _train(config, tmp_path / "whole")
-    parts, task = tmp_path / "parts", _terminating(tasks.make(config))
+    parts, task = tmp_path / "parts", terminating(tasks.make(config))
     stopped = loop.train(task, config, parts, name="test")
     assert stopped["status"] == "preempted" and stopped["step"] == 4
     resumed = _train(config, parts)

@@ -1,0 +1,39 @@
+"""Back-propagation by hand, in NumPy, on MNIST.
+
+python -m launch.main --config=configs/numpy_mnist.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "numpy_mlp"
+    config.seed = 0
+
+    # The data: 'digits' needs no download; see dlx/data/sources.py for others.
+    config.dataset = "mnist"
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.streamed = False  # for what does not fit on the device
+    config.batch_size = 128
+    config.shift = 1  # pixels, at random, in training
+    config.flip = False
+    config.brightness = 0.0
+    config.contrast = 0.0
+
+    # The network: fully connected, these widths between pixels and classes.
+    config.features = (256, 128)
+
+    # The optimiser: SGD with momentum, its learning rate falling linearly to 0.
+    config.learning_rate = 0.1
+    config.momentum = 0.9
+    config.weight_decay = 1e-4
+
+    # The run.
+    config.num_steps = 4690
+    config.log_steps = 67
+    config.eval_steps = 469
+    config.checkpoint_steps = 469
+    config.keep_checkpoints = 2
+    return config

@@ -1,0 +1,135 @@
+"""What all classifiers of images share: data, preparation, and how they are judged.
+
+A classifier's module in `dlx.tasks` has, besides `make`, a function `classify`:
+config -> (data, logits), for whoever wants to show it a picture.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx import figures as drawing
+from dlx.data import augment, sources
+from dlx.data.batches import Batches, Resident, Streamed
+from dlx.errors import require_positive
+
+_AT_ONCE = 500  # test images in one call of the network
+
+# (state, images [batch, height, width, channels] float32) -> logits [batch, classes].
+Logits = Callable[[Any, Any], Any]
+
+
+class Data:
+    """A config's data set: batches to train on, all of the test split, and its scale.
+
+    Attributes:
+      batches: Of {'images': [..., height, width, channels] uint8, 'labels': int32}.
+      test: The test split.
+    """
+
+    batches: Batches
+    test: sources.Images
+
+    def __init__(self, config):
+        """Reads what `config.dataset` names.
+
+        Args:
+          config: Its dataset, data_dir, manual_dir, streamed, batch_size, seed, and
+            what `prepare` reads.
+
+        Raises:
+          UserError: where it cannot be had, or does not divide over the devices.
+        """
+        require_positive(config, "batch_size")
+        where = config.data_dir, config.manual_dir
+        self._config = config
+        self.test = sources.load(config.dataset, "test", *where)
+        if config.streamed:
+            train = sources.Examples(config.dataset, "train", *where)
+            some = [train[i]["images"] for i in range(min(len(train), 1000))]
+            self.batches = Streamed(train, config.batch_size, config.seed)
+        else:
+            train = sources.load(config.dataset, "train", *where)
+            some = train.images
+            arrays = {"images": train.images, "labels": train.labels}
+            self.batches = Resident(arrays, config.batch_size, config.seed)
+        pixels = np.asarray(some, np.float32) / 255
+        self._mean = pixels.mean((0, 1, 2), keepdims=True)
+        self._std = pixels.std((0, 1, 2), keepdims=True) + 1e-3
+        self.shape = self.test.images.shape[1:]
+        self.num_classes = len(self.test.names)
+
+    def scale(self, images: jax.Array) -> jax.Array:
+        """Bytes to float32, each channel of mean 0 and deviation 1 over the data."""
+        return (images.astype(jnp.float32) / 255 - self._mean) / self._std
+
+    def prepare(self, key: jax.Array, images: jax.Array) -> jax.Array:
+        """Training images: scaled, then changed at random as the config says."""
+        config = self._config
+        flip_key, shift_key, bright_key, contrast_key = jax.random.split(key, 4)
+        images = self.scale(images)
+        if config.shift:
+            fill = jnp.min(self.scale(jnp.zeros((1, 1, 1, self.shape[-1]))))
+            moved = augment.shift(shift_key, images - fill, config.shift, "constant")
+            images = moved + fill
+        if config.flip:
+            images = augment.flip(flip_key, images)
+        if config.brightness:
+            images = augment.brightness(bright_key, images, config.brightness)
+        if config.contrast:
+            low, high = 1 - config.contrast, 1 + config.contrast
+            images = augment.contrast(contrast_key, images, low, high)
+        return images
+
+
+def judges(data: Data, logits: Logits, filters: Callable[[Any], Any]):
+    """A task's `evaluate` and `figures`.
+
+    Args:
+      data: Its test split is what is judged on.
+      logits: The network.
+      filters: state -> first-layer filters [height, width, channels, number].
+
+    Returns:
+      evaluate: (state, key) -> {'accuracy', 'error_rate' in percent, 'nll' in nats}.
+      figures: (state, key) -> pictures.
+    """
+    images, labels = data.test.images, data.test.labels
+
+    def predict(state):
+        """Log-probabilities of the test split, [examples, classes] float32."""
+        parts = [
+            np.asarray(logits(state, data.scale(images[first : first + _AT_ONCE])))
+            for first in range(0, len(images), _AT_ONCE)
+        ]
+        return np.asarray(jax.nn.log_softmax(np.concatenate(parts)))
+
+    def evaluate(state, key):
+        del key
+        log_probs = predict(state)
+        right = np.mean(np.argmax(log_probs, axis=1) == labels)
+        nll = -np.mean(log_probs[np.arange(len(labels)), labels])
+        numbers = {"accuracy": 100 * right, "error_rate": 100 * (1 - right), "nll": nll}
+        return {name: jnp.float32(number) for name, number in numbers.items()}
+
+    def figures(state, key):
+        del key
+        log_probs = predict(state)
+        guesses = np.argmax(log_probs, axis=1)
+        counts = np.zeros((data.num_classes, data.num_classes), int)
+        np.add.at(counts, (labels, guesses), 1)
+        wrong = np.flatnonzero(guesses != labels)
+        # Worst first: the surer of the wrong class, the worse.
+        wrong = wrong[np.argsort(-log_probs[wrong, guesses[wrong]])][:40]
+        names = data.test.names
+        titles = [f"{names[labels[i]]}, not {names[guesses[i]]}" for i in wrong]
+        pictures = {"confusion": drawing.confusion(counts, names)}
+        if len(wrong):
+            pictures["mistakes"] = drawing.grid(images[wrong], titles)
+        pictures["filters"] = drawing.filters(np.asarray(filters(state)))
+        return pictures
+
+    return evaluate, figures

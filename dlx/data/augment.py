@@ -1,0 +1,45 @@
+"""Random changes to batches of images, [batch, height, width, channels] float32."""
+
+import jax
+import jax.numpy as jnp
+
+
+def flip(key: jax.Array, images: jax.Array) -> jax.Array:
+    """Mirrors each image left to right with probability one half."""
+    mirror = jax.random.bernoulli(key, shape=(images.shape[0], 1, 1, 1))
+    return jnp.where(mirror, images[:, :, ::-1], images)
+
+
+def shift(key: jax.Array, images: jax.Array, reach: int, mode: str) -> jax.Array:
+    """Moves each image by up to `reach` pixels along either axis.
+
+    Args:
+      key: Of the moves.
+      images: The batch.
+      reach: In pixels.
+      mode: What fills the rim, as for `jnp.pad`: 'constant' (0) or 'reflect'.
+    """
+    batch, height, width, _ = images.shape
+    rim = (0, 0), (reach, reach), (reach, reach), (0, 0)
+    padded = jnp.pad(images, rim, mode=mode)
+    down_key, right_key = jax.random.split(key)
+    down = jax.random.randint(down_key, (batch, 1), 0, 2 * reach + 1)
+    right = jax.random.randint(right_key, (batch, 1), 0, 2 * reach + 1)
+    rows = down + jnp.arange(height)[None]
+    columns = right + jnp.arange(width)[None]
+    number = jnp.arange(batch)[:, None, None]
+    return padded[number, rows[:, :, None], columns[:, None, :]]
+
+
+def brightness(key: jax.Array, images: jax.Array, most: float) -> jax.Array:
+    """Adds to each image one number in -most ... most."""
+    batch = images.shape[0]
+    return images + jax.random.uniform(key, (batch, 1, 1, 1), minval=-most, maxval=most)
+
+
+def contrast(key: jax.Array, images: jax.Array, least: float, most: float) -> jax.Array:
+    """Scales each image about its channels' means by one number in least ... most."""
+    batch = images.shape[0]
+    factor = jax.random.uniform(key, (batch, 1, 1, 1), minval=least, maxval=most)
+    mean = jnp.mean(images, axis=(1, 2), keepdims=True)
+    return mean + factor * (images - mean)

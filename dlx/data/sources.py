@@ -1,0 +1,202 @@
+"""Data sets by name: uint8 images and integer labels.
+
+`digits` is scikit-learn's and always at hand. Any other name is a TFDS builder of image
+classification, read from its ArrayRecord files without TensorFlow. One that is not
+prepared yet is prepared in a child process, which does need TensorFlow, and a network
+or the files fetched by hand.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+from dlx.errors import UserError
+
+SPLITS = "train", "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """A split of a data set.
+
+    Attributes:
+      images: [examples, height, width, channels] uint8.
+      labels: [examples] int32.
+      names: Of the classes, by label.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+
+
+def load(
+    name: str, split: str, data_dir: str | None = None, manual_dir: str | None = None
+) -> Images:
+    """Reads a split as a whole; what was decoded once is kept for the next time.
+
+    Args:
+      name: 'digits', or of a TFDS builder whose examples have an 'image', of one size,
+        and a 'label'.
+      split: 'train' or 'test'.
+      data_dir: Where TFDS keeps its data sets; by default ~/tensorflow_datasets.
+      manual_dir: Holds the builder's downloads, fetched by hand.
+
+    Raises:
+      UserError: where there is no such data set, it is of another kind, or it cannot be
+        had.
+    """
+    if name == "digits":
+        return _digits(split)
+    builder = _prepared(name, data_dir, manual_dir)
+    _require_classes(builder, split)
+    names = builder.info.features["label"].names
+    kept = _kept(builder, split)
+    if not kept.exists():
+        images, labels = _decode(builder.as_data_source(split))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.npz")
+        np.savez(part, images=images, labels=labels)
+        part.replace(kept)
+    with np.load(kept) as arrays:
+        return Images(arrays["images"], arrays["labels"], names)
+
+
+class Examples:
+    """A split one example at a time, decoded as it is read: for what does not fit.
+
+    `[index]` is {'images': [height, width, channels] uint8, 'labels': [] int32}.
+    """
+
+    def __init__(self, name, split, data_dir=None, manual_dir=None):
+        """As `load`; nothing is read yet.
+
+        Raises:
+          UserError: as `load`.
+        """
+        if name == "digits":
+            digits = _digits(split)
+            self._source = [
+                {"image": image, "label": label}
+                for image, label in zip(digits.images, digits.labels, strict=True)
+            ]
+            self.names = digits.names
+        else:
+            builder = _prepared(name, data_dir, manual_dir)
+            _require_classes(builder, split)
+            self._source = builder.as_data_source(split)
+            self.names = builder.info.features["label"].names
+
+    def __len__(self):
+        return len(self._source)
+
+    def __getitem__(self, index):
+        example = self._source[index]
+        return {
+            "images": np.asarray(example["image"], np.uint8),
+            "labels": np.int32(example["label"]),
+        }
+
+
+def _digits(split):
+    """1,797 digits written by 43 people (Alpaydin and Kaynak 1998): 1,437 to train on.
+
+    The split is fixed: a shuffle with seed 0, for the file is ordered by writer.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    part = {"train": order[:1437], "test": order[1437:]}[split]
+    images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.int32)
+    return Images(images[part], labels[part], [str(n) for n in range(10)])
+
+
+def _prepared(name, data_dir, manual_dir):
+    """The TFDS builder of that name, its files made if need be."""
+    import tensorflow_datasets as tfds
+
+    where = data_dir and os.path.expanduser(data_dir)
+    try:
+        builder = tfds.builder(name, data_dir=where, file_format="array_record")
+    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        raise UserError(f"config.dataset: {_first_line(error)}") from None
+    if not builder.is_prepared():
+        _prepare(name, builder, manual_dir)
+        builder = tfds.builder(name, data_dir=where, file_format="array_record")
+    return builder
+
+
+def _prepare(name, builder, manual_dir):
+    code = (
+        "import sys, tensorflow_datasets as tfds; name, root, manual = sys.argv[1:]; "
+        "builder = tfds.builder(name, data_dir=root, file_format='array_record'); "
+        "builder.download_and_prepare(download_config=tfds.download.DownloadConfig("
+        "manual_dir=manual or None))"
+    )
+    root = str(builder.data_path.parents[len(pathlib.Path(name).parts)])
+    manual = os.path.abspath(os.path.expanduser(manual_dir)) if manual_dir else ""
+    print(f"preparing {name} in {root}", file=sys.stderr, flush=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, root, manual],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UserError(
+            f"{name} is not prepared in {root}, and preparing it failed "
+            f"({lines[-1].strip() if lines else 'no message'}): give --config.data_dir "
+            "where it is prepared, or --config.manual_dir with its files fetched by "
+            "hand, or --config.dataset=digits, which needs nothing"
+        )
+
+
+def _require_classes(builder, split):
+    features = builder.info.features
+    keys = set(features) if hasattr(features, "keys") else set()
+    if not {"image", "label"} <= keys:
+        raise UserError(
+            f"config.dataset={builder.name} has {', '.join(sorted(keys)) or 'no'} "
+            "features; an image and a label are wanted"
+        )
+    if split not in builder.info.splits:
+        raise UserError(
+            f"config.dataset={builder.name} has no {split!r} split; it has: "
+            f"{', '.join(builder.info.splits)}"
+        )
+
+
+def _kept(builder, split):
+    """Where the decoded arrays of just these files are kept."""
+    described = (pathlib.Path(builder.data_path) / "dataset_info.json").stat()
+    files = f"{builder.data_path} {described.st_mtime_ns} {described.st_size}"
+    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    name = builder.info.full_name.replace("/", "-")
+    return pathlib.Path(cache, "dlx", "data", f"{name}-{split}-{digest}.npz")
+
+
+def _decode(source):
+    examples = source.__getitems__(range(len(source)))
+    labels = np.array([example["label"] for example in examples], np.int32)
+    shapes = {example["image"].shape for example in examples}
+    if len(shapes) > 1:
+        raise UserError(
+            f"its images have {len(shapes)} different sizes, such as "
+            f"{' and '.join(map(str, sorted(shapes)[:2]))}; one is wanted"
+        )
+    return np.stack([example["image"] for example in examples]), labels
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,150 @@
+"""Classifiers of images: a network, softmax cross-entropy, and a schedule.
+
+The network is `config.network`; AdamW moves it, at a learning rate that rises linearly
+over `warmup_steps` and falls to 0 over the run as a cosine does. What is judged is an
+exponential moving average of the weights (Polyak and Juditsky 1992) where `ema_decay`
+is not 0.
+"""
+
+import chex
+from flax import linen as nn
+from flax import struct
+import jax
+from jax import lax
+import jax.numpy as jnp
+import optax
+
+from dlx import classification, parallel
+from dlx.errors import blame
+from dlx.models import classifiers
+from dlx.task import Task
+
+
+@struct.dataclass
+class State:
+    """What training changes.
+
+    Attributes:
+      step: [] int32.
+      params: The network's.
+      batch_stats: Its batch normalisation's running statistics.
+      opt_state: The optimiser's.
+      average: Of params and batch_stats, what is judged.
+    """
+
+    step: jax.Array
+    params: chex.ArrayTree
+    batch_stats: chex.ArrayTree
+    opt_state: chex.ArrayTree
+    average: chex.ArrayTree
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
+    """Softmax cross-entropy against smoothed labels (Szegedy et al. 2016, section 7).
+
+    Args:
+      logits: [batch, classes] float32.
+      labels: [batch] integers.
+      smoothing: What of the probability is spread evenly over all classes.
+
+    Returns:
+      [batch] float32, in nats.
+    """
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+    return optax.softmax_cross_entropy(logits, targets)
+
+
+def make_network(config, num_classes: int) -> nn.Module:
+    """The network that the config describes; a UserError where that is none."""
+    with blame("config.network"):
+        return classifiers.make(
+            config.network,
+            num_classes=num_classes,
+            features=config.features,
+            channels=config.channels,
+            dropout=config.dropout,
+            axis_name=parallel.AXIS,
+        )
+
+
+def classify(config) -> tuple[classification.Data, classification.Logits]:
+    """The data, and (state, scaled images) -> logits, as it is judged."""
+    data = classification.Data(config)
+    network = make_network(config, data.num_classes)
+
+    @jax.jit
+    def logits(state, images):
+        return network.apply(state.average, images, train=False)
+
+    return data, logits
+
+
+def make(config) -> Task:
+    """Builds the task.
+
+    Args:
+      config: As in configs/cnn_mnist.py.
+
+    Raises:
+      UserError: where the data cannot be had or the config makes no network.
+    """
+    data, logits = classify(config)
+    network = make_network(config, data.num_classes)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, config.warmup_steps, config.num_steps
+    )
+    tx = optax.adamw(schedule, weight_decay=config.weight_decay)
+
+    def init(key):
+        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
+        params, stats = variables["params"], variables.get("batch_stats", {})
+        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
+        return State(jnp.int32(0), params, stats, tx.init(params), average)
+
+    def loss(params, state, images, labels, key):
+        logits, new = network.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
+        )
+        right = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        losses = cross_entropy(logits, labels, config.label_smoothing)
+        return jnp.mean(losses), (new.get("batch_stats", {}), right)
+
+    def step(state, batch, key):
+        augment_key, dropout_key = jax.random.split(key)
+        images = data.prepare(augment_key, batch["images"])
+        (total, (stats, right)), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.params, state, images, batch["labels"], dropout_key
+        )
+        grads, stats = lax.pmean((grads, stats), parallel.AXIS)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        now = {"params": params, "batch_stats": stats}
+        # As if it had begun at the first step, not at the first weights.
+        decay = jnp.minimum(config.ema_decay, state.step / (state.step + 10.0))
+        average = optax.incremental_update(now, state.average, 1.0 - decay)
+        state = State(state.step + 1, params, stats, opt_state, average)
+        return state, {
+            "loss": total,
+            "accuracy": 100 * right,
+            "l2_grads": optax.tree.norm(grads),
+            "l2_params": optax.tree.norm(params),
+            "l2_updates": optax.tree.norm(updates),
+        }
+
+    def filters(state):
+        return classifiers.first_filters(state.average["params"], data.shape)
+
+    evaluate, figures = classification.judges(data, logits, filters)
+    return Task(
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        figures=figures,
+        metric="accuracy",
+        counts={"examples": config.batch_size},
+        batches=data.batches,
+    )

@@ -1,0 +1,44 @@
+"""Says what a trained classifier sees in pictures.
+
+    python -m launch.predict --workdir=runs/cnn_mnist/20261125-120000 seven.png cat.jpg
+
+Any size, in colour or grey. For a classifier of grey images a picture of something dark
+on something light is inverted, cropped to what is drawn on it and centred, as its
+training images are.
+"""
+
+import pathlib
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags
+import jax
+import numpy as np
+
+from dlx import tasks
+from dlx.errors import UserError
+from launch import fitting, trained
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
+
+
+def main(*paths: str) -> None:
+    pictures = [fitting.read(pathlib.Path(path)) for path in paths]
+    run = trained.load(pathlib.Path(_WORKDIR.value))
+    module = tasks.module(run.config)
+    if not hasattr(module, "classify"):
+        raise UserError(
+            f"{_WORKDIR.value} is a run of {run.config.task}: no classifier"
+        )
+    data, logits = module.classify(run.config)
+    images = np.stack([fitting.fit(picture, data.test.images) for picture in pictures])
+    probabilities = jax.nn.softmax(np.asarray(logits(run.state, data.scale(images))))
+    for path, row in zip(paths, np.asarray(probabilities), strict=True):
+        best = np.argsort(-row)[: _TOP.value]
+        said = ", ".join(f"{data.test.names[i]} {100 * row[i]:.1f} %" for i in best)
+        print(f"{path}: {said}")
+
+
+if __name__ == "__main__":
+    start.run(main, files=True)

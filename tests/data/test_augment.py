@@ -1,0 +1,55 @@
+"""Each change does what it says, as often as it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlx.data import augment
+
+
+@pytest.fixture
+def images():
+    return jnp.array(np.random.default_rng(0).normal(size=(4000, 3, 4, 2)), jnp.float32)
+
+
+def test_flip(images):
+    flipped = np.asarray(augment.flip(jax.random.key(0), images))
+    same = (flipped == np.asarray(images)).all((1, 2, 3))
+    mirrored = (flipped == np.asarray(images)[:, :, ::-1]).all((1, 2, 3))
+    assert (same ^ mirrored).all()
+    assert abs(same.mean() - 0.5) < 0.04  # five standard deviations
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect"])
+def test_shift(images, mode):
+    moved = np.asarray(augment.shift(jax.random.key(0), images, 1, mode))
+    rim = (0, 0), (1, 1), (1, 1), (0, 0)
+    padded = np.pad(np.asarray(images), rim, mode=mode)
+    counts = np.zeros((3, 3))
+    for down, right in np.ndindex(3, 3):
+        window = padded[:, down : down + 3, right : right + 4]
+        counts[down, right] = (moved == window).all((1, 2, 3)).sum()
+    assert counts.sum() == len(images), "each is one of the nine moves"
+    assert np.sum((counts - 4000 / 9) ** 2) / (4000 / 9) < 32  # 8 degrees: p 1e-4
+
+
+def test_brightness(images):
+    change = np.asarray(augment.brightness(jax.random.key(0), images, 0.5) - images)
+    assert np.ptp(change, axis=(1, 2, 3)).max() < 1e-5, "one number an image"
+    per_image = change[:, 0, 0, 0]
+    assert -0.5 <= per_image.min() < -0.49 and 0.49 < per_image.max() <= 0.5
+
+
+def test_contrast(images):
+    changed = np.asarray(augment.contrast(jax.random.key(0), images, 0.5, 1.5))
+    images = np.asarray(images)
+    mean = images.mean((1, 2), keepdims=True)
+    np.testing.assert_allclose(changed.mean((1, 2), keepdims=True), mean, atol=1e-5)
+    factors = (changed - mean) / (images - mean)
+    spread = np.percentile(factors, 75, axis=(1, 2, 3)) - np.percentile(
+        factors, 25, axis=(1, 2, 3)
+    )
+    assert np.median(spread) < 1e-3, "one number an image"
+    middles = np.median(factors, axis=(1, 2, 3))
+    assert 0.49 < middles.min() < 0.52 and 1.48 < middles.max() < 1.51
