@@ -2,11 +2,10 @@
 
     python -m launch.main --config=configs/dqn_rocks16_rain.py
 
-Five seeds of five (0 to 4) catch the rock from all 256 starts, at every evaluation of
-the run's last quarter, and first do after 2.2 s of training (median; 1.2 ... 2.8). The
-run trains for 3.3 s (3.1 ... 3.7); the whole command takes 12.4 s with an empty
-compilation cache and 8.9 s with a filled one. Each seed was run twice, on two cores of
-a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 9: 10 of 10.
+Of the rocks that one who knew every column in advance could catch it catches 98.2 %
+(`optimal_fraction`; median of seeds 0 to 4, 0.981 ... 0.984), and at least 97 % at every
+evaluation of the last quarter in all five; first after 8.8 s of training (7.8 ... 17).
+The run trains for 27 s (25 ... 42), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections

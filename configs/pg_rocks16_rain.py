@@ -2,11 +2,10 @@
 
     python -m launch.main --config=configs/pg_rocks16_rain.py
 
-Five seeds of five (0 to 4) catch the rock from all 256 starts, at every evaluation of
-the run's last quarter, and first do after 0.94 s of training (median; 0.73 ... 1.4).
-The run trains for 1.9 s (1.8 ... 2.6); the whole command takes 11.3 s with an empty
-compilation cache and 7.1 s with a filled one. Each seed was run twice, on two cores of
-a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 29: 30 of 30.
+Of the rocks that one who knew every column in advance could catch it catches 96.3 %
+(`optimal_fraction`; median of seeds 0 to 4, 0.809 ... 0.967): less than DQN in
+configs/dqn_rocks16_rain.py, and one seed of the five settles far below. The run trains
+for 36 s (25 ... 40), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections

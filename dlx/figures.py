@@ -78,7 +78,9 @@ def curves(
         axis.set(title=title, xlabel=xlabel)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-        if len(lines) > 1:
+        if len(lines) > 4:  # too many to stand on the lines
+            axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        elif len(lines) > 1:
             axis.legend(frameon=False)
     return _pixels(canvas)
 

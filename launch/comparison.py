@@ -60,10 +60,10 @@ def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
         cells[run.cell] += curves(run, sweep.metric, sweep.get("target"))
     write_whole(workdir / "table.md", table(sweep, cells))
     write_whole(workdir / "runs.csv", rows(sweep, cells))
-    figures.save(workdir, "curves", plot(cells))
+    figures.save(workdir, "curves", plot(sweep.metric, cells))
 
 
-def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
+def plot(metric: str, cells: dict[tuple, list[Curve]]) -> np.ndarray:
     """A panel for each config, a line for each of its cells; bands over the seeds."""
     panels = {}
     for cell, done in cells.items():
@@ -71,7 +71,10 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
         label = ", ".join(text for _, text in rest) or title
         points = min(len(curve.steps) for curve in done)
         values = np.stack([curve.values[:points] for curve in done], axis=1)
-        panels.setdefault(title, {})[label] = (done[0].steps[:points], values)
+        panels.setdefault(f"{title}: {metric}", {})[label] = (
+            done[0].steps[:points],
+            values,
+        )
     return figures.curves(panels, "step", columns=3)
 
 

@@ -47,3 +47,35 @@ def test_curves():
     )
     assert picture.shape == (350, 1000, 3) and picture.dtype == np.uint8
     assert picture.std() > 0
+
+
+def test_confusion_grid_and_filters_are_pictures():
+    counts = np.diag([5, 6, 7])
+    counts[0, 2] = 3
+    for picture in (
+        figures.confusion(counts, ["a", "b", "longer"]),
+        figures.grid(np.zeros((5, 8, 8, 1), np.uint8), ["x"] * 5, columns=3),
+        figures.grid(np.zeros((1, 8, 8, 3), np.uint8), ["x"]),
+    ):
+        assert picture.dtype == np.uint8 and picture.shape[-1] == 3
+        assert len(np.unique(picture)) > 10, "something is drawn"
+
+
+def test_filters_keep_their_sign():
+    kernels = np.zeros((2, 2, 1, 3), np.float32)
+    kernels[0, 0, 0, 0], kernels[1, 1, 0, 1] = 2.0, -0.5
+    picture = figures.filters(kernels, zoom=2)
+    assert picture.shape == (6, 18, 3), "three of 2x2, in rims of two"
+    inner = picture[2:4, :, 0]
+    assert inner[:, 2:4].tolist() == [[255, 128], [128, 128]]
+    assert inner[:, 8:10].tolist() == [[128, 128], [128, 0]]
+    assert inner[:, 14:16].tolist() == [[128, 128], [128, 128]]
+
+
+def test_bands_stand_around_the_median():
+    runs = np.array([[0.0, 10.0, 2.0], [1.0, 3.0, 9.0]])
+    plain = figures.curves({"t": {"a": ([0, 1], np.median(runs, axis=1))}}, "step")
+    banded = figures.curves({"t": {"a": ([0, 1], runs)}}, "step")
+    assert plain.shape == banded.shape and not np.array_equal(plain, banded)
+    rows = figures.curves({str(n): {"a": ([0, 1], [0, 1])} for n in range(4)}, "x", 3)
+    assert rows.shape[0] == 2 * plain.shape[0] and rows.shape[1] == 3 * plain.shape[1]

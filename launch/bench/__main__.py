@@ -5,9 +5,9 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import envs, rl
+from launch.bench import classifiers, envs, rl
 
-SUITES = {"envs": envs.main, "rl": rl.main}
+SUITES = {"envs": envs.main, "rl": rl.main, "classifiers": classifiers.main}
 
 
 def main(suite: str) -> None:

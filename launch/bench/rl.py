@@ -95,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
         _compare(stable_baselines3 is not None)
-    _convolutions()
+        _convolutions()
 
 
 def _compare(peer: bool):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx.models.layers import Conv, patches_conv
+from dlx.models.layers import Conv, max_pool, patches_conv
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", 2])
@@ -39,3 +39,13 @@ def test_what_patches_cannot_do_is_refused():
     x, kernel = jnp.zeros((1, 5, 5, 2)), jnp.zeros((3, 3, 2, 2))
     with pytest.raises(NotImplementedError):
         patches_conv(x, kernel, (1, 1), "SAME", rhs_dilation=(2, 2))
+
+
+@pytest.mark.parametrize("size", [2, 5, 8])
+def test_max_pool_is_flax_s(size):
+    x = jax.random.normal(jax.random.key(0), (3, size, size + 1, 4))
+    expected = nn.max_pool(x, (2, 2), (2, 2))
+    np.testing.assert_array_equal(max_pool(x), expected)
+    gradient = jax.grad(lambda x: jnp.sum(max_pool(x) ** 2))(x)
+    by_flax = jax.grad(lambda x: jnp.sum(nn.max_pool(x, (2, 2), (2, 2)) ** 2))(x)
+    np.testing.assert_allclose(gradient, by_flax, rtol=1e-6)
