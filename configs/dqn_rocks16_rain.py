@@ -3,9 +3,10 @@
     python -m launch.main --config=configs/dqn_rocks16_rain.py
 
 Of the rocks that one who knew every column in advance could catch it catches 98.2 %
-(`optimal_fraction`; median of seeds 0 to 4, 0.981 ... 0.984), and at least 97 % at every
-evaluation of the last quarter in all five; first after 8.8 s of training (7.8 ... 17).
-The run trains for 27 s (25 ... 42), on two cores of a shared AMD EPYC with JAX 0.10.2.
+(`optimal_fraction`; median of seeds 0 to 4, 0.981 ... 0.984), and at least 97 % at
+every evaluation of the last quarter in all five; first after 8.8 s of training (7.8 ...
+17). The run trains for 27 s (25 ... 42), on two cores of a shared AMD EPYC with JAX
+0.10.2.
 """
 
 import ml_collections
