@@ -48,7 +48,7 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.max_grad_norm = 0.5
 
     # The run.
-    config.num_steps = 100
+    config.num_steps = {"mlp": 100, "cnn": 200}[network]
     config.log_steps = 5
     config.eval_steps = 10
     config.checkpoint_steps = 20
