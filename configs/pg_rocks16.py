@@ -2,11 +2,11 @@
 
     python -m launch.main --config=configs/pg_rocks16.py
 
-Five seeds of five (0 to 4) catch the rock from all 256 starts, at every evaluation of
-the run's last quarter, and first do after 0.94 s of training (median; 0.73 ... 1.4).
-The run trains for 1.9 s (1.8 ... 2.6); the whole command takes 11.3 s with an empty
-compilation cache and 7.1 s with a filled one. Each seed was run twice, on two cores of
-a shared AMD EPYC with JAX 0.10.2. In the tuning before, seeds 0 to 29: 30 of 30.
+5 seeds of 5 (0 to 4) catch the rock from all 256 starts, at every evaluation of the
+run's last quarter, and first do after 0.93 (0.89 ... 1.3) s of training (median and
+range); the run trains for 1.8 (1.8 ... 1.9) s. The convolutional network: 5 of 5, first
+after 3.9 (3.5 ... 4.4) s, 7.5 (7.1 ... 7.8) s in all. Two cores of a shared AMD EPYC,
+JAX 0.10.2.
 """
 
 import ml_collections
