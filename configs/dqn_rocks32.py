@@ -3,9 +3,9 @@
     python -m launch.main --config=configs/dqn_rocks32.py
     python -m launch.main --config=configs/dqn_rocks32.py:cnn  # its own settings
 
-Does not learn all of it: 950 starts of 1,024 (median of seeds 0 to 2; 891 ... 1,020) at
-the end of a run that trains for 59 s (57 ... 61), on two cores of a shared AMD EPYC with
-JAX 0.10.2. The convolutional network's settings have been measured once, in tuning, and
+Does not learn all of it: 950 starts of 1,024 (median of seeds 0 to 2; 891 ... 1,020)
+at the end of a run that trains for 59 s (57 ... 61), on two cores of a shared AMD EPYC
+with JAX 0.10.2. The convolutional network's settings have been measured once, in tuning, and
 for 8,000 steps: 1,021. configs/pg_rocks32.py does learn it.
 """
 
