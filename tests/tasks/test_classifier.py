@@ -104,6 +104,14 @@ def test_a_run_stopped_in_an_epoch_goes_on_exactly(
     assert again["metrics"] == whole["metrics"]
 
 
+def test_digits_are_learnt(config, tmp_path):
+    config.num_steps, config.eval_steps, config.log_steps = 300, 300, 50
+    config.checkpoint_steps = 300
+    config.channels, config.shift = (8, 16), 1
+    summary = loop.train(tasks.make(config), config, tmp_path, name="digits")
+    assert summary["metrics"]["accuracy"] > 94
+
+
 def test_judges_count():
     class Fake:
         test = classification.sources.load("digits", "test")
