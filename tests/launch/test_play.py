@@ -1,14 +1,11 @@
 """The same rocks for everybody, and the program in a terminal of its own."""
 
-import fcntl
 import os
 import pty
 import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 
 import jax
@@ -46,13 +43,8 @@ def _in_a_terminal(*args, columns=100, keys=b""):
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm"
-        for size in (
-            "COLUMNS",
-            "LINES",
-        ):  # which would count for more than the terminal
-            os.environ.pop(size, None)
+        os.environ |= {"LINES": "40", "COLUMNS": str(columns)}
         os.execv(sys.executable, [sys.executable, "-m", "launch.play", *args])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     written, asked = b"", False
     ends = time.monotonic() + 40
     while time.monotonic() < ends:
@@ -95,6 +87,11 @@ def test_watching(workdir):
 def test_leaving(workdir):
     text, code = _in_a_terminal(f"--workdir={workdir}", "--human", keys=b"q")
     assert code == 0 and "rocks in 1 games: you 0, agent 0" in text
+
+
+def test_a_narrow_terminal_is_a_line(workdir):
+    text, code = _in_a_terminal(f"--workdir={workdir}", "--human", columns=30)
+    assert code == 2 and "the game needs 15x45" in text and "Traceback" not in text
 
 
 def test_no_terminal_is_a_line(workdir):
