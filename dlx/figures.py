@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dlx.envs import play
+
 FRAMES_PER_SECOND = 12.5  # 80 ms: a GIF counts in hundredths of a second
 
 
@@ -189,7 +191,6 @@ def rocks(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray
     Returns:
       [frames, height, width, 3] uint8: score and step above the screen.
     """
-    night, rock, paddle = (24, 26, 38), (255, 176, 84), (108, 214, 255)
     caught, missed = (120, 224, 130), (240, 84, 96)  # the paddle, as a rock lands
     size = screens.shape[1]
     zoom, header = max(1, 320 // size), 36
@@ -197,9 +198,8 @@ def rocks(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray
     frames = []
     for step, (screen, score) in enumerate(zip(screens, scores, strict=True)):
         change = score - scores[max(0, step - 1)]
-        now = caught if change > 0 else missed if change < 0 else paddle
-        pixels = np.array([night, rock, now], np.uint8)[screen]
-        pixels = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        now = caught if change > 0 else missed if change < 0 else play.PADDLE
+        pixels = play.picture(screen, zoom, paddle=now)
         frame = Image.new("RGB", (size * zoom, size * zoom + header), (44, 47, 66))
         frame.paste(Image.fromarray(pixels), (0, header))
         draw = ImageDraw.Draw(frame)

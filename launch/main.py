@@ -3,9 +3,6 @@
 python -m launch.main --config=configs/pg_rocks16.py --config.seed=1
 """
 
-import datetime
-import pathlib
-
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
@@ -26,9 +23,7 @@ _RESUME = flags.DEFINE_bool(
 
 def main() -> int:
     config = _CONFIG.value
-    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}/{stamp}")
+    name, workdir = start.experiment(_WORKDIR.value)
     task = tasks.make(config)
     summary = loop.train(task, config, workdir, name=name, resume=_RESUME.value)
     numbers = ", ".join(f"{k} {v:.6g}" for k, v in summary["metrics"].items())

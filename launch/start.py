@@ -5,6 +5,7 @@ can mend, told in one line. 128 + N: ended by signal N, with the state saved.
 """
 
 from collections.abc import Callable, Sequence
+import datetime
 import functools
 import os
 import pathlib
@@ -16,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own chatter
 
 from absl import app, flags, logging
 import jax
+from ml_collections import config_flags
 
 from dlx.errors import DivergedError, UserError
 
@@ -51,6 +53,18 @@ def run(
             return _say(error, 1)
 
     app.run(guarded, flags_parser=functools.partial(_parse, commands, files))
+
+
+def experiment(workdir: str | None) -> tuple[str, pathlib.Path]:
+    """The name of the file that --config gave, and the folder to work in.
+
+    Args:
+      workdir: What --workdir gave; where it did not, runs/NAME/TIMESTAMP.
+    """
+    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    name = pathlib.Path(path).stem
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return name, pathlib.Path(workdir or f"runs/{name}/{stamp}")
 
 
 def _keep_compiled():

@@ -7,9 +7,6 @@ are written anew after every run. A sweep that is stopped goes on when it is sta
 again with its --workdir.
 """
 
-import datetime
-import pathlib
-
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags, logging
@@ -30,21 +27,26 @@ _RESUME = flags.DEFINE_bool(
 
 def main() -> int:
     sweep = _CONFIG.value
-    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/{name}/{stamp}").absolute()
+    _, workdir = start.experiment(_WORKDIR.value)
+    workdir = workdir.absolute()
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
         raise UserError(f"{workdir} already holds a sweep; give another --workdir")
     with loop.signals() as stop:
+        done = {run.workdir for run in runs if plan.is_done(run)}
+        comparison.write(sweep, [r for r in runs if r.workdir in done], workdir)
         for number, run in enumerate(runs, start=1):
-            if not plan.is_done(run):
+            if run.workdir in done:
+                continue
+            if not stop:  # as it may have been between two runs
                 print(f"[{number}/{len(runs)}] {run.name}", flush=True)
                 stop += train(run)
             if stop:
                 print(f"stopped; start it again with --workdir={workdir}")
                 return 128 + stop[0]
-            comparison.write(sweep, [r for r in runs if plan.is_done(r)], workdir)
+            if plan.is_done(run):
+                done.add(run.workdir)
+                comparison.write(sweep, [r for r in runs if r.workdir in done], workdir)
     if (workdir / "table.md").exists():
         print((workdir / "table.md").read_text())
     print(workdir)

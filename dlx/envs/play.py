@@ -12,6 +12,8 @@ import numpy as np
 
 from dlx.envs import oracle, rocks
 
+PADDLE = (108, 214, 255)  # its colour
+
 Policy = Callable[[jax.Array], jax.Array]
 
 
@@ -107,9 +109,11 @@ def text(screen: np.ndarray) -> str:
     return "\n".join([rim, *(f"|{''.join(row)}|" for row in pixels), rim])
 
 
-def picture(screen: np.ndarray, zoom: int = 16) -> np.ndarray:
+def picture(
+    screen: np.ndarray, zoom: int = 16, paddle: tuple[int, int, int] = PADDLE
+) -> np.ndarray:
     """One of `screens` in colour, [zoom * size, zoom * size, 3] uint8."""
-    colors = np.array([(24, 26, 38), (255, 176, 84), (108, 214, 255)], np.uint8)
+    colors = np.array([(24, 26, 38), (255, 176, 84), paddle], np.uint8)
     return colors[screen].repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 

@@ -106,7 +106,10 @@ CONFIG = "--config=configs/pg_rocks8.py"
         ([CONFIG, "--config.num_steps=1.5"], "invalid literal for int()"),
         ([CONFIG, "--config.env.size=1"], "size must be at least 2, got 1"),
         ([CONFIG, "--config.num_envs=-4"], "must be at least 1"),
-        ([CONFIG, "--config.task=poker"], "there are: classifier, dqn, "),
+        (
+            [CONFIG, "--config.task=poker"],
+            "there are: classifier, dqn, numpy_mlp, policy_gradient",
+        ),
         ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
         ([CONFIG, "stray"], "what is 'stray'?"),
         ([], "--config is missing"),

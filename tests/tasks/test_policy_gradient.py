@@ -237,7 +237,7 @@ def test_seeds_differ_and_repeat(config):
         ("num_envs", 33, "does not divide over 2 devices"),
         ("num_envs", 0, "at least 1"),
         ("rollout_steps", 0, "at least 1"),
-        ("task", "poker", "there are: dqn, policy_gradient"),
+        ("task", "poker", "there are: classifier, dqn, numpy_mlp, policy_gradient"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):
