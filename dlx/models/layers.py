@@ -5,6 +5,7 @@ outside, since it gets no threads there. As shifted slices beside each other and
 matrix product it does not.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -66,13 +67,33 @@ def patches_conv(
         for i in range(kernel[0])
         for j in range(kernel[1])
     ]
-    return lax.dot_general(
-        jnp.concatenate(shifted, axis=-1),
-        rhs.reshape(-1, rhs.shape[-1]),
-        (((3,), (0,)), ((), ())),
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-    )
+    patches = jnp.concatenate(shifted, axis=-1)
+    kernel = rhs.reshape(-1, rhs.shape[-1])
+    return _product(patches, kernel, precision, preferred_element_type)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _product(x, w, precision, dtype):
+    """[..., m] and [m, n] -> [..., n]."""
+    return lax.dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())), precision, dtype)
+
+
+def _product_forward(x, w, precision, dtype):
+    return _product(x, w, precision, dtype), (x, w)
+
+
+def _product_backward(precision, dtype, saved, cotangent):
+    """As JAX would, but for the order of w's: the other way XLA transposes x first."""
+    x, w = saved
+    g = cotangent.reshape(-1, cotangent.shape[-1])
+    dx = lax.dot_general(g, w, (((1,), (1,)), ((), ())), precision, dtype)
+    dx = dx.reshape(x.shape).astype(x.dtype)
+    x = x.reshape(-1, x.shape[-1])
+    dw = lax.dot_general(x, g, (((0,), (0,)), ((), ())), precision, dtype)
+    return dx, dw.astype(w.dtype)
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 def Conv(*args, **kwargs) -> nn.Conv:  # noqa: N802, stands in for the class
@@ -82,16 +103,45 @@ def Conv(*args, **kwargs) -> nn.Conv:  # noqa: N802, stands in for the class
     return nn.Conv(*args, **kwargs)
 
 
+@jax.custom_vjp
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of each 2x2 pixels; an odd row or column at the end is left out.
+
+    As reshape and maximum, which the CPU does faster than a reduced window. Pixels that
+    are equally large share the gradient, as in `jnp.max`.
 
     Args:
       x: [batch, height, width, channels].
 
     Returns:
-      [batch, height // 2, width // 2, channels]. As reshape and maximum, which the CPU
-      does faster than a reduced window, backwards above all.
+      [batch, height // 2, width // 2, channels].
     """
+    return _in_fours(x).max((2, 4))
+
+
+def _in_fours(x):
+    """[batch, height // 2, 2, width // 2, 2, channels]."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
-    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+
+
+def _max_pool_forward(x):
+    largest = max_pool(x)
+    return largest, (x, largest)
+
+
+def _max_pool_backward(saved, cotangent):
+    x, largest = saved
+    fours = _in_fours(x)
+    equals = [fours[:, :, i, :, j] == largest for i in range(2) for j in range(2)]
+    share = cotangent / sum(equal.astype(x.dtype) for equal in equals)
+    largest, share = (a[:, :, None, :, None] for a in (largest, share))
+    dx = jnp.where(fours == largest, share, 0)
+    batch, height, _, width, _, channels = dx.shape
+    dx = dx.reshape(batch, 2 * height, 2 * width, channels)
+    odd = [(0, full - kept) for full, kept in zip(x.shape, dx.shape, strict=True)]
+    return (jnp.pad(dx, odd),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
