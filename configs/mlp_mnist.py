@@ -18,7 +18,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.streamed = False  # for what does not fit on the device
     config.batch_size = 128
     config.shift = 1  # pixels, at random, in training
-    config.flip = False
+    config.shift_fill = "black"  # or 'reflect'
+    config.flip = "never"  # or 'random', or 'alternating' from epoch to epoch
     config.brightness = 0.0
     config.contrast = 0.0
 

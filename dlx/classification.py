@@ -14,7 +14,7 @@ import numpy as np
 from dlx import figures as drawing
 from dlx.data import augment, sources
 from dlx.data.batches import Batches, Resident, Streamed
-from dlx.errors import require_positive
+from dlx.errors import require_one_of, require_positive
 
 _AT_ONCE = 500  # test images in one call of the network
 
@@ -28,10 +28,13 @@ class Data:
     Attributes:
       batches: Of {'images': [..., height, width, channels] uint8, 'labels': int32}.
       test: The test split.
+      some: Training images to take statistics of, [examples, height, width, channels]
+        uint8: all of them, or a thousand of those that are streamed.
     """
 
     batches: Batches
     test: sources.Images
+    some: np.ndarray
 
     def __init__(self, config):
         """Reads what `config.dataset` names.
@@ -44,19 +47,23 @@ class Data:
           UserError: where it cannot be had, or does not divide over the devices.
         """
         require_positive(config, "batch_size")
+        require_one_of(config, "flip", ("never", "random", "alternating"))
+        require_one_of(config, "shift_fill", ("black", "reflect"))
         where = config.data_dir, config.manual_dir
         self._config = config
         self.test = sources.load(config.dataset, "test", *where)
         if config.streamed:
             train = sources.Examples(config.dataset, "train", *where)
-            some = [train[i]["images"] for i in range(min(len(train), 1000))]
+            self.some = np.stack(
+                [train[i]["images"] for i in range(min(len(train), 1000))]
+            )
             self.batches = Streamed(train, config.batch_size, config.seed)
         else:
             train = sources.load(config.dataset, "train", *where)
-            some = train.images
+            self.some = train.images
             arrays = {"images": train.images, "labels": train.labels}
             self.batches = Resident(arrays, config.batch_size, config.seed)
-        pixels = np.asarray(some, np.float32) / 255
+        pixels = np.asarray(self.some, np.float32) / 255
         self._mean = pixels.mean((0, 1, 2), keepdims=True)
         self._std = pixels.std((0, 1, 2), keepdims=True) + 1e-3
         self.shape = self.test.images.shape[1:]
@@ -66,17 +73,21 @@ class Data:
         """Bytes to float32, each channel of mean 0 and deviation 1 over the data."""
         return (images.astype(jnp.float32) / 255 - self._mean) / self._std
 
-    def prepare(self, key: jax.Array, images: jax.Array) -> jax.Array:
-        """Training images: scaled, then changed at random as the config says."""
+    def prepare(self, key: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+        """A batch's images, scaled, then changed at random as the config says."""
         config = self._config
         flip_key, shift_key, bright_key, contrast_key = jax.random.split(key, 4)
-        images = self.scale(images)
-        if config.shift:
-            fill = jnp.min(self.scale(jnp.zeros((1, 1, 1, self.shape[-1]))))
-            moved = augment.shift(shift_key, images - fill, config.shift, "constant")
-            images = moved + fill
-        if config.flip:
+        images = self.scale(batch["images"])
+        if config.flip == "alternating":
+            which = batch["index"], batch["epoch"]
+            images = augment.alternating_flip(*which, images, config.seed)
+        elif config.flip == "random":
             images = augment.flip(flip_key, images)
+        if config.shift:
+            black = self.scale(jnp.zeros((1, 1, 1, self.shape[-1])))
+            mode = "constant" if config.shift_fill == "black" else "reflect"
+            moved = augment.shift(shift_key, images - black, config.shift, mode)
+            images = moved + black
         if config.brightness:
             images = augment.brightness(bright_key, images, config.brightness)
         if config.contrast:

@@ -1,6 +1,6 @@
 """What a program says when the fault is not its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 
 
@@ -26,3 +26,10 @@ def require_positive(config, *names: str) -> None:
     for name in names:
         if config[name] < 1:
             raise UserError(f"config.{name} must be at least 1, got {config[name]}")
+
+
+def require_one_of(config, name: str, choices: Sequence[str]) -> None:
+    """Raises a UserError where the config has something else."""
+    if config[name] not in choices:
+        known = ", ".join(map(repr, choices))
+        raise UserError(f"config.{name} is {config[name]!r}; there are: {known}")

@@ -31,8 +31,12 @@ class Batches(Protocol):
     def source(self, num_steps: int) -> Any:
         """What the next `num_steps` steps of training need, on the devices."""
 
-    def batch(self, source: Any, step: jax.Array) -> Any:
-        """One device's batch of one step; pure, under the axis 'devices'."""
+    def batch(self, source: Any, step: jax.Array) -> dict[str, jax.Array]:
+        """One device's batch of one step; pure, under the axis 'devices'.
+
+        Besides what an example has, it says which one it is, 'index' [batch] int32, and
+        how often that had been shown before, 'epoch' [batch] int32.
+        """
 
     def save(self) -> dict[str, Any] | None:
         """Where reading stands, for a checkpoint."""
@@ -69,12 +73,13 @@ class Resident:
         return self._arrays
 
     def batch(self, source, step):
-        """{name: [batch of this device, ...]}."""
         first = step.astype(jnp.uint32) * jnp.uint32(self._batch_size)
         first += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
         position = first + jnp.arange(self._share, dtype=jnp.uint32)
         index = shuffled(position, self._examples, jax.random.key(self._seed))
-        return jax.tree.map(lambda array: array[index], source)
+        epoch = (position // self._examples).astype(jnp.int32)
+        examples = jax.tree.map(lambda array: array[index], source)
+        return examples | {"index": index, "epoch": epoch}
 
     def save(self):
         return None  # the step says it all
@@ -103,8 +108,14 @@ class Streamed:
         processes = jax.process_count()
         batches = (
             grain.MapDataset.source(examples)
+            .map_with_index(
+                lambda i, example: example | {"index": np.int32(i % len(examples))}
+            )
             .shuffle(seed=seed)
             .repeat()
+            .map_with_index(
+                lambda i, example: example | {"epoch": np.int32(i // len(examples))}
+            )
             .batch(batch_size // processes)
         )
         if processes > 1:
@@ -123,7 +134,6 @@ class Streamed:
         return parallel.split(jax.tree.map(stack, *steps))
 
     def batch(self, source, step):
-        """{name: [batch of this device, ...]}."""
         num_steps = jax.tree.leaves(source)[0].shape[0]
         return jax.tree.map(lambda array: array[step % num_steps], source)
 

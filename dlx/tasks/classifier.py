@@ -115,7 +115,7 @@ def make(config) -> Task:
 
     def step(state, batch, key):
         augment_key, dropout_key = jax.random.split(key)
-        images = data.prepare(augment_key, batch["images"])
+        images = data.prepare(augment_key, batch)
         (total, (stats, right)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params, state, images, batch["labels"], dropout_key
         )

@@ -173,7 +173,7 @@ def make(config) -> Task:
         return momentum_step(*arguments, config.momentum, config.weight_decay)
 
     def step(state, batch, key):
-        images = data.prepare(key, batch["images"])
+        images = data.prepare(key, batch)
         params = state.params
         shapes = jax.eval_shape(lambda: (jnp.float32(0), params))
         loss, grads = jax.pure_callback(

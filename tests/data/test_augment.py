@@ -21,6 +21,20 @@ def test_flip(images):
     assert abs(same.mean() - 0.5) < 0.04  # five standard deviations
 
 
+def test_alternating_flip(images):
+    index = jnp.arange(4000)
+    even, odd, next_even = (
+        np.asarray(augment.alternating_flip(index, jnp.full(4000, e), images, seed=1))
+        for e in (0, 1, 2)
+    )
+    images, mirrored = np.asarray(images), np.asarray(images)[:, :, ::-1]
+    half = (even == mirrored).all((1, 2, 3))
+    assert abs(half.mean() - 0.5) < 0.04
+    np.testing.assert_array_equal(even[~half], images[~half])
+    np.testing.assert_array_equal(odd, even[:, :, ::-1], "the other side, each epoch")
+    np.testing.assert_array_equal(next_even, even)
+
+
 @pytest.mark.parametrize("mode", ["constant", "reflect"])
 def test_shift(images, mode):
     moved = np.asarray(augment.shift(jax.random.key(0), images, 1, mode))

@@ -64,7 +64,7 @@ def _make(kind, size, batch_size):
     return Resident({"x": x, "y": x**2}, batch_size, seed=0)
 
 
-def _read(batches, steps, first=0, chunk=2):
+def _read(batches, size, steps, first=0, chunk=2):
     """[steps, batch] of the examples' numbers, as the pmapped loop would see them."""
 
     def batch(source, step):
@@ -78,6 +78,9 @@ def _read(batches, steps, first=0, chunk=2):
         for step in range(start, start + chunk):
             got = jax.device_get(read(source, jnp.full((devices, 1), step, jnp.int32)))
             np.testing.assert_array_equal(got["y"], got["x"] ** 2)
+            np.testing.assert_array_equal(got["index"], got["x"])
+            position = step * got["x"].size + np.arange(got["x"].size)
+            np.testing.assert_array_equal(got["epoch"].ravel(), position // size)
             seen.append(got["x"].ravel())
     return np.stack(seen)
 
@@ -85,7 +88,7 @@ def _read(batches, steps, first=0, chunk=2):
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 @pytest.mark.parametrize(("size", "batch_size"), [(12, 4), (10, 4), (3, 8)])
 def test_each_epoch_shows_each_example_once(kind, size, batch_size):
-    seen = _read(_make(kind, size, batch_size), 30).ravel()
+    seen = _read(_make(kind, size, batch_size), size, 30).ravel()
     whole = len(seen) // size
     epochs = seen[: whole * size].reshape(whole, size)
     assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
@@ -94,21 +97,21 @@ def test_each_epoch_shows_each_example_once(kind, size, batch_size):
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 def test_going_on_repeats_and_skips_nothing(kind):
-    whole = _read(_make(kind, 10, 4), 20)
+    whole = _read(_make(kind, 10, 4), 10, 20)
     first = _make(kind, 10, 4)
-    np.testing.assert_array_equal(_read(first, 6), whole[:6])
+    np.testing.assert_array_equal(_read(first, 10, 6), whole[:6])
     saved = json.loads(json.dumps(first.save()))
     second = _make(kind, 10, 4)
     second.restore(saved)
-    np.testing.assert_array_equal(_read(second, 14, first=6), whole[6:])
+    np.testing.assert_array_equal(_read(second, 10, 14, first=6), whole[6:])
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
 def test_the_order_is_the_same_on_any_number_of_devices(kind):
-    here = _read(_make(kind, 20, 8), 10)
+    here = _read(_make(kind, 20, 8), 20, 10)
     code = (
         "from tests.data.test_batches import _make, _read; import json, jax; "
-        f"print(json.dumps(_read(_make({kind!r}, 20, 8), 10).tolist()))"
+        f"print(json.dumps(_read(_make({kind!r}, 20, 8), 20, 10).tolist()))"
     )
     for devices in (1, 8):
         flags = f"--xla_force_host_platform_device_count={devices}"

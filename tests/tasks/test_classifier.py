@@ -83,7 +83,7 @@ def test_training_images_keep_their_content(config):
     images = jnp.array(data.test.images[:50])
     plain = data.scale(images)
     assert abs(float(jnp.mean(plain))) < 0.1 and abs(float(jnp.std(plain)) - 1) < 0.1
-    moved = data.prepare(jax.random.key(0), images)
+    moved = data.prepare(jax.random.key(0), {"images": images})
     black = float(data.scale(jnp.zeros((1, 1, 1, 1), jnp.uint8))[0, 0, 0, 0])
     rims = np.asarray(moved)[:, 0]  # what moved in from outside is black, not grey
     assert np.mean(np.isclose(rims, black)) > 0.5

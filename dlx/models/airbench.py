@@ -1,0 +1,142 @@
+"""The network of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
+
+A frozen 2x2 convolution that whitens patches, three groups of two 3x3 convolutions, one
+dense layer: section 3 and the listing in appendix A.
+"""
+
+from collections.abc import Sequence
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx.models.layers import Conv, max_pool
+
+
+def whitening(images: np.ndarray, epsilon: float = 5e-4) -> np.ndarray:
+    """The kernel that whitens 2x2 patches of these images (section 3.2).
+
+    Args:
+      images: [examples, height, width, channels] float32, scaled as in training.
+      epsilon: Added to each variance.
+
+    Returns:
+      [2, 2, channels, 8 channels] float32: the eigenvectors of the patches' covariance,
+      each over the root of its eigenvalue, and the negative of each.
+    """
+    patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))
+    patches = np.moveaxis(patches, 3, -1)  # [..., 2, 2, channels]
+    shape = patches.shape[-3:]
+    patches = patches.reshape(-1, np.prod(shape)).astype(np.float64)
+    variances, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
+    scaled = vectors / np.sqrt(variances + epsilon)
+    both = np.concatenate([scaled, -scaled], axis=1)
+    return both.reshape(*shape, -1).astype(np.float32)
+
+
+def uniform(key, shape, dtype=jnp.float32):
+    """U(-b, b) with b = 1 / sqrt(inputs), PyTorch's default for weights."""
+    bound = 1 / np.sqrt(np.prod(shape[:-1]))
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def partial_identity(key, shape, dtype=jnp.float32):
+    """As `uniform`, but the first filters pass their input on (section 3.3)."""
+    kernel = uniform(key, shape, dtype)
+    middle, kept = (shape[0] // 2, shape[1] // 2), min(shape[2:])
+    identity = jnp.zeros(shape, dtype).at[middle].set(jnp.eye(*shape[2:], dtype=dtype))
+    return jnp.where(jnp.arange(shape[3]) < kept, identity, kernel)
+
+
+def _gelu(x):
+    return nn.gelu(x, approximate=False)
+
+
+class Group(nn.Module):
+    """Convolution, pooling, and another convolution, each normalised.
+
+    Attributes:
+      width: Channels.
+      axis_name: Of the mapped axis over which batches are normalised together.
+    """
+
+    width: int
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        for number in range(2):
+            x = Conv(self.width, (3, 3), use_bias=False, kernel_init=partial_identity)(
+                x
+            )
+            if number == 0:
+                x = max_pool(x)
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.6,
+                epsilon=1e-12,
+                use_scale=False,
+                axis_name=self.axis_name,
+            )(x)
+            x = _gelu(x)
+        return x
+
+
+class Airbench(nn.Module):
+    """From scaled 32x32 colour images to logits.
+
+    Attributes:
+      num_classes: How many logits.
+      kernel: The first convolution's, from `whitening`; never trained.
+      widths: Channels of each group.
+      axis_name: Of the mapped axis over which batches are normalised together.
+    """
+
+    num_classes: int
+    kernel: np.ndarray
+    widths: Sequence[int]
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
+        whiten = Conv(
+            self.kernel.shape[-1],
+            (2, 2),
+            padding="VALID",
+            kernel_init=lambda *_: jnp.asarray(self.kernel),
+            name="whiten",
+        )
+        x = _gelu(whiten(images))
+        for width in self.widths:
+            x = Group(width, self.axis_name)(x, train=train)
+        x = jnp.max(x, axis=(1, 2))
+        head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
+        return head(x) / 9
+
+
+def views(images: jax.Array) -> list[tuple[float, jax.Array]]:
+    """What is shown at test time, and how much each counts (section 3.5).
+
+    Args:
+      images: [batch, height, width, channels].
+
+    Returns:
+      (weight, images) of the image and its mirror image, half; and both moved by a
+      pixel up left and down right, the other half.
+    """
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    moved = [
+        lax.slice_in_dim(
+            lax.slice_in_dim(padded, first, first + height, axis=1),
+            first,
+            first + width,
+            axis=2,
+        )
+        for first in (0, 2)
+    ]
+    weighted = [(0.25, images), (0.125, moved[0]), (0.125, moved[1])]
+    return weighted + [(weight, view[:, :, ::-1]) for weight, view in weighted]
