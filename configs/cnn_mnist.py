@@ -37,7 +37,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
 
     # The run.
-    config.num_steps = 9380
+    config.num_steps = 5628
     config.log_steps = 67
     config.eval_steps = 469
     config.checkpoint_steps = 469

@@ -1,6 +1,8 @@
 """What README says that the configs reach."""
 
 import importlib
+import pathlib
+import statistics
 
 import jax
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from dlx import loop, metrics, tasks
 
 SEEDS = range(5)
+DATA = pathlib.Path("../shared/data/tfds")
 PERFECT = [
     (f"{algorithm}_rocks{size}", network)
     for size in (8, 16)
@@ -16,12 +19,17 @@ PERFECT = [
 ] + [("pg_rocks32", "mlp"), ("pg_rocks32", "cnn")]
 
 
+def _train(name, arguments, seed, folder, **settings):
+    """The summary of a run of a config."""
+    config = importlib.import_module(f"configs.{name}").get_config(*arguments)
+    config.update(settings | {"seed": seed})
+    with jax.debug_key_reuse(False):  # checks every call, which takes longer than it
+        return loop.train(tasks.make(config), config, folder, name=name)
+
+
 def _last_quarter(name, arguments, seed, folder):
     """The evaluations of the run's last quarter."""
-    config = importlib.import_module(f"configs.{name}").get_config(*arguments)
-    config.seed = seed
-    with jax.debug_key_reuse(False):  # checks every call, which takes longer than it
-        loop.train(tasks.make(config), config, folder, name=name)
+    _train(name, arguments, seed, folder)
     lines = metrics.read_lines(folder / "metrics.jsonl")
     judged = [line for line in lines if "eval/starts" in line]
     return judged[-max(1, len(judged) // 4) :]
@@ -42,3 +50,25 @@ def test_every_start_is_caught_throughout_the_last_quarter(
 def test_hardly_a_rock_is_missed_in_rain_that_could_be_caught(seed, tmp_path):
     for line in _last_quarter("dqn_rocks16_rain", [], seed, tmp_path):
         assert line["eval/optimal_fraction"] >= 0.97
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
+@pytest.mark.parametrize(
+    ("name", "seeds", "least"),
+    [
+        ("numpy_mnist", SEEDS, 98.4),
+        ("mlp_mnist", SEEDS, 98.6),
+        ("cnn_mnist_fast", SEEDS, 99.0),
+        ("cnn_mnist", SEEDS, 99.5),
+        ("cnn_cifar10", [0], 86.0),
+    ],
+)
+def test_images_are_classified(name, seeds, least, tmp_path):
+    accuracies = [
+        _train(name, [], seed, tmp_path / str(seed), data_dir=str(DATA))["metrics"][
+            "accuracy"
+        ]
+        for seed in seeds
+    ]
+    assert statistics.mean(accuracies) >= least

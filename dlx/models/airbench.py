@@ -1,6 +1,6 @@
 """The network of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
 
-A frozen 2x2 convolution that whitens patches, three groups of two 3x3 convolutions, one
+A frozen convolution that whitens 2x2 patches, three groups of two 3x3 convolutions, one
 dense layer: section 3 and the listing in appendix A.
 """
 
@@ -15,19 +15,22 @@ import numpy as np
 from dlx.models.layers import Conv, max_pool
 
 
-def whitening(images: np.ndarray, epsilon: float = 5e-4) -> np.ndarray:
-    """The kernel that whitens 2x2 patches of these images (section 3.2).
+def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
+    """The kernel that whitens square patches of these images (section 3.2).
 
     Args:
       images: [examples, height, width, channels] float32, scaled as in training.
+      size: Of a patch, in pixels.
       epsilon: Added to each variance.
 
     Returns:
-      [2, 2, channels, 8 channels] float32: the eigenvectors of the patches' covariance,
+      [size, size, channels, 2 size^2 channels] float32: the eigenvectors of the patches' covariance,
       each over the root of its eigenvalue, and the negative of each.
     """
-    patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))
-    patches = np.moveaxis(patches, 3, -1)  # [..., 2, 2, channels]
+    patches = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    patches = np.moveaxis(patches, 3, -1)  # [..., size, size, channels]
     shape = patches.shape[-3:]
     patches = patches.reshape(-1, np.prod(shape)).astype(np.float64)
     variances, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
@@ -90,13 +93,17 @@ class Airbench(nn.Module):
     Attributes:
       num_classes: How many logits.
       kernel: The first convolution's, from `whitening`; never trained.
+      stride: Of the first convolution.
       widths: Channels of each group.
+      whiten_bias: Whether the first convolution has a bias, which is trained.
       axis_name: Of the mapped axis over which batches are normalised together.
     """
 
     num_classes: int
     kernel: np.ndarray
+    stride: int
     widths: Sequence[int]
+    whiten_bias: bool = True
     axis_name: str | None = None
 
     @nn.compact
@@ -104,12 +111,15 @@ class Airbench(nn.Module):
         """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
         whiten = Conv(
             self.kernel.shape[-1],
-            (2, 2),
+            self.kernel.shape[:2],
+            strides=self.stride,
             padding="VALID",
+            use_bias=self.whiten_bias,
             kernel_init=lambda *_: jnp.asarray(self.kernel),
             name="whiten",
         )
-        x = _gelu(whiten(images))
+        x = whiten(images)
+        x = _gelu(x if self.whiten_bias else lax.stop_gradient(x))
         for width in self.widths:
             x = Group(width, self.axis_name)(x, train=train)
         x = jnp.max(x, axis=(1, 2))

@@ -73,14 +73,15 @@ def matmul_conv(
     )
     if kernel == (3, 3) and (down, right) == (1, 1) and lhs.shape[-1] >= _WINOGRAD:
         return _winograd(padded, rhs, product)[:, :height, :width]
-    shifted = [
-        padded[:, i : i + down * height : down, j : j + right * width : right][
-            :, :height, :width
-        ]
-        for i in range(kernel[0])
+    columns = [
+        padded[:, :, j : j + right * width : right][:, :, :width]
         for j in range(kernel[1])
     ]
-    return product(jnp.concatenate(shifted, axis=-1), rhs.reshape(-1, rhs.shape[-1]))
+    columns = jnp.concatenate(columns, axis=-1)
+    patches = [
+        columns[:, i : i + down * height : down][:, :height] for i in range(kernel[0])
+    ]
+    return product(jnp.concatenate(patches, axis=-1), rhs.reshape(-1, rhs.shape[-1]))
 
 
 def _winograd(x, kernel, product):

@@ -115,11 +115,18 @@ def make_network(config, data: classification.Data) -> nn.Module:
     """The network, its first layer made from the training images."""
     if not all(isinstance(w, int) and w > 0 for w in config.widths):
         raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
+    if min(data.shape[:2]) <= 2 ** len(config.widths):
+        raise UserError(
+            f"{len(config.widths)} config.widths need images of more than "
+            f"{2 ** len(config.widths)} pixels, {config.dataset}'s have {data.shape[0]}"
+        )
     images = np.asarray(data.scale(data.some[:_WHITENED]))
     return airbench.Airbench(
         data.num_classes,
-        airbench.whitening(images),
+        airbench.whitening(images, config.patch),
+        config.patch_stride,
         tuple(config.widths),
+        whiten_bias=config.whiten_bias_steps > 0,
         axis_name=parallel.AXIS,
     )
 

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import cnn_mnist
+from configs import cnn_cifar10, cnn_mnist
 from dlx import parallel, tasks
 from dlx.data import batches, sources
 from launch.bench import timing
 
 _STEPS = 20
-_SHAPES = {"MNIST": (28, 28, 1), "CIFAR-10": (32, 32, 3)}
+_CASES = {"MNIST": (cnn_mnist, (28, 28, 1)), "CIFAR-10": (cnn_cifar10, (32, 32, 3))}
 
 
 def main() -> None:
@@ -29,9 +29,11 @@ def main() -> None:
         f"\na training step at batch 128, milliseconds, median (range)\n{'':12}"
         f"{'dlx':28}{'PyTorch, channels last':28}dlx / PyTorch"
     )
-    for name, shape in _SHAPES.items():
-        config = cnn_mnist.get_config()
-        config.shift = 0  # which PyTorch is not asked to do either
+    for name, (module, shape) in _CASES.items():
+        config = module.get_config()
+        # PyTorch is not asked to do these either.
+        config.flip, config.shift = "never", 0
+        config.brightness = config.contrast = 0.0
         calls = {"dlx": _ours(config, shape)}
         if torch:
             calls["PyTorch"] = _theirs(torch, config, shape)

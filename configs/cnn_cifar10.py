@@ -1,0 +1,48 @@
+"""A small convolutional network on CIFAR-10: what TensorFlow's tutorial reached.
+
+python -m launch.main --config=configs/cnn_cifar10.py
+
+Crop, flip, brightness and contrast are changed as there; the network and the recipe are
+those of configs/airbench_cifar10.py, with fewer layers and from half the resolution on.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "airbench"
+    config.seed = 0
+
+    # The data; see dlx/data/sources.py for others.
+    config.dataset = "cifar10"
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.streamed = False  # for what does not fit on the device
+    config.batch_size = 512
+    config.shift = 2  # pixels, at random, in training
+    config.shift_fill = "reflect"  # or 'black'
+    config.flip = "alternating"  # from epoch to epoch; or 'random', or 'never'
+    config.brightness = 0.1
+    config.contrast = 0.1
+
+    # The network: whitened patches, so large and so far apart; channels of each group.
+    config.patch = 3
+    config.patch_stride = 2
+    config.widths = (64, 128)
+
+    # The optimiser: Nesterov SGD on the sum of losses, given for 1,024 examples.
+    config.learning_rate = 11.5
+    config.bias_scale = 64.0  # biases learn so much faster
+    config.momentum = 0.85
+    config.weight_decay = 0.0153
+    config.label_smoothing = 0.2
+
+    # The run.
+    config.num_steps = 532  # 5.4 epochs
+    config.whiten_bias_steps = 0  # not at all
+    config.log_steps = 7
+    config.eval_steps = 133  # each shows 60,000 views
+    config.checkpoint_steps = 133
+    config.keep_checkpoints = 2
+    return config

@@ -1,0 +1,45 @@
+"""A convolutional network on MNIST, as soon as can be.
+
+python -m launch.main --config=configs/cnn_mnist_fast.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "classifier"
+    config.seed = 0
+
+    # The data: 'digits' needs no download; see dlx/data/sources.py for others.
+    config.dataset = "mnist"
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.streamed = False  # for what does not fit on the device
+    config.batch_size = 128
+    config.shift = 1  # pixels, at random, in training
+    config.shift_fill = "black"  # or 'reflect'
+    config.flip = "never"  # or 'random', or 'alternating' from epoch to epoch
+    config.brightness = 0.0
+    config.contrast = 0.0
+
+    # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
+    config.network = "cnn"
+    config.features = (128,)
+    config.channels = (8, 32)
+    config.dropout = 0.0
+
+    # The optimiser: AdamW, warmed up, its learning rate falling as a cosine to 0.
+    config.learning_rate = 1e-2
+    config.warmup_steps = 80
+    config.weight_decay = 1e-2
+    config.label_smoothing = 0.0
+    config.ema_decay = 0.9
+
+    # The run.
+    config.num_steps = 469
+    config.log_steps = 67
+    config.eval_steps = 469
+    config.checkpoint_steps = 469
+    config.keep_checkpoints = 2
+    return config

@@ -1,0 +1,20 @@
+"""The classifiers of MNIST, five seeds of each: accuracy and seconds of training.
+
+python -m launch.sweep --config=configs/sweeps/mnist.py
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.configs = (
+        "configs/numpy_mnist.py",
+        "configs/mlp_mnist.py",
+        "configs/cnn_mnist_fast.py",
+        "configs/cnn_mnist.py",
+    )
+    config.seeds = (0, 1, 2, 3, 4)
+    config.side_by_side = False  # seconds are part of what it measures
+    config.metric = "accuracy"
+    return config
