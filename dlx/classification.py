@@ -12,9 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import figures as drawing
-from dlx.data import augment, sources
-from dlx.data.batches import Batches, Resident, Streamed
-from dlx.errors import require_one_of, require_positive
+from dlx.data import augment, batches, sources
+from dlx.errors import require_one_of
 
 _AT_ONCE = 500  # test images in one call of the network
 
@@ -32,7 +31,7 @@ class Data:
         uint8: all of them, or a thousand of those that are streamed.
     """
 
-    batches: Batches
+    batches: batches.Batches
     test: sources.Images
     some: np.ndarray
 
@@ -46,23 +45,13 @@ class Data:
         Raises:
           UserError: where it cannot be had, or does not divide over the devices.
         """
-        require_positive(config, "batch_size")
         require_one_of(config, "flip", ("never", "random", "alternating"))
         require_one_of(config, "shift_fill", ("black", "reflect"))
-        where = config.data_dir, config.manual_dir
         self._config = config
-        self.test = sources.load(config.dataset, "test", *where)
-        if config.streamed:
-            train = sources.Examples(config.dataset, "train", *where)
-            self.some = np.stack(
-                [train[i]["images"] for i in range(min(len(train), 1000))]
-            )
-            self.batches = Streamed(train, config.batch_size, config.seed)
-        else:
-            train = sources.load(config.dataset, "train", *where)
-            self.some = train.images
-            arrays = {"images": train.images, "labels": train.labels}
-            self.batches = Resident(arrays, config.batch_size, config.seed)
+        self.test = sources.load(
+            config.dataset, "test", config.data_dir, config.manual_dir
+        )
+        self.batches, self.some = batches.of_images(config)
         pixels = np.asarray(self.some, np.float32) / 255
         self._mean = pixels.mean((0, 1, 2), keepdims=True)
         self._std = pixels.std((0, 1, 2), keepdims=True) + 1e-3

@@ -40,7 +40,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
     Returns:
       A task whose step averages its metrics over the seeds. Its evaluation has
       'NAME/SEED' for every name and seed, and the average of the task's metric under
-      that one's own name. Its figures are those of the first seed.
+      that one's own name. Its figures and frames are those of the first seed.
     """
     one = type(jax.eval_shape(task.init, jax.random.key(0)))
     numbers = jnp.array(seeds, jnp.uint32)
@@ -82,6 +82,9 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
     def figures(state, key):
         return task.figures(nth(state, 0), keys(key)[0])
 
+    def frames(state, key):
+        return task.frames(nth(state, 0), keys(key)[0])
+
     return Task(
         init=init,
         step=step,
@@ -90,5 +93,6 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         metric=task.metric,
         counts={name: n * len(seeds) for name, n in task.counts.items()},
         batches=task.batches,
+        frames=task.frames and frames,
         local=("local",),
     )

@@ -48,6 +48,40 @@ def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Pat
     return path
 
 
+def join(folder: pathlib.Path) -> pathlib.Path:
+    """Writes FOLDER.gif of the pictures in a folder, in the order of their names."""
+    paths = sorted(folder.glob("*.png"))
+    frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
+    return save(folder.parent, folder.name, frames)
+
+
+def sheet(
+    images: np.ndarray, columns: int, height: int = 56, rim: int = 1
+) -> np.ndarray:
+    """Pictures edge to edge.
+
+    Args:
+      images: [number, height, width, 1 or 3] uint8.
+      columns: How many in a row.
+      height: Pixels that a picture is to fill at the least.
+      rim: White pixels around each.
+
+    Returns:
+      [height, width, 3] uint8; what is missing in the last row is white.
+    """
+    times = -(-height // images.shape[1])
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
+    images = np.broadcast_to(images, (*images.shape[:3], 3))
+    images = np.pad(
+        images, ((0, 0), (rim, rim), (rim, rim), (0, 0)), constant_values=255
+    )
+    blank = np.full((-len(images) % columns, *images.shape[1:]), 255, np.uint8)
+    tiles = np.concatenate([images, blank])
+    rows, (high, wide) = len(tiles) // columns, tiles.shape[1:3]
+    tiles = tiles.reshape(rows, columns, high, wide, 3).swapaxes(1, 2)
+    return tiles.reshape(rows * high, columns * wide, 3)
+
+
 def curves(
     panels: dict[str, dict[str, tuple[list, list]]], xlabel: str, columns: int = 0
 ) -> np.ndarray:
@@ -137,6 +171,31 @@ def grid(images: np.ndarray, titles: Sequence[str], columns: int = 8) -> np.ndar
     return _pixels(canvas)
 
 
+def scatter(
+    points: np.ndarray, labels: np.ndarray, names: Sequence[str], side: int
+) -> np.ndarray:
+    """Points of the plane, coloured by class.
+
+    Args:
+      points: [number, 2].
+      labels: [number] integers.
+      names: Of the classes.
+      side: Of the picture, in pixels.
+
+    Returns:
+      [side, side, 3] uint8.
+    """
+    canvas = _canvas(side / 100, side / 100)
+    axis = canvas.figure.subplots()
+    for label, name in enumerate(names):
+        some = points[labels == label]
+        colour = f"C{label}" if len(names) <= 10 else None
+        axis.scatter(*some.T, s=2, color=colour, label=name)
+    axis.legend(markerscale=5, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    axis.set_aspect("equal", "datalim")
+    return _pixels(canvas)
+
+
 def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
     """A layer's filters as little pictures.
 
@@ -154,16 +213,7 @@ def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
     shown = shown if shown.shape[-1] == 3 else shown[..., :1].repeat(3, axis=-1)
     most_weight = np.abs(shown).max(axis=(1, 2, 3), keepdims=True) + 1e-12
     pixels = np.uint8(np.round(127.5 + 127.5 * shown / most_weight))
-    times = -(-zoom // pixels.shape[1])
-    pixels = pixels.repeat(times, axis=1).repeat(times, axis=2)
-    pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2), (0, 0)), constant_values=255)
-    columns = min(8, len(pixels))
-    missing = -len(pixels) % columns
-    blank = np.full((missing, *pixels.shape[1:]), 255, np.uint8)
-    tiles = np.concatenate([pixels, blank])
-    rows, (height, width) = len(tiles) // columns, tiles.shape[1:3]
-    tiles = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2)
-    return tiles.reshape(rows * height, columns * width, 3)
+    return sheet(pixels, min(8, len(pixels)), zoom, rim=2)
 
 
 def _canvas(width, height):

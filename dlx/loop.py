@@ -186,6 +186,9 @@ class _Run(contextlib.ExitStack):
         with self.timed("evaluate"):
             self.evaluation = evaluate(self.task, self.keys, self.step, self.state)
         self.evaluated = self.step
+        if self.task.frames:
+            with self.timed("figures"):
+                self.draw_frames()
         return self.evaluation
 
     def save(self):
@@ -211,8 +214,16 @@ class _Run(contextlib.ExitStack):
                 self.draw()
         self.summarize(status, **why)
 
+    def draw_frames(self):
+        state = parallel.first_copy(self.task, self.state)
+        for name, frame in self.task.frames(state, self.keys.figures(0)).items():
+            folder = self.workdir / "figures" / name
+            figures.save(folder, f"{self.step:09}", frame)
+
     def draw(self):
         state = parallel.first_copy(self.task, self.state)
+        for folder in (self.workdir / "figures").glob("*/"):
+            figures.join(folder)
         pictures = self.task.figures(state, self.keys.figures(self.step))
         pictures["learning_curve"] = _learning_curve(self.workdir / "metrics.jsonl")
         for name, picture in pictures.items():

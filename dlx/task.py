@@ -27,6 +27,8 @@ class Task:
         device; it compiles what it wants compiled.
       figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
         [height, width, 3] or, moving, [frames, height, width, 3].
+      frames: (state, key) -> {name: [height, width, 3] uint8}, or None. Drawn at every
+        evaluation, always with the same key; in the end a GIF for each name.
       metric: Name of the number from `evaluate` that matters most, higher being better:
         on the progress bar, and what makes a checkpoint the best.
       counts: What one step takes in over all devices, as {'env_steps': 960} or
@@ -43,4 +45,5 @@ class Task:
     metric: str
     counts: dict[str, int]
     batches: Any = None
+    frames: Callable[[State, jax.Array], dict[str, Any]] | None = None
     local: tuple[str, ...] = ()

@@ -35,9 +35,10 @@ def run(
     """Parses the flags, calls `main` and exits with what it returns, or 0.
 
     Args:
-      main: Takes nothing, or the command where there are any, or the files.
-      commands: What the one argument that is not a flag can be.
-      files: Whether the arguments that are not flags are files, at least one.
+      main: Takes the command, where there are any, and the files, where it may have
+        some.
+      commands: What the first argument that is not a flag can be.
+      files: Whether there are files after that; without commands, at least one.
     """
 
     def guarded(argv):

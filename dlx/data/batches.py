@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import parallel
+from dlx.data import sources
 
 _ROUNDS = 6
 
@@ -142,6 +143,31 @@ class Streamed:
 
     def restore(self, saved):
         self._iterator.set_state(saved)
+
+
+def of_images(config) -> tuple[Batches, np.ndarray]:
+    """The training split of what `config.dataset` names, in batches.
+
+    Args:
+      config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed.
+
+    Returns:
+      Batches of {'images': [batch, height, width, channels] uint8, 'labels': [batch]
+      int32}; and images to take statistics of, [examples, height, width, channels]
+      uint8: all of them, or a thousand of those that are streamed.
+
+    Raises:
+      UserError: where it cannot be had, or does not divide over the devices.
+    """
+    where = config.dataset, "train", config.data_dir, config.manual_dir
+    if config.streamed:
+        examples = sources.Examples(*where)
+        some = range(min(len(examples), 1000))
+        some = np.stack([examples[i]["images"] for i in some])
+        return Streamed(examples, config.batch_size, config.seed), some
+    data = sources.load(*where)
+    arrays = {"images": data.images, "labels": data.labels}
+    return Resident(arrays, config.batch_size, config.seed), data.images
 
 
 def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:

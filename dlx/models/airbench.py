@@ -24,8 +24,8 @@ def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarra
       epsilon: Added to each variance.
 
     Returns:
-      [size, size, channels, 2 size^2 channels] float32: the eigenvectors of the patches' covariance,
-      each over the root of its eigenvalue, and the negative of each.
+      [size, size, channels, 2 size size channels] float32: the eigenvectors of the
+      patches' covariance, each over the root of its eigenvalue, and their negatives.
     """
     patches = np.lib.stride_tricks.sliding_window_view(
         images, (size, size), axis=(1, 2)

@@ -115,10 +115,11 @@ def make_network(config, data: classification.Data) -> nn.Module:
     """The network, its first layer made from the training images."""
     if not all(isinstance(w, int) and w > 0 for w in config.widths):
         raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
-    if min(data.shape[:2]) <= 2 ** len(config.widths):
+    side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
+    if side < 2 ** len(config.widths):
         raise UserError(
-            f"{len(config.widths)} config.widths need images of more than "
-            f"{2 ** len(config.widths)} pixels, {config.dataset}'s have {data.shape[0]}"
+            f"config.widths={tuple(config.widths)} halve what config.patch leaves of "
+            f"{config.dataset}'s images, {side} pixels, to nothing"
         )
     images = np.asarray(data.scale(data.some[:_WHITENED]))
     return airbench.Airbench(

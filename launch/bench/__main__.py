@@ -5,9 +5,14 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, rl
+from launch.bench import classifiers, envs, rl, vae
 
-SUITES = {"envs": envs.main, "rl": rl.main, "classifiers": classifiers.main}
+SUITES = {
+    "envs": envs.main,
+    "rl": rl.main,
+    "classifiers": classifiers.main,
+    "vae": vae.main,
+}
 
 
 def main(suite: str) -> None:

@@ -11,22 +11,22 @@ import statistics
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from configs import cnn_cifar10, cnn_mnist
-from dlx import parallel, tasks
-from dlx.data import batches, sources
+from dlx import parallel
+from dlx.data import batches
 from launch.bench import timing
 
 _STEPS = 20
+_BATCH = 128
 _CASES = {"MNIST": (cnn_mnist, (28, 28, 1)), "CIFAR-10": (cnn_cifar10, (32, 32, 3))}
 
 
 def main() -> None:
     print(timing.machine())
-    torch = _torch()
+    torch = timing.torch()
     print(
-        f"\na training step at batch 128, milliseconds, median (range)\n{'':12}"
+        f"\na training step at batch {_BATCH}, milliseconds, median (range)\n{'':12}"
         f"{'dlx':28}{'PyTorch, channels last':28}dlx / PyTorch"
     )
     for name, (module, shape) in _CASES.items():
@@ -34,7 +34,8 @@ def main() -> None:
         # PyTorch is not asked to do these either.
         config.flip, config.shift = "never", 0
         config.brightness = config.contrast = 0.0
-        calls = {"dlx": _ours(config, shape)}
+        config.batch_size = _BATCH
+        calls = {"dlx": timing.training(config, shape, _STEPS)}
         if torch:
             calls["PyTorch"] = _theirs(torch, config, shape)
         seconds = timing.in_turns(calls)
@@ -45,16 +46,7 @@ def main() -> None:
             f"{name:12}{cells['dlx']:28}{cells.get('PyTorch', '-'):28}{ratio}",
             flush=True,
         )
-        _input(name, config, shape, 128 * _STEPS / medians["dlx"])
-
-
-def _torch():
-    try:
-        import torch
-    except ImportError:
-        print("no PyTorch to compare with: pip install '.[bench]'")
-        return None
-    return torch
+        _input(name, config, shape, _BATCH * _STEPS / medians["dlx"])
 
 
 def _milliseconds(seconds):
@@ -64,30 +56,33 @@ def _milliseconds(seconds):
     return f"{middle:.2f} ({low:.2f} ... {high:.2f})"
 
 
-def _random(shape, number=4096):
-    generator = np.random.default_rng(0)
-    images = generator.integers(256, size=(number, *shape), dtype=np.uint8)
-    labels = generator.integers(10, size=number, dtype=np.int32)
-    return sources.Images(images, labels, [str(n) for n in range(10)])
-
-
-def _ours(config, shape):
-    """A call that trains `_STEPS` steps as the loop does, batches included."""
-    load = sources.load
-    sources.load = lambda *_: _random(shape)
-    try:
-        task = tasks.make(config)
-    finally:
-        sources.load = load
-    key = jax.random.key(0)
-    state = parallel.init(task, key)
-    train = parallel.train_steps(task, state, _STEPS)
-    source = task.batches.source(_STEPS)
-    return timing.carried(train, state, source, parallel.device_keys(key))
-
-
 def _theirs(torch, config, shape):
-    """The same in PyTorch: the network of `dlx.models.classifiers`, AdamW, batches."""
+    """The same in PyTorch, batches included."""
+    layers, optimizer = _NETWORKS[config.task](torch, config, shape)
+    model = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    optimizer = optimizer([p for p in model.parameters() if p.requires_grad])
+    data = timing.images(shape)
+    images = torch.as_tensor(data.images).permute(0, 3, 1, 2)
+    labels = torch.as_tensor(data.labels).long()
+
+    def call():
+        for _ in range(_STEPS):
+            index = torch.randint(len(labels), (config.batch_size,))
+            batch = images[index].float().div(255).sub(0.5).div(0.29)
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            loss = torch.nn.functional.cross_entropy(
+                model(batch), labels[index], label_smoothing=config.label_smoothing
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return jnp.float32(loss.item())
+
+    return call
+
+
+def _classifier(torch, config, shape):
+    """As in `dlx.models.classifiers`."""
     nn = torch.nn
     layers, channels, side = [], shape[-1], shape[0]
     for width in config.channels:
@@ -100,31 +95,43 @@ def _theirs(torch, config, shape):
         layers += [nn.Linear(inputs, width), nn.ReLU()]
         inputs = width
     layers += [nn.Dropout(config.dropout), nn.Linear(inputs, 10)]
-    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    return layers, functools.partial(
+        torch.optim.AdamW, lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    data = _random(shape)
-    images = torch.as_tensor(data.images).permute(0, 3, 1, 2)
-    labels = torch.as_tensor(data.labels).long()
 
-    def call():
-        for _ in range(_STEPS):
-            index = torch.randint(len(labels), (config.batch_size,))
-            batch = images[index].float().div(255).sub(0.5).div(0.29)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            loss = nn.functional.cross_entropy(model(batch), labels[index])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        return jnp.float32(loss.item())
 
-    return call
+def _airbench(torch, config, shape):
+    """As in `dlx.models.airbench`."""
+    nn = torch.nn
+    channels = 2 * shape[-1] * config.patch**2
+    whiten = nn.Conv2d(
+        shape[-1],
+        channels,
+        config.patch,
+        config.patch_stride,
+        bias=config.whiten_bias_steps > 0,
+    )
+    whiten.weight.requires_grad_(False)
+    layers = [whiten, nn.GELU()]
+    for width in config.widths:
+        layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+        layers += [nn.MaxPool2d(2), nn.BatchNorm2d(width), nn.GELU()]
+        layers += [nn.Conv2d(width, width, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.GELU()]
+        channels = width
+    layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten()]
+    layers += [nn.Linear(channels, 10, bias=False)]
+    return layers, functools.partial(
+        torch.optim.SGD, lr=1e-3, momentum=config.momentum, nesterov=True
+    )
+
+
+_NETWORKS = {"classifier": _classifier, "airbench": _airbench}
 
 
 def _input(name, config, shape, training_rate):
     """Images a second that come out of either kind of batches."""
-    data = _random(shape)
+    data = timing.images(shape)
     arrays = {"images": data.images, "labels": data.labels}
     resident = batches.Resident(arrays, config.batch_size, seed=0)
 

@@ -2,14 +2,20 @@
 
 from collections.abc import Callable
 import functools
+import importlib
 import os
 import platform
 import statistics
 import time
+import types
 
 from absl import flags
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from dlx import parallel, tasks
+from dlx.data import sources
 
 _REPEATS = flags.DEFINE_integer(
     "repeats", 9, "How often each is timed; the median counts.", lower_bound=1
@@ -52,6 +58,37 @@ def machine() -> str:
         name = f"{names[0].split(':')[1].strip() if names else platform.processor()}"
         name += f", {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     return f"{name}; {jax.device_count()} device(s); jax {jax.__version__}"
+
+
+def torch() -> types.ModuleType | None:
+    """PyTorch, or None, and a line that says so."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError:
+        print("no PyTorch to compare with: pip install '.[bench]'")
+        return None
+
+
+def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:
+    """Noise in ten classes."""
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(256, size=(number, *shape), dtype=np.uint8)
+    labels = generator.integers(10, size=number, dtype=np.int32)
+    return sources.Images(pixels, labels, [str(n) for n in range(10)])
+
+
+def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], object]:
+    """A call that trains so many steps on noise, as the loop does, batches included."""
+    load = sources.load
+    sources.load = lambda *_: images(shape)
+    try:
+        task = tasks.make(config)
+    finally:
+        sources.load = load
+    key = jax.random.key(0)
+    state = parallel.init(task, key)
+    train = parallel.train_steps(task, state, steps)
+    return carried(train, state, task.batches.source(steps), parallel.device_keys(key))
 
 
 def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:

@@ -1,0 +1,112 @@
+"""Bounds on a latent-variable model's log-likelihood, in nats.
+
+An image's importance weight is w = p(x | z) p(z) / q(z | x) with z drawn from q.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+
+def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
+    """log p of bits, summed over all axes that `x` has but its first.
+
+    Args:
+      x: [batch, ...] float32, zeros and ones.
+      logits: [..., batch, ...].
+
+    Returns:
+      [..., batch].
+    """
+    of_an_image = tuple(range(1 - x.ndim, 0))
+    x = jnp.expand_dims(x, tuple(range(logits.ndim - x.ndim)))
+    # log sigmoid(l) where x is 1, log(1 - sigmoid(l)) where it is 0.
+    return jnp.sum(x * logits - jax.nn.softplus(logits), axis=of_an_image)
+
+
+def normal_log_prob(z: jax.Array, mean=0.0, log_std=0.0) -> jax.Array:
+    """log N(z; mean, diag(exp(log_std))^2), summed over the last axis."""
+    standard = (z - mean) * jnp.exp(-log_std)
+    return jnp.sum(-0.5 * (standard**2 + jnp.log(2 * jnp.pi)) - log_std, axis=-1)
+
+
+def kl_to_standard_normal(mean: jax.Array, log_std: jax.Array) -> jax.Array:
+    """KL(N(mean, diag(exp(log_std))^2) || N(0, 1)) of each dimension, as they come.
+
+    Kingma and Welling (2014), appendix B.
+    """
+    return 0.5 * (mean**2 + jnp.exp(2 * log_std) - 1) - log_std
+
+
+def importance_bound(log_weights: jax.Array) -> jax.Array:
+    """log 1/k sum_i w_i (Burda et al. 2016, eq. 8).
+
+    Args:
+      log_weights: [k, batch].
+
+    Returns:
+      [batch]. For k = 1 a sample of the ELBO.
+    """
+    return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(len(log_weights))
+
+
+def log_likelihood(
+    log_weights: Callable[[Any, jax.Array, jax.Array, int], jax.Array],
+    params: Any,
+    images: np.ndarray,
+    key: jax.Array,
+    samples: int,
+    *,
+    batch: int = 100,
+    at_once: int = 50,
+) -> np.ndarray:
+    """The importance bound of each image with many samples, in little memory.
+
+    Args:
+      log_weights: (params, key, images [batch, ...], k) -> [k, batch]; pure.
+      params: Of the model.
+      images: [number, ...].
+      key: Of the samples.
+      samples: For each image.
+      batch: Images that are held at once.
+      at_once: Samples of each of them that are held at once, at the most.
+
+    Returns:
+      [number] float32, nats.
+    """
+    at_once = max(n for n in range(1, at_once + 1) if samples % n == 0)
+    starts = range(0, len(images), batch)
+    keys = jax.random.split(key, len(starts))
+    bounds = []
+    for start, one in zip(starts, keys, strict=True):
+        some = images[start : start + batch]
+        padded = np.resize(some, (batch, *some.shape[1:]))  # so that one program does
+        bound = _bound(log_weights, samples, at_once, params, one, padded)
+        bounds.append(np.asarray(bound)[: len(some)])
+    return np.concatenate(bounds)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _bound(log_weights, samples, at_once, params, key, images):
+    def add(total, key):
+        more = log_weights(params, key, images, at_once)
+        return jnp.logaddexp(total, jax.nn.logsumexp(more, axis=0)), None
+
+    keys = jax.random.split(key, samples // at_once)
+    total, _ = lax.scan(add, jnp.full(len(images), -jnp.inf), keys)
+    return total - jnp.log(samples)
+
+
+def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
+    """How many latent dimensions are used (Burda et al. 2016, section 5.2).
+
+    Args:
+      means: [images, latents], of q(z | x).
+      threshold: Of a dimension's variance over the images.
+    """
+    return int(np.sum(np.var(means, axis=0) > threshold))

@@ -1,0 +1,25 @@
+"""Ways from one latent vector to another."""
+
+import jax
+import jax.numpy as jnp
+
+
+def linear(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
+    """(1 - w) a + w b: vectors [latents], weights [steps] -> [steps, latents]."""
+    w = weights[:, None]
+    return (1 - w) * a[None] + w * b[None]
+
+
+def spherical(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
+    """As `linear`, but round the origin (Shoemake 1985, section 3.3).
+
+    Vectors in one line with the origin are joined by that line.
+    """
+    lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
+    angle = jnp.arccos(jnp.clip(jnp.dot(a, b) / jnp.maximum(lengths, 1e-12), -1, 1))
+    sine, w = jnp.sin(angle), weights[:, None]
+    turned = jnp.sin((1 - w) * angle) * a[None] + jnp.sin(w * angle) * b[None]
+    straight = (jnp.abs(sine) < 1e-3) | (lengths < 1e-12)
+    return jnp.where(
+        straight, linear(a, b, weights), turned / jnp.where(straight, 1.0, sine)
+    )

@@ -1,0 +1,115 @@
+"""The latent vectors of a trained autoencoder, from the command line."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from dlx import loop, tasks
+from dlx.data import sources
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    from configs import vae_mnist
+
+    config = vae_mnist.get_config()
+    config.dataset, config.features, config.latents = "digits", (32,), 4
+    config.num_steps = config.eval_steps = config.checkpoint_steps = 240
+    config.last_eval_samples = 50
+    folder = tmp_path_factory.mktemp("run")
+    with jax.debug_key_reuse(False):
+        loop.train(tasks.make(config), config, folder, name="digits")
+    return folder
+
+
+def _latent(workdir, *arguments):
+    program = [sys.executable, "-m", "launch.latent", f"--workdir={workdir}"]
+    program += map(str, arguments)
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_blend_begins_and_ends_with_the_reconstructions(workdir, tmp_path):
+    seven = tmp_path / "seven.png"
+    image = sources.load("digits", "test").images[7, ..., 0]
+    Image.fromarray(image).save(seven)
+    for way in ("--nospherical", "--spherical"):
+        out, npz = tmp_path / "blend.png", tmp_path / "z.npz"
+        code, said, err = _latent(
+            workdir, "blend", "--a=3", "--b=7", "--steps=5", way, f"--out={out}",
+            f"--npz={npz}",
+        )  # fmt: skip
+        assert (code, said.strip()) == (0, str(out)), err
+        assert np.load(npz)["z"].shape == (5, 4)
+        blend = np.asarray(Image.open(out))
+        ends = []
+        for name in ("3", "7"):
+            # What reconstruct wants is a file.
+            one = tmp_path / f"{name}.npz"
+            code, _, err = _latent(
+                workdir, "blend", f"--a={name}", f"--b={name}", "--steps=2",
+                f"--npz={one}", f"--out={tmp_path / 'one.png'}",
+            )  # fmt: skip
+            assert code == 0, err
+            ends.append(np.asarray(Image.open(tmp_path / "one.png")))
+        width = ends[0].shape[1] // 2
+        np.testing.assert_array_equal(blend[:, :width], ends[0][:, :width])
+        np.testing.assert_array_equal(blend[:, -width:], ends[1][:, -width:])
+    code, _, err = _latent(
+        workdir, "reconstruct", seven, seven, f"--out={tmp_path / 'two.png'}"
+    )
+    assert code == 0, err
+    two = np.asarray(Image.open(tmp_path / "two.png"))
+    assert two.shape[0] == two.shape[1] == 2 * width, "originals above"
+
+
+def test_samples_follow_from_the_seed(workdir, tmp_path):
+    files = []
+    for number, seed in enumerate((1, 1, 2)):
+        files.append(tmp_path / f"{number}.png")
+        code, _, err = _latent(
+            workdir, "sample", "--n=10", f"--seed={seed}", f"--out={files[-1]}"
+        )
+        assert code == 0, err
+    same, again, other = (path.read_bytes() for path in files)
+    assert same == again != other
+
+
+def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
+    z = tmp_path / "z.npz"
+    code, _, err = _latent(
+        workdir, "sample", "--n=1", f"--npz={z}", f"--out={tmp_path / 'a.png'}"
+    )
+    assert code == 0, err
+    code, _, err = _latent(
+        workdir, "analogy", f"--a={z}", "--b=1", "--c=2",
+        f"--npz={tmp_path / 'four.npz'}", f"--out={tmp_path / 'a.png'}",
+    )  # fmt: skip
+    assert code == 0, err
+    a, b, c, d = np.load(tmp_path / "four.npz")["z"]
+    np.testing.assert_allclose(d, c + b - a, atol=1e-6)
+    np.testing.assert_allclose(a, np.load(z)["z"][0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("blend", "--a=360", "--b=1"), "there are 360 test images, from 0; no 360"),
+        (("blend", "--a=1"), "blend wants --b"),
+        (("blend", "--a=1", "--b=OTHER"), "holds vectors [2, 3], not [n, 4]"),
+        (("blend", "--a=1", "--b=nothing.png"), "cannot read nothing.png"),
+        (("reconstruct",), "only reconstruct takes files, and at least one"),
+        (("sample", "a.png"), "only reconstruct takes files, and at least one"),
+        (("walk",), "say what to do: blend or sample or reconstruct or analogy"),
+        (("sample", "--out=/proc/no/s.png"), "cannot write"),
+    ],
+)
+def test_what_cannot_be_is_a_line(workdir, tmp_path, arguments, why):
+    np.savez(tmp_path / "other.npz", z=np.zeros((2, 3)))
+    other = str(tmp_path / "other.npz")
+    code, _, err = _latent(workdir, *(a.replace("OTHER", other) for a in arguments))
+    assert code == 2 and why in err and err.count("\n") == 1
