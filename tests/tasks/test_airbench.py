@@ -134,7 +134,7 @@ def test_two_devices_end_where_one_ends(config):
 
     def train(devices):
         split = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-        step = jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS)
+        step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
         return jax.tree.map(lambda x: x[0], step(state, split, jax.random.key(0))[0])
 
     one, two = train(1), train(2)

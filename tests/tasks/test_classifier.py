@@ -46,7 +46,7 @@ def test_two_devices_end_where_one_ends(network, config):
 
     def train(devices):
         split = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-        step = jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS)
+        step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
         after = state
         for number in range(3):
             key = jax.random.key(number)
@@ -63,7 +63,7 @@ def test_two_devices_end_where_one_ends(network, config):
 def test_the_average_follows_the_weights(config):
     config.ema_decay, config.dropout = 0.5, 0.0
     task = tasks.make(config)
-    step = jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS)
+    step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
     state, expected = task.init(jax.random.key(0)), None
     images = jnp.zeros((1, 4, 8, 8, 1), jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros((1, 4), jnp.int32)}

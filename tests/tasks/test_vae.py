@@ -36,7 +36,7 @@ def _first(config):
 
 def _step(task, state, batch, key, devices=1):
     split = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-    step = jax.vmap(task.step, (None, 0, 0), axis_name=parallel.AXIS)
+    step = jax.jit(jax.vmap(task.step, (None, 0, 0), axis_name=parallel.AXIS))
     return step(state, split, jax.random.split(key, devices))
 
 
