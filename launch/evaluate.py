@@ -9,8 +9,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 
 from absl import flags
 
-from dlx import loop
-from launch import trained
+from dlx import loop, trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(

@@ -4,9 +4,11 @@
     python -m launch.latent --workdir=RUN sample --n=64 --seed=1
     python -m launch.latent --workdir=RUN reconstruct two.png cat.jpg
     python -m launch.latent --workdir=RUN analogy --a=0 --b=1 --c=2   # c + b - a
+    python -m launch.latent --workdir=RUN judge --n=10000
 
 An image is a file, as for launch.predict, the number of one of the test split's, or an
-.npz that --npz has written: its first vector. Each writes a picture.
+.npz that --npz has written: its first vector. Each writes a picture; but judge asks a
+classifier what it sees in both ends of blends and in samples, and prints that.
 """
 
 import pathlib
@@ -18,12 +20,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, latents
+from dlx import figures, judge, latents, trained
 from dlx.errors import UserError
+from dlx.evaluation import modes
 from dlx.tasks import vae
-from launch import fitting, trained
+from launch import fitting
 
-_COMMANDS = ("blend", "sample", "reconstruct", "analogy")
+_COMMANDS = ("blend", "sample", "reconstruct", "analogy", "judge")
+_MOST = 4096  # samples in a picture
+_BLENDS = 1000  # that judge makes
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _OUT = flags.DEFINE_string("out", None, "The picture; by default latent-COMMAND.png.")
 _NPZ = flags.DEFINE_string("npz", None, "Where to write the vectors, [n, latents].")
@@ -32,7 +37,7 @@ _B = flags.DEFINE_string("b", None, "An image.")
 _C = flags.DEFINE_string("c", None, "An image.")
 _STEPS = flags.DEFINE_integer("steps", 9, "From a to b, both included.", lower_bound=2)
 _SPHERICAL = flags.DEFINE_bool("spherical", False, "Blend round the origin.")
-_N = flags.DEFINE_integer("n", 64, "How many samples.", lower_bound=1, upper_bound=4096)
+_N = flags.DEFINE_integer("n", 64, "How many samples.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 
 
@@ -55,6 +60,14 @@ def main(command: str, *paths: str) -> None:
             return _vector(flag.value, model.network.latents)
         return encode([_image(flag.value, test)])[0]
 
+    def decode(z):
+        pixels = jax.nn.sigmoid(model.decode(run.state.params, z))
+        return np.uint8(np.round(255 * np.asarray(pixels)))
+
+    if command == "judge":
+        return _judge(run.config, test, encode, decode, model.network.latents)
+    if command == "sample" and _N.value > _MOST:
+        raise UserError(f"--n={_N.value} is more than a picture's {_MOST}")
     if command == "sample":
         shape = _N.value, model.network.latents
         z = jax.random.normal(jax.random.key(_SEED.value), shape)
@@ -67,8 +80,7 @@ def main(command: str, *paths: str) -> None:
     else:
         originals = [_image(path, test) for path in paths]
         z = encode(originals)
-    pixels = jax.nn.sigmoid(model.decode(run.state.params, z))
-    images = np.uint8(np.round(255 * np.asarray(pixels)))
+    images = decode(z)
     columns = {"sample": int(np.ceil(np.sqrt(len(images))))}.get(command, len(images))
     if command == "reconstruct":
         images = np.concatenate([originals, images])
@@ -80,6 +92,31 @@ def main(command: str, *paths: str) -> None:
             np.savez(_NPZ.value, z=np.asarray(z))
     except OSError as error:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+def _judge(config, test, encode, decode, size):
+    """What a classifier sees in both ends of blends, and in samples."""
+    see = judge.load(config.dataset, config.data_dir, config.manual_dir)
+    print(f"the judge: {see.accuracy:.2f} % of {see.dataset}'s test split right")
+    pair_key, sample_key = jax.random.split(jax.random.key(_SEED.value))
+    pairs = jax.random.randint(pair_key, (2, _BLENDS), 0, len(test.images))
+    means = encode(test.images)
+    way = latents.spherical if _SPHERICAL.value else latents.linear
+    ends = jax.jit(jax.vmap(way, in_axes=(0, 0, None)))
+    z = ends(means[pairs[0]], means[pairs[1]], jnp.linspace(0, 1, 2))
+    for weight in (0, 1):
+        seen = np.argmax(see(decode(z[:, weight]))[0], axis=1)
+        right = 100 * np.mean(seen == test.labels[pairs[weight]])
+        print(f"{_BLENDS} blends at weight {weight}: {right:.1f} % as the label says")
+    z = jax.random.normal(sample_key, (_N.value, size))
+    log_probs, _ = see(decode(z))
+    shares = modes.shares(np.argmax(log_probs, axis=1), len(see.names))
+    each = ", ".join(
+        f"{name} {100 * share:.1f}"
+        for name, share in zip(see.names, shares, strict=True)
+    )
+    print(f"{_N.value} samples, percent taken for each class: {each}")
+    print(f"mean confidence {100 * np.mean(np.exp(log_probs.max(axis=1))):.1f} %")
 
 
 def _image(text, test):

@@ -18,10 +18,9 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import tasks
+from dlx import tasks, trained
 from dlx.envs import play, rocks
 from dlx.errors import UserError
-from launch import trained
 from launch.match import Match
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)

@@ -15,9 +15,9 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import tasks
+from dlx import tasks, trained
 from dlx.errors import UserError
-from launch import fitting, trained
+from launch import fitting
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)

@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import ensemble, loop, parallel, tasks
-from launch import trained
+from dlx import ensemble, loop, parallel, tasks, trained
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,7 @@
-"""Networks from images to class logits, by the name that a config gives."""
+"""Networks from images to class logits, by the name that a config gives.
+
+Each sows its last hidden layer, [batch, width], as the intermediate 'features'.
+"""
 
 from collections.abc import Sequence
 
@@ -26,6 +29,7 @@ class MLPClassifier(nn.Module):
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
         x = MLP(self.features)(images)
+        self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 
@@ -59,6 +63,7 @@ class CNNClassifier(nn.Module):
             )(x)
             x = nn.relu(x)
         x = MLP(self.features)(x)
+        self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 

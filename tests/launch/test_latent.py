@@ -95,6 +95,18 @@ def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
     np.testing.assert_allclose(a, np.load(z)["z"][0])
 
 
+def test_a_judge_sees_in_the_reconstructions_what_the_labels_say(workdir):
+    code, said, err = _latent(workdir, "judge", "--n=500")
+    assert code == 0, err
+    accuracy, first, second, shares, confidence = said.strip().splitlines()[-5:]
+    assert float(accuracy.split()[2]) > 95, "of the test split"
+    for line in (first, second):
+        assert float(line.split()[5]) > 20, "guessing were 10"
+    percents = [float(part.split()[-1]) for part in shares.split(":")[1].split(",")]
+    assert len(percents) == 10 and abs(sum(percents) - 100) < 1
+    assert 10 < float(confidence.split()[2]) <= 100
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
@@ -104,7 +116,8 @@ def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
         (("blend", "--a=1", "--b=nothing.png"), "cannot read nothing.png"),
         (("reconstruct",), "only reconstruct takes files, and at least one"),
         (("sample", "a.png"), "only reconstruct takes files, and at least one"),
-        (("walk",), "say what to do: blend or sample or reconstruct or analogy"),
+        (("walk",), "say what to do: blend or sample or reconstruct or analogy or"),
+        (("sample", "--n=5000"), "--n=5000 is more than a picture's 4096"),
         (("sample", "--out=/proc/no/s.png"), "cannot write"),
     ],
 )

@@ -1,0 +1,38 @@
+"""The classifier that judges what generative models make."""
+
+import numpy as np
+import pytest
+
+from dlx import judge
+from dlx.data import sources
+from dlx.errors import UserError
+
+
+def test_it_reads_digits_and_is_trained_but_once(monkeypatch):
+    first = judge.load("digits", None, None)
+    monkeypatch.setattr(judge, "_train", lambda *_: pytest.fail("trained again"))
+    second = judge.load("digits", None, None)
+    test = sources.load("digits", "test")
+    log_probs, features = first(test.images)
+    right = 100 * np.mean(np.argmax(log_probs, axis=1) == test.labels)
+    assert right > 96 and np.isclose(right, first.accuracy)
+    np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1, rtol=1e-5)
+    assert features.shape == (360, 128) and np.all(features >= 0), "behind a ReLU"
+    for ours, theirs in zip((log_probs, features), second(test.images), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_features_are_what_the_logits_are_made_of():
+    """Log-probabilities are linear in the features, but for a constant an image."""
+    log_probs, features = judge.load("digits", None, None)(
+        sources.load("digits", "train").images
+    )
+    x = np.concatenate([features, np.ones((len(features), 1))], axis=1)
+    centred = log_probs - log_probs.mean(axis=1, keepdims=True)
+    fit = x @ np.linalg.lstsq(x, centred, rcond=None)[0]
+    np.testing.assert_allclose(fit, centred, atol=1e-2)
+
+
+def test_without_the_data_there_is_no_judge(tmp_path):
+    with pytest.raises(UserError, match="no_such_data"):
+        judge.load("no_such_data", str(tmp_path), None)
