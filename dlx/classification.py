@@ -13,7 +13,7 @@ import numpy as np
 
 from dlx import figures as drawing
 from dlx.data import augment, batches, sources
-from dlx.errors import require_one_of
+from dlx.errors import UserError, require_one_of
 
 _AT_ONCE = 500  # test images in one call of the network
 
@@ -57,6 +57,8 @@ class Data:
         self._std = pixels.std((0, 1, 2), keepdims=True) + 1e-3
         self.shape = self.test.images.shape[1:]
         self.num_classes = len(self.test.names)
+        if self.num_classes < 2:
+            raise UserError(f"config.dataset={config.dataset} has no classes to tell")
 
     def scale(self, images: jax.Array) -> jax.Array:
         """Bytes to float32, each channel of mean 0 and deviation 1 over the data."""

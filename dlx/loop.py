@@ -10,6 +10,7 @@ import contextlib
 import importlib.metadata
 import json
 import pathlib
+import re
 import signal
 import sys
 import threading
@@ -340,17 +341,25 @@ def signals() -> Iterator[list[int]]:
 
 
 def _learning_curve(path):
-    """The loss, and whatever evaluations have measured that ever changed, by step."""
+    """Losses and accuracies of training, and what evaluations have measured, by step.
+
+    Of the latter, what ever changed.
+    """
     lines = read_lines(path)
-    names = ["train/loss", *(n for n in lines[-1] if n.startswith("eval/"))]
     panels = collections.defaultdict(dict)
-    for name in names:
+    for name in lines[-1]:
+        kind, *words = re.split("[/_]", name)
+        trained = [word for word in ("loss", "accuracy") if word in words]
+        if not (kind == "eval" or (kind == "train" and trained)):
+            continue
         points = [(line["step"], line[name]) for line in lines if name in line]
         x, y = zip(*points, strict=True)
-        if name == "train/loss" or len(set(y)) > 1:
+        if kind == "train":
+            panels[f"train/{trained[0]}"][name] = (x, y)
+        elif len(set(y)) > 1:
             what = "/".join(name.split("/")[:2])  # of an ensemble, less the seed
             panels[what][name] = (x, y)
-    return figures.curves(panels, xlabel="step")
+    return figures.curves(panels, xlabel="step", columns=4)
 
 
 def _versions():

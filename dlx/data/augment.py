@@ -61,3 +61,24 @@ def contrast(key: jax.Array, images: jax.Array, least: float, most: float) -> ja
     factor = jax.random.uniform(key, (batch, 1, 1, 1), minval=least, maxval=most)
     mean = jnp.mean(images, axis=(1, 2), keepdims=True)
     return mean + factor * (images - mean)
+
+
+def cutout(key: jax.Array, images: jax.Array, share: float) -> jax.Array:
+    """Sets a rectangle of each image to 0 (DeVries and Taylor 2017).
+
+    Args:
+      key: Of where they lie.
+      images: The batch.
+      share: Of the image's height and width that each has; it may lie partly outside.
+    """
+    batch, height, width, _ = images.shape
+
+    def outside(key, side):
+        length = round(share * side)
+        first = jax.random.randint(key, (batch, 1), -(length // 2), side - length // 2)
+        place = jnp.arange(side)[None]
+        return (place < first) | (place >= first + length)
+
+    down_key, right_key = jax.random.split(key)
+    rows, columns = outside(down_key, height), outside(right_key, width)
+    return images * (rows[:, :, None, None] | columns[:, None, :, None])

@@ -145,11 +145,13 @@ class Streamed:
         self._iterator.set_state(saved)
 
 
-def of_images(config) -> tuple[Batches, np.ndarray]:
+def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     """The training split of what `config.dataset` names, in batches.
 
     Args:
-      config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed.
+      config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed; perhaps
+        image_size.
+      at_once: How many times `batch_size` a step takes.
 
     Returns:
       Batches of {'images': [batch, height, width, channels] uint8, 'labels': [batch]
@@ -160,14 +162,15 @@ def of_images(config) -> tuple[Batches, np.ndarray]:
       UserError: where it cannot be had, or does not divide over the devices.
     """
     where = config.dataset, "train", config.data_dir, config.manual_dir
+    where += (config.get("image_size"),)
     if config.streamed:
         examples = sources.Examples(*where)
         some = range(min(len(examples), 1000))
         some = np.stack([examples[i]["images"] for i in some])
-        return Streamed(examples, config.batch_size, config.seed), some
+        return Streamed(examples, at_once * config.batch_size, config.seed), some
     data = sources.load(*where)
     arrays = {"images": data.images, "labels": data.labels}
-    return Resident(arrays, config.batch_size, config.seed), data.images
+    return Resident(arrays, at_once * config.batch_size, config.seed), data.images
 
 
 def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:

@@ -1,24 +1,30 @@
 """Data sets by name: uint8 images and integer labels.
 
-`digits` is scikit-learn's and always at hand. Any other name is a TFDS builder of image
-classification, read from its ArrayRecord files without TensorFlow. One that is not
-prepared yet is prepared in a child process, which does need TensorFlow, and a network
-or the files fetched by hand.
+`digits` is scikit-learn's and always at hand; `stacked_NAME` is three grey images of
+NAME as the colours of one. Any other name is a TFDS builder of image classification,
+read from its ArrayRecord files without TensorFlow. One that is not prepared yet is
+prepared in a child process, which does need TensorFlow, and a network or the files
+fetched by hand.
 """
 
 from collections.abc import Sequence
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import subprocess
 import sys
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from dlx.errors import UserError
 
 SPLITS = "train", "test"
+_AT_ONCE = 2000  # examples that are decoded before the next are
+_STACKED = "stacked_"
+_TRIPLES = {"train": 128_000, "test": 26_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +43,22 @@ class Images:
 
 
 def load(
-    name: str, split: str, data_dir: str | None = None, manual_dir: str | None = None
+    name: str,
+    split: str,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    size: int | None = None,
 ) -> Images:
     """Reads a split as a whole; what was decoded once is kept for the next time.
 
     Args:
-      name: 'digits', or of a TFDS builder whose examples have an 'image', of one size,
-        and a 'label'.
-      split: 'train' or 'test'.
+      name: 'digits', 'stacked_NAME', or of a TFDS builder whose examples have an
+        'image'. Those without a 'label' are all of one class.
+      split: 'train' or 'test', for which 'validation' stands where there is none.
       data_dir: Where TFDS keeps its data sets; by default ~/tensorflow_datasets.
       manual_dir: Holds the builder's downloads, fetched by hand.
+      size: Of the images, which are cropped to squares and scaled to that; None for as
+        they are, which must be of one size.
 
     Raises:
       UserError: where there is no such data set, it is of another kind, or it cannot be
@@ -54,12 +66,13 @@ def load(
     """
     if name == "digits":
         return _digits(split)
-    builder = _prepared(name, data_dir, manual_dir)
-    _require_classes(builder, split)
-    names = builder.info.features["label"].names
-    kept = _kept(builder, split)
+    if name.startswith(_STACKED):
+        base = name.removeprefix(_STACKED)
+        return _stacked(load(base, split, data_dir, manual_dir, size), split)
+    builder, split, names = _images(name, split, data_dir, manual_dir)
+    kept = _kept(builder, split, size)
     if not kept.exists():
-        images, labels = _decode(builder.as_data_source(split))
+        images, labels = _decode(builder.as_data_source(split), size)
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{os.getpid()}.npz")
         np.savez(part, images=images, labels=labels)
@@ -74,24 +87,23 @@ class Examples:
     `[index]` is {'images': [height, width, channels] uint8, 'labels': [] int32}.
     """
 
-    def __init__(self, name, split, data_dir=None, manual_dir=None):
+    def __init__(self, name, split, data_dir=None, manual_dir=None, size=None):
         """As `load`; nothing is read yet.
 
         Raises:
           UserError: as `load`.
         """
-        if name == "digits":
-            digits = _digits(split)
+        if name == "digits" or name.startswith(_STACKED):
+            whole = load(name, split, data_dir, manual_dir, size)
             self._source = [
                 {"image": image, "label": label}
-                for image, label in zip(digits.images, digits.labels, strict=True)
+                for image, label in zip(whole.images, whole.labels, strict=True)
             ]
-            self.names = digits.names
+            self.names = whole.names
         else:
-            builder = _prepared(name, data_dir, manual_dir)
-            _require_classes(builder, split)
+            builder, split, self.names = _images(name, split, data_dir, manual_dir)
             self._source = builder.as_data_source(split)
-            self.names = builder.info.features["label"].names
+        self._size = size
 
     def __len__(self):
         return len(self._source)
@@ -99,8 +111,8 @@ class Examples:
     def __getitem__(self, index):
         example = self._source[index]
         return {
-            "images": np.asarray(example["image"], np.uint8),
-            "labels": np.int32(example["label"]),
+            "images": _fitted(example["image"], self._size),
+            "labels": np.int32(example.get("label", 0)),
         }
 
 
@@ -117,6 +129,22 @@ def _digits(split):
     images = np.round(digits.images * 255 / 16).astype(np.uint8)[..., None]
     labels = digits.target.astype(np.int32)
     return Images(images[part], labels[part], [str(n) for n in range(10)])
+
+
+def _stacked(base, split):
+    """Fixed triples, each colour an image; the label's digits are those of the three.
+
+    Of ten classes they make the 1,000 modes of Metz et al. (2017), section 3.3.1.
+    """
+    if base.images.shape[-1] != 1:
+        raise UserError("config.dataset: only grey images are stacked")
+    generator = np.random.default_rng(SPLITS.index(split))
+    triples = generator.integers(len(base.images), size=(_TRIPLES[split], 3))
+    images = np.moveaxis(base.images[triples, ..., 0], 1, -1)
+    classes = len(base.names)
+    labels = base.labels[triples] @ np.array([classes**2, classes, 1], np.int32)
+    names = ["-".join(three) for three in itertools.product(base.names, repeat=3)]
+    return Images(np.ascontiguousarray(images), labels.astype(np.int32), names)
 
 
 def _prepared(name, data_dir, manual_dir):
@@ -161,41 +189,62 @@ def _prepare(name, builder, manual_dir):
         )
 
 
-def _require_classes(builder, split):
+def _images(name, split, data_dir, manual_dir):
+    """The builder, the split's name there, and the names of its classes."""
+    builder = _prepared(name, data_dir, manual_dir)
     features = builder.info.features
     keys = set(features) if hasattr(features, "keys") else set()
-    if not {"image", "label"} <= keys:
+    if "image" not in keys:
         raise UserError(
             f"config.dataset={builder.name} has {', '.join(sorted(keys)) or 'no'} "
-            "features; an image and a label are wanted"
+            "features; an image is wanted"
         )
-    if split not in builder.info.splits:
+    splits = builder.info.splits
+    if split == "test" and split not in splits:
+        split = "validation"
+    if split not in splits:
         raise UserError(
             f"config.dataset={builder.name} has no {split!r} split; it has: "
-            f"{', '.join(builder.info.splits)}"
+            f"{', '.join(splits)}"
         )
+    return builder, split, features["label"].names if "label" in keys else ["any"]
 
 
-def _kept(builder, split):
+def _kept(builder, split, size):
     """Where the decoded arrays of just these files are kept."""
     described = (pathlib.Path(builder.data_path) / "dataset_info.json").stat()
     files = f"{builder.data_path} {described.st_mtime_ns} {described.st_size}"
     digest = hashlib.sha256(files.encode()).hexdigest()[:16]
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     name = builder.info.full_name.replace("/", "-")
-    return pathlib.Path(cache, "dlx", "data", f"{name}-{split}-{digest}.npz")
+    part = f"{split}-{size}" if size else split
+    return pathlib.Path(cache, "dlx", "data", f"{name}-{part}-{digest}.npz")
 
 
-def _decode(source):
-    examples = source.__getitems__(range(len(source)))
-    labels = np.array([example["label"] for example in examples], np.int32)
-    shapes = {example["image"].shape for example in examples}
+def _decode(source, size):
+    images, labels = [], []
+    for first in range(0, len(source), _AT_ONCE):
+        some = range(first, min(first + _AT_ONCE, len(source)))
+        for example in source.__getitems__(some):
+            images.append(_fitted(example["image"], size))
+            labels.append(example.get("label", 0))
+    shapes = {image.shape for image in images}
     if len(shapes) > 1:
         raise UserError(
             f"its images have {len(shapes)} different sizes, such as "
             f"{' and '.join(map(str, sorted(shapes)[:2]))}; one is wanted"
         )
-    return np.stack([example["image"] for example in examples]), labels
+    return np.stack(images), np.array(labels, np.int32)
+
+
+def _fitted(image, size):
+    """Its middle square, scaled to `size` pixels; as it is where that is None."""
+    image = np.asarray(image, np.uint8)
+    if size is None:
+        return image
+    picture = Image.fromarray(image.squeeze())
+    small = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(small).reshape(size, size, -1)
 
 
 def _first_line(error):

@@ -5,13 +5,14 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, rl, vae
+from launch.bench import classifiers, envs, gan, rl, vae
 
 SUITES = {
     "envs": envs.main,
     "rl": rl.main,
     "classifiers": classifiers.main,
     "vae": vae.main,
+    "gan": gan.main,
 }
 
 

@@ -67,3 +67,13 @@ def test_contrast(images):
     assert np.median(spread) < 1e-3, "one number an image"
     middles = np.median(factors, axis=(1, 2, 3))
     assert 0.49 < middles.min() < 0.52 and 1.48 < middles.max() < 1.51
+
+
+def test_cutout():
+    cut = np.asarray(augment.cutout(jax.random.key(0), jnp.ones((2000, 8, 8, 1)), 0.5))
+    for image in cut[..., 0]:
+        rows, columns = (np.flatnonzero((image == 0).any(axis)) for axis in (1, 0))
+        assert np.all(image[np.ix_(rows, columns)] == 0), "a rectangle"
+        assert (image == 0).sum() == len(rows) * len(columns) <= 16
+        assert 2 <= len(rows) <= 4 and np.ptp(rows) < 4, "half as high, perhaps less"
+    assert np.all(cut.mean(axis=(0, 3)) < 1), "every pixel may be hit"

@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -34,6 +35,31 @@ def test_digits_are_split_for_good():
     assert examples[5]["labels"] == test.labels[5]
 
 
+def test_stacked_images_are_three_whose_labels_are_the_digits_of_one():
+    stacked = sources.load("stacked_digits", "train")
+    digits = sources.load("digits", "train")
+    assert stacked.images.shape == (128_000, 8, 8, 3)
+    assert stacked.images.dtype == np.uint8 and stacked.labels.dtype == np.int32
+    assert len(np.unique(stacked.labels)) == len(stacked.names) == 1000
+    known = {
+        image.tobytes(): label
+        for image, label in zip(digits.images, digits.labels, strict=True)
+    }
+    for image, label in zip(stacked.images[:50], stacked.labels[:50], strict=True):
+        three = [known[image[..., c].tobytes()] for c in range(3)]
+        assert stacked.names[label] == "-".join(map(str, three))
+    again = sources.load("stacked_digits", "train")
+    np.testing.assert_array_equal(stacked.images[:9], again.images[:9])
+    examples = sources.Examples("stacked_digits", "test")
+    assert len(examples) == 26_000 and examples[3]["images"].shape == (8, 8, 3)
+
+
+def test_images_in_colour_are_not_stacked():
+    colour = sources.Images(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, int), ["a"])
+    with pytest.raises(UserError, match="only grey images are stacked"):
+        sources._stacked(colour, "train")
+
+
 def test_an_unknown_name_is_a_line():
     with pytest.raises(UserError, match=r"config.dataset: .*nosuchset"):
         sources.load("nosuchset", "train")
@@ -49,6 +75,60 @@ def test_no_network_and_no_data_names_three_ways_out(tmp_path, monkeypatch):
     for way in ("--config.data_dir", "--config.manual_dir", "--config.dataset=digits"):
         assert way in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _builder(monkeypatch, path, features, splits):
+    """A TFDS builder in memory: {split: examples}."""
+
+    class Source(list):
+        def __getitems__(self, indices):  # noqa: PLW3201, as TFDS calls it
+            return [self[i] for i in indices]
+
+    (path / "dataset_info.json").touch()
+    info = types.SimpleNamespace(features=features, splits=splits, full_name="x/1.0")
+    builder = types.SimpleNamespace(
+        name="x", info=info, data_path=path, as_data_source=lambda s: Source(splits[s])
+    )
+    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
+
+
+def test_faces_have_no_classes_and_are_cropped_and_scaled(tmp_path, monkeypatch):
+    """As celeb_a: 218x178 pixels, attributes for labels."""
+    face = np.zeros((218, 178, 3), np.uint8)
+    face[20:198] = 200  # the middle square
+    faces = [{"image": face, "attributes": {"Smiling": True}}] * 5
+    features = {"image": None, "attributes": None}
+    _builder(monkeypatch, tmp_path, features, {"train": faces, "test": faces[:2]})
+    data = sources.load("celeb_a", "train", size=64)
+    assert data.images.shape == (5, 64, 64, 3) and np.all(data.images == 200)
+    assert data.labels.tolist() == [0] * 5 and data.names == ["any"]
+    one = sources.Examples("celeb_a", "test", size=64)[1]
+    np.testing.assert_array_equal(one["images"], data.images[0])
+    assert one["labels"] == 0
+
+
+def test_a_validation_split_stands_for_the_test_split(tmp_path, monkeypatch):
+    """As imagenet_resized/32x32."""
+    label = types.SimpleNamespace(names=["tench", "goldfish"])
+    fish = [{"image": np.full((32, 32, 3), n, np.uint8), "label": n} for n in (0, 1)]
+    splits = {"train": fish * 3, "validation": fish}
+    _builder(monkeypatch, tmp_path, {"image": None, "label": label}, splits)
+    test = sources.load("imagenet_resized/32x32", "test")
+    assert test.labels.tolist() == [0, 1] and test.names == ["tench", "goldfish"]
+    assert test.images[1, 0, 0].tolist() == [1, 1, 1]
+
+
+def test_sounds_are_no_images_and_sizes_must_agree(tmp_path, monkeypatch):
+    _builder(monkeypatch, tmp_path, {"audio": None, "label": None}, {"train": []})
+    with pytest.raises(UserError, match="has audio, label features; an image is"):
+        sources.load("spoken_digit", "train")
+    pictures = [{"image": np.zeros((n, 9, 1), np.uint8)} for n in (8, 9)]
+    _builder(monkeypatch, tmp_path, {"image": None}, {"train": pictures})
+    with pytest.raises(UserError, match="has no 'test' split|no 'validation'"):
+        sources.load("x", "test")
+    with pytest.raises(UserError, match="2 different sizes"):
+        sources.load("x", "train")
+    assert sources.load("x", "train", size=4).images.shape == (2, 4, 4, 1)
 
 
 @pytest.mark.real_data

@@ -1,0 +1,67 @@
+"""A DCGAN of MNIST, 28x28 pixels.
+
+python -m launch.main --config=configs/dcgan_mnist.py
+
+Not measured yet.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "gan"
+    config.seed = 0
+
+    # The data: 'digits' needs no download; see dlx/data/sources.py for others.
+    config.dataset = "mnist"
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.image_size = ml_collections.config_dict.placeholder(int)  # as they are
+    config.streamed = False  # for what does not fit on the device
+    config.batch_size = 64
+
+    # The generator: channels from the smallest image on, which each layer doubles.
+    config.latents = 64
+    config.g_channels = (128, 64)
+    config.conditional = False  # on the class
+
+    # The discriminators: channels of each layer of each of them.
+    config.d_channels = ((64, 128),)
+    config.d_kernel = 4
+    config.d_norm = "none"  # or 'batch' or 'spectral'
+    config.dropout = (0.0,)  # of each of them
+    config.minibatch_std = False
+    config.packing = 1  # images that are judged as one
+    config.views = "same"  # or 'split': disjoint parts of a batch; or 'projection'
+    config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
+    config.mixing_strength = 1.0  # lambda of 'softmax'
+
+    # The game: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
+    config.loss = "relativistic"
+    config.r1 = 1.0  # gradient penalties, on real and on generated images
+    config.r2 = 1.0
+    config.smoothing = 0.0  # of the target for real images, one-sided
+    config.instance_noise = 0.0  # deviation at first; falls to 0 over the run
+    config.diff_augment = ()  # of 'translation', 'cutout', 'colour'
+    config.d_steps = 1
+    config.g_steps = 1
+
+    # The optimisers: Adam, one for each side.
+    config.g_learning_rate = 1e-3
+    config.d_learning_rate = 1e-3
+    config.adam_b1 = 0.5
+    config.adam_b2 = 0.99
+    config.schedule = "cosine"  # or 'constant'
+    config.ema_decay = 0.999
+
+    # The run.
+    config.num_steps = 9400  # 10 epochs
+    config.log_steps = 94
+    config.eval_steps = 940
+    config.checkpoint_steps = 940
+    config.keep_checkpoints = 2
+    config.judge = True  # a classifier of the data set, trained if there is none yet
+    config.eval_samples = 1000
+    config.last_eval_samples = 10_000
+    return config

@@ -1,0 +1,229 @@
+"""What tasks that generate images share: how samples are judged, and shown.
+
+A judge (`dlx/judge.py`) says which class a sample is of, and gives the features that
+distances are measured in: names of measures say whose features they are. Of stacked
+images each colour is judged by itself.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any
+
+from absl import logging
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx import figures as drawing
+from dlx import judge as judging
+from dlx import latents
+from dlx.data import sources
+from dlx.evaluation import fid, modes
+
+_REFERENCE = 10_000  # real images that samples are compared with
+_STACKED = "stacked_"
+
+# (state, z [number, latents], labels [number]) -> images [number, ...] in [-1, 1].
+Generate = Callable[[Any, jax.Array, jax.Array], jax.Array]
+
+
+class Judge:
+    """What a classifier makes of images, plain or stacked.
+
+    Attributes:
+      name: Of whose features these are.
+      num_modes: How many kinds of images there are.
+    """
+
+    def __init__(self, config):
+        """Gets, or trains, the classifier of `config.dataset`.
+
+        Raises:
+          UserError: where the data cannot be had.
+        """
+        dataset = config.dataset.removeprefix(_STACKED)
+        self._judge = judging.load(dataset, config.data_dir, config.manual_dir)
+        self._stacked = dataset != config.dataset
+        self.name = f"{dataset.replace('/', '_')}_classifier"
+        self._classes = len(self._judge.names)
+        self.num_modes = self._classes ** (3 if self._stacked else 1)
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Modes [number] integers, confidence [number] and features [number, width].
+
+        Args:
+          images: [number, height, width, channels] uint8.
+        """
+        if not self._stacked:
+            log_probs, features = self._judge(images)
+            best = np.argmax(log_probs, axis=1)
+            return best, np.exp(log_probs.max(axis=1)), features
+        mode, confidence, features = 0, 1.0, []
+        for colour in range(3):
+            log_probs, some = self._judge(images[..., colour : colour + 1])
+            mode = self._classes * mode + np.argmax(log_probs, axis=1)
+            confidence = confidence * np.exp(log_probs.max(axis=1))
+            features.append(some)
+        return mode, confidence, np.concatenate(features, axis=1)
+
+
+class Measures:
+    """Measures samples against real images, and warns where they are all alike.
+
+    Attributes:
+      metric: The name of the measure that matters most; more is better.
+    """
+
+    def __init__(self, config, real: np.ndarray, test: sources.Images):
+        """Looks at nothing yet.
+
+        Args:
+          config: Its dataset, data_dir, manual_dir and judge.
+          real: Training images, [number, height, width, channels] uint8.
+          test: The test split.
+
+        Raises:
+          UserError: where a judge is wanted and its data cannot be had.
+        """
+        self._judge = Judge(config) if config.judge else None
+        self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
+        stacked = config.dataset.startswith(_STACKED)
+        self.metric = "modes" if stacked else "minus_fid"
+        if self._judge is None:
+            self.metric = "distance"
+
+    @functools.cached_property
+    def _looked(self):
+        """What the judge makes of the training and of the test images."""
+        return self._judge(self._real), self._judge(self._test)
+
+    @functools.cached_property
+    def _floor(self):
+        """The distances of real images that were not trained on."""
+        (_, _, train), (_, _, test) = self._looked
+        return fid.frechet_distance(train, test), fid.kernel_distance(train, test)
+
+    def __call__(self, images: np.ndarray, step: int) -> dict[str, float]:
+        """Measures samples.
+
+        Args:
+          images: [number, height, width, channels] uint8.
+          step: Of training; for the warning.
+        """
+        distance = modes.pairwise_distance(images / 255)
+        numbers = {"samples": len(images), "distance": distance}
+        usual = modes.pairwise_distance(self._real[: len(images)] / 255)
+        alarms = []
+        if distance < usual / 2:
+            alarms.append(f"samples differ by {distance:.3f}, real images {usual:.3f}")
+        if self._judge:
+            more, alarm = self._judged(images)
+            numbers |= more
+            alarms += alarm
+        numbers["collapsed"] = bool(alarms)
+        if alarms:
+            logging.warning("step %d: it collapses: %s", step, "; ".join(alarms))
+        return numbers
+
+    def _judged(self, images):
+        (seen, _, real), _ = self._looked
+        mode, confidence, features = self._judge(images)
+        shares = modes.shares(mode, self._judge.num_modes)
+        kinds = np.exp(modes.entropy(shares))
+        usual = modes.shares(seen[: len(images)], self._judge.num_modes)
+        usual = np.exp(modes.entropy(usual))
+        alarms = []
+        if kinds < usual / 2:
+            alarms.append(f"as good as {kinds:.1f} classes, real images {usual:.1f}")
+        precision, recall = fid.precision_recall(real, features)
+        distance = fid.frechet_distance(real, features)
+        name = self._judge.name
+        numbers = {
+            "modes": modes.covered(shares),
+            "kl": modes.kl_to_uniform(shares),
+            "entropy": modes.entropy(shares),
+            "least_share": 100 * shares.min(),
+            "most_share": 100 * shares.max(),
+            "confidence": 100 * np.mean(confidence),
+            f"fid_{name}": distance,
+            f"kid_{name}": fid.kernel_distance(real, features),
+            f"fid_{name}_floor": self._floor[0],
+            f"kid_{name}_floor": self._floor[1],
+            "precision": 100 * precision,
+            "recall": 100 * recall,
+            "minus_fid": -distance,
+        }
+        return numbers, alarms
+
+
+def sample(
+    generate: Generate, state: Any, key: jax.Array, number: int, size: int, classes: int
+) -> np.ndarray:
+    """Samples, [number, height, width, channels] uint8.
+
+    Args:
+      generate: As above; compiled.
+      state: What it takes.
+      key: Of the latents and labels.
+      number: How many.
+      size: Of the latents.
+      classes: From which labels are drawn.
+    """
+    at_once = min(500, number)
+    parts = []
+    for part_key in jax.random.split(key, -(-number // at_once)):
+        z_key, label_key = jax.random.split(part_key)
+        z = jax.random.normal(z_key, (at_once, size))
+        labels = jax.random.randint(label_key, (at_once,), 0, classes)
+        parts.append(to_bytes(generate(state, z, labels)))
+    return np.concatenate(parts)[:number]
+
+
+def to_bytes(images: jax.Array) -> np.ndarray:
+    """Images in [-1, 1] as uint8."""
+    return np.uint8(np.round(127.5 * (np.asarray(images) + 1)))
+
+
+def draw(
+    generate: Generate,
+    state: Any,
+    key: jax.Array,
+    real: np.ndarray,
+    size: int,
+    classes: int,
+) -> dict[str, np.ndarray]:
+    """Pictures of what a generator makes.
+
+    Args:
+      generate: As above.
+      state: What it takes.
+      key: Of the latents and labels.
+      real: Training images, [number, height, width, channels] uint8.
+      size: Of the latents.
+      classes: From which labels are drawn.
+
+    Returns:
+      'samples'; 'interpolation', each row from one sample to another; 'neighbours',
+      each sample beside the real images closest to it.
+    """
+    samples_key, ends_key, label_key = jax.random.split(key, 3)
+    some = sample(generate, state, samples_key, 64, size, classes)
+    ends = jax.random.normal(ends_key, (2, 8, size))
+    ways = jax.vmap(latents.spherical, in_axes=(0, 0, None))
+    z = ways(*ends, jnp.linspace(0, 1, 12)).reshape(-1, size)
+    labels = jax.random.randint(label_key, (8,), 0, classes).repeat(12)
+    way = to_bytes(generate(state, z, labels))
+    rows = [np.stack([one, *_closest(one, real, 7)]) for one in some[:8]]
+    return {
+        "samples": drawing.sheet(some, 8),
+        "interpolation": drawing.sheet(way, 12),
+        "neighbours": drawing.sheet(np.concatenate(rows), 8),
+    }
+
+
+def _closest(image, real, number):
+    """The real images with the least squared difference, the closest first."""
+    real = real[:_REFERENCE]
+    difference = real.astype(np.float32) - image
+    order = np.argsort(np.mean(difference**2, axis=(1, 2, 3)))
+    return real[order[:number]]

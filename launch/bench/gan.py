@@ -1,0 +1,111 @@
+"""A DCGAN's training beside PyTorch's.
+
+    python -m launch.bench gan
+
+The networks, the losses, the optimisers and the batch are the same; data is at random,
+for speed does not depend on it.
+"""
+
+import statistics
+
+import jax.numpy as jnp
+
+from configs import dcgan_mnist
+from dlx.adversarial import LOSSES
+from launch.bench import timing
+
+_STEPS = 10
+_SHAPE = (28, 28, 1)
+
+
+def main() -> None:
+    print(timing.machine())
+    torch = timing.torch()
+    config = dcgan_mnist.get_config()
+    config.judge = False
+    calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
+    if torch:
+        calls["PyTorch"] = _theirs(torch, config)
+    seconds = timing.in_turns(calls)
+    print(
+        f"\nsteps a second at batch {config.batch_size}, both sides' updates, median "
+        "(range)"
+    )
+    for who, times in seconds.items():
+        print(f"{who:10}{timing.rate(_STEPS, times)}")
+    if torch:
+        medians = {who: statistics.median(times) for who, times in seconds.items()}
+        print(f"dlx / PyTorch {medians['PyTorch'] / medians['dlx']:.2f}")
+
+
+def _theirs(torch, config):
+    """The same in PyTorch, batches included."""
+    generator, discriminator = _generator(torch, config), _discriminator(torch, config)
+
+    def adam(network, rate):
+        betas = config.adam_b1, config.adam_b2
+        return torch.optim.Adam(network.parameters(), rate, betas)
+
+    ours = adam(generator, config.g_learning_rate)
+    theirs = adam(discriminator, config.d_learning_rate)
+    images = torch.as_tensor(timing.images(_SHAPE).images).permute(0, 3, 1, 2)
+    softplus = torch.nn.functional.softplus
+    assert config.loss == "relativistic" and config.loss in LOSSES
+
+    def fakes():
+        return generator(torch.randn(config.batch_size, config.latents))
+
+    def penalty(logits, x):
+        (grads,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return 0.5 * grads.square().sum() / len(x)
+
+    def call():
+        for _ in range(_STEPS):
+            index = torch.randint(len(images), (config.batch_size,))
+            real = images[index].float().div(127.5).sub(1).requires_grad_()
+            fake = fakes().detach().requires_grad_()
+            on_real, on_fake = discriminator(real), discriminator(fake)
+            loss = softplus(on_fake - on_real).mean()
+            loss = loss + config.r1 * penalty(on_real, real)
+            loss = loss + config.r2 * penalty(on_fake, fake)
+            theirs.zero_grad()
+            loss.backward()
+            theirs.step()
+            on_real = discriminator(real.detach()).detach()
+            loss = softplus(on_real - discriminator(fakes())).mean()
+            ours.zero_grad()
+            loss.backward()
+            ours.step()
+        return jnp.float32(loss.item())
+
+    return call
+
+
+def _generator(torch, config):
+    """As in `dlx.models.dcgan`."""
+    nn = torch.nn
+    channels, side = config.g_channels[0], _SHAPE[0] >> len(config.g_channels)
+    layers = [
+        nn.Linear(config.latents, side * side * channels, bias=False),
+        nn.Unflatten(1, (channels, side, side)),
+    ]
+    for width in (*config.g_channels[1:], _SHAPE[-1]):
+        layers += [nn.BatchNorm2d(channels), nn.ReLU()]
+        layers += [nn.Conv2d(channels, 4 * width, 3, padding=1), nn.PixelShuffle(2)]
+        channels = width
+    network = nn.Sequential(*layers, nn.Tanh())
+    return network.to(memory_format=torch.channels_last)
+
+
+def _discriminator(torch, config):
+    """As in `dlx.models.dcgan`, of which one is measured."""
+    nn = torch.nn
+    assert config.d_norm == "none" and len(config.d_channels) == 1
+    layers, channels, side = [], _SHAPE[-1], _SHAPE[0]
+    for width in config.d_channels[0]:
+        padding = (config.d_kernel - 1) // 2
+        layers += [nn.Conv2d(channels, width, config.d_kernel, 2, padding)]
+        layers += [nn.LeakyReLU(0.2)]
+        channels, side = width, side // 2
+    layers += [nn.Flatten(), nn.Linear(channels * side * side, 1), nn.Flatten(0)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
