@@ -14,7 +14,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'digits' needs no download; see dlx/data/sources.py for others.
+    # The data: 'pictures', 'sounds' or 'texts'.
+    config.kind = "pictures"
     config.dataset = "imagenet_resized/32x32"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
     config.manual_dir = ml_collections.config_dict.placeholder(str)
@@ -22,14 +23,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.streamed = True  # for what does not fit on the device
     config.batch_size = 64
 
-    # The generator: channels from the smallest image on, which each layer doubles.
+    # The generator: channels from the smallest image on.
     config.latents = 128
     config.g_channels = (512, 256, 128)
+    config.g_kernel = (3, 3)
+    config.factor = (2, 2)  # how many times as high, and wide, a layer makes the image
+    config.temperature = 1.0  # of softmax outputs
     config.conditional = True  # on the class
 
     # The discriminators: channels of each layer of each of them.
     config.d_channels = ((128, 256, 512),)
-    config.d_kernel = 4
+    config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # of each of them
     config.minibatch_std = False

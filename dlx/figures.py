@@ -1,7 +1,9 @@
 """Pictures from arrays: uint8, [height, width, 3] or, moving, [frames, ...]."""
 
 from collections.abc import Sequence
+import dataclasses
 import pathlib
+import wave
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,13 +13,29 @@ from dlx.envs import play
 FRAMES_PER_SECOND = 12.5  # 80 ms: a GIF counts in hundredths of a second
 
 
-def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Path:
-    """Writes NAME.png, or NAME.gif for a moving picture.
+@dataclasses.dataclass(frozen=True)
+class Sound:
+    """Something to listen to.
+
+    Attributes:
+      samples: [number] float32 in [-1, 1].
+      rate: Samples a second.
+    """
+
+    samples: np.ndarray
+    rate: int
+
+
+def save(
+    directory: pathlib.Path, name: str, picture: np.ndarray | Sound | str
+) -> pathlib.Path:
+    """Writes NAME.png, or NAME.gif for a moving picture, NAME.wav or NAME.txt.
 
     Args:
       directory: Where; made if need be.
       name: Without an ending.
-      picture: uint8, [height, width, 3] or [frames, height, width, 3].
+      picture: uint8, [height, width, 3] or [frames, height, width, 3]; or a sound or a
+        text.
 
     Returns:
       The file's path.
@@ -25,6 +43,13 @@ def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Pat
     Raises:
       ValueError: for an array of another kind.
     """
+    if isinstance(picture, str):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{name}.txt").write_text(picture)
+        return directory / f"{name}.txt"
+    if isinstance(picture, Sound):
+        directory.mkdir(parents=True, exist_ok=True)
+        return _save_sound(directory / f"{name}.wav", picture)
     if (
         picture.dtype != np.uint8
         or picture.ndim not in (3, 4)
@@ -46,6 +71,27 @@ def save(directory: pathlib.Path, name: str, picture: np.ndarray) -> pathlib.Pat
         loop=0,
     )
     return path
+
+
+def _save_sound(path, sound):
+    """16 bits, one channel."""
+    loudness = np.clip(sound.samples, -1, 1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, sound.rate, 0, "NONE", None))
+        file.writeframes(np.int16(np.round(32767 * loudness)).astype("<i2").tobytes())
+    return path
+
+
+def page(lines: Sequence[str]) -> np.ndarray:
+    """Lines of text, [height, width, 3] uint8."""
+    font = ImageFont.load_default(size=16)
+    text = "\n".join(lines)
+    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    right, bottom = draw.multiline_textbbox((12, 12), text, font)[2:]
+    paper = Image.new("RGB", (640, int(bottom) + 12), "white")
+    paper = paper.resize((max(640, int(right) + 12), paper.height))
+    ImageDraw.Draw(paper).multiline_text((12, 12), text, "black", font)
+    return np.asarray(paper)
 
 
 def join(folder: pathlib.Path) -> pathlib.Path:

@@ -26,7 +26,8 @@ class Task:
       evaluate: (state, key) -> metrics. What the config's docstring quotes. On one
         device; it compiles what it wants compiled.
       figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
-        [height, width, 3] or, moving, [frames, height, width, 3].
+        [height, width, 3] or, moving, [frames, height, width, 3]; or a sound or a text,
+        as `dlx.figures.save` takes them.
       frames: (state, key) -> {name: [height, width, 3] uint8}, or None. Drawn at every
         evaluation, always with the same key; in the end a GIF for each name.
       metric: Name of the number from `evaluate` that matters most, higher being better:

@@ -1,13 +1,22 @@
-"""Two CPU devices, before anything imports JAX; strict about ranks and keys."""
+"""Two CPU devices, before anything imports JAX; strict about ranks and keys.
+
+Programs are compiled without LLVM's optimisations: what they compute is the same, and
+making them takes most of the time.
+"""
 
 import dataclasses
 import os
 import signal
 import tempfile
 
-_DEVICES = "--xla_force_host_platform_device_count"
-if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=2".strip()
+_flags = os.environ.get("XLA_FLAGS", "")
+for _flag in (
+    "xla_force_host_platform_device_count=2",
+    "xla_backend_optimization_level=0",
+):
+    if _flag.split("=")[0] not in _flags:
+        _flags += f" --{_flag}"
+os.environ["XLA_FLAGS"] = _flags.strip()
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # else pytest-xdist's parent set it
     _cache = tempfile.TemporaryDirectory(prefix="dlx-tests-")  # gone at exit

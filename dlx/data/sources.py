@@ -116,6 +116,60 @@ class Examples:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class AllSounds:
+    """A split of a data set of sounds.
+
+    Attributes:
+      samples: [examples, length] int16.
+      labels: [examples] int32.
+      names: Of the classes, by label.
+      rate: Samples a second.
+    """
+
+    samples: np.ndarray
+    labels: np.ndarray
+    names: Sequence[str]
+    rate: int
+
+
+def load_sounds(
+    name: str, length: int, data_dir: str | None = None, manual_dir: str | None = None
+) -> AllSounds:
+    """Reads the training split of a TFDS builder whose examples have 'audio', 'label'.
+
+    Args:
+      name: Of the builder, such as 'spoken_digit'.
+      length: Samples of each sound: its middle, or itself amid silence.
+      data_dir: As for `load`.
+      manual_dir: As for `load`.
+
+    Raises:
+      UserError: where there is no such data set, it is of another kind, or it cannot be
+        had.
+    """
+    builder = _prepared(name, data_dir, manual_dir)
+    features = builder.info.features
+    if not {"audio", "label"} <= set(features):
+        raise UserError(
+            f"config.dataset={builder.name} has {', '.join(sorted(features))}; "
+            "an audio and a label are wanted"
+        )
+    examples = list(builder.as_data_source("train"))
+    samples = np.stack([_middle(example["audio"], length) for example in examples])
+    labels = np.array([example["label"] for example in examples], np.int32)
+    rate = features["audio"].sample_rate
+    return AllSounds(samples, labels, features["label"].names, rate)
+
+
+def _middle(sound, length):
+    sound = np.asarray(sound, np.int16)
+    first = max(0, len(sound) - length) // 2
+    sound = sound[first : first + length]
+    before = (length - len(sound)) // 2
+    return np.pad(sound, (before, length - len(sound) - before))
+
+
 def _digits(split):
     """1,797 digits written by 43 people (Alpaydin and Kaynak 1998): 1,437 to train on.
 
@@ -200,14 +254,15 @@ def _images(name, split, data_dir, manual_dir):
             "features; an image is wanted"
         )
     splits = builder.info.splits
-    if split == "test" and split not in splits:
-        split = "validation"
-    if split not in splits:
+    instead = [split, "validation"] if split == "test" else [split]
+    there = [name for name in instead if name in splits]
+    if not there:
         raise UserError(
             f"config.dataset={builder.name} has no {split!r} split; it has: "
             f"{', '.join(splits)}"
         )
-    return builder, split, features["label"].names if "label" in keys else ["any"]
+    names = features["label"].names if "label" in keys else ["any"]
+    return builder, there[0], names
 
 
 def _kept(builder, split, size):

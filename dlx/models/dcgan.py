@@ -1,10 +1,13 @@
 """Deep convolutional GANs (Radford, Metz and Chintala 2016), fast on the CPU too.
 
-Sub-pixel upsampling stands for their transposed convolutions.
+Sub-pixel upsampling stands for their transposed convolutions. A sound (Donahue, McAuley
+and Puckette 2019) or a line of text is an image 1 wide, whose layers have kernels and
+factors 1 wide.
 """
 
 from collections.abc import Sequence
 import itertools
+import math
 
 from flax import linen as nn
 import jax
@@ -15,17 +18,26 @@ from dlx.models.layers import Conv, upsample
 
 
 class Generator(nn.Module):
-    """From latents to images; each layer doubles the image.
+    """From latents to images; each layer makes the image larger.
 
     Attributes:
       shape: Of an image: height, width, channels.
       channels: Of each layer, from the smallest image on.
+      kernel: Height and width of each convolution.
+      factor: How many times higher and wider each layer makes the image.
+      output: 'tanh'; or 'softmax' over the channels of logits with Gumbel's noise, if
+        there are random numbers of the name 'gumbel' (Jang, Gu and Poole 2017, eq. 2).
+      temperature: Of that.
       num_classes: That may be asked for; 0 for none.
       axis_name: Of the mapped axis over which batches are normalised together.
     """
 
     shape: Sequence[int]
     channels: Sequence[int]
+    kernel: Sequence[int] = (3, 3)
+    factor: Sequence[int] = (2, 2)
+    output: str = "tanh"
+    temperature: float = 1.0
     num_classes: int = 0
     axis_name: str | None = None
 
@@ -39,9 +51,9 @@ class Generator(nn.Module):
           train: Whether to normalise over the batch, not over what was seen so far.
 
         Returns:
-          [batch, height, width, channels] float32 in [-1, 1].
+          [batch, height, width, channels] float32, in [-1, 1] or probabilities.
         """
-        small = [side >> len(self.channels) for side in self.shape[:2]]
+        small = _smallest(self.shape, self.factor, len(self.channels))
         if self.num_classes:
             embedded = nn.Embed(self.num_classes, z.shape[-1])(labels)
             z = jnp.concatenate([z, embedded], axis=-1)
@@ -51,16 +63,29 @@ class Generator(nn.Module):
             x = nn.BatchNorm(
                 use_running_average=not train, momentum=0.9, axis_name=self.axis_name
             )(x)
-            x = upsample(Conv(4 * width, (3, 3))(nn.relu(x)))
-        return jnp.tanh(x)
+            x = Conv(math.prod(self.factor) * width, self.kernel)(nn.relu(x))
+            x = upsample(x, self.factor)
+        if self.output == "tanh":
+            return jnp.tanh(x)
+        if self.has_rng("gumbel"):
+            x += jax.random.gumbel(self.make_rng("gumbel"), x.shape)
+        return jax.nn.softmax(x / self.temperature)
+
+
+def _smallest(shape, factor, layers):
+    """Height and width of what so many layers make an image of that shape from."""
+    return [
+        side // times**layers for side, times in zip(shape[:2], factor, strict=True)
+    ]
 
 
 class Discriminator(nn.Module):
     """From images to a logit, which is high for what looks real.
 
     Attributes:
-      channels: Of each convolution, which halves the image.
+      channels: Of each convolution, which makes the image smaller.
       kernel: Height and width of each.
+      factor: How many times lower and narrower each makes the image.
       norm: 'batch' (of all layers but the first), 'spectral' or 'none'.
       minibatch_std: Whether the last layer sees how much a batch's images differ
         (Karras et al. 2018, section 3).
@@ -70,7 +95,8 @@ class Discriminator(nn.Module):
     """
 
     channels: Sequence[int]
-    kernel: int
+    kernel: Sequence[int]
+    factor: Sequence[int]
     norm: str
     minibatch_std: bool
     num_classes: int = 0
@@ -100,8 +126,8 @@ class Discriminator(nn.Module):
         for number, width in enumerate(self.channels):
             # A bias before batch normalisation would be taken out again.
             normed = self.norm == "batch" and number > 0
-            size = self.kernel, self.kernel
-            x = layer(Conv(width, size, strides=2, use_bias=not normed), x)
+            conv = Conv(width, self.kernel, self.factor, use_bias=not normed)
+            x = layer(conv, x)
             if normed:
                 norm = nn.BatchNorm(use_running_average=False, axis_name=self.axis_name)
                 x = norm(x)
@@ -128,6 +154,7 @@ class Discriminators(nn.Module):
     Attributes:
       channels: Of each discriminator.
       kernel: Of all, like the rest.
+      factor: As of one.
       norm: As of one.
       minibatch_std: As of one.
       num_classes: As of one.
@@ -135,7 +162,8 @@ class Discriminators(nn.Module):
     """
 
     channels: Sequence[Sequence[int]]
-    kernel: int
+    kernel: Sequence[int]
+    factor: Sequence[int]
     norm: str
     minibatch_std: bool
     num_classes: int = 0
@@ -157,6 +185,7 @@ class Discriminators(nn.Module):
             )(
                 channels,
                 self.kernel,
+                self.factor,
                 self.norm,
                 self.minibatch_std,
                 self.num_classes,
@@ -171,55 +200,68 @@ def make_generator(
     shape: Sequence[int],
     *,
     channels: Sequence[int],
+    kernel: Sequence[int] = (3, 3),
+    factor: Sequence[int] = (2, 2),
+    output: str = "tanh",
+    temperature: float = 1.0,
     num_classes: int = 0,
     axis_name: str | None = None,
 ) -> Generator:
-    """Makes a generator.
-
-    Args:
-      shape: Of an image: height, width, channels.
-      channels: Of each layer, from the smallest image on.
-      num_classes: That may be asked for; 0 for none.
-      axis_name: Of the mapped axis over which batches are normalised together.
+    """Makes a generator; arguments as its attributes.
 
     Raises:
-      ValueError: for widths that are none, or an image that does not halve so often.
+      ValueError: for widths that are none, or an image that cannot be made of layers.
     """
-    _require_widths(channels)
-    if any(side % 2 ** len(channels) for side in shape[:2]):
-        raise ValueError(f"{shape[0]}x{shape[1]} does not halve {len(channels)} times")
-    return Generator(tuple(shape), tuple(channels), num_classes, axis_name)
+    _require_widths([*channels, *kernel, *factor])
+    small = _smallest(shape, factor, len(channels))
+    made = [
+        side * times ** len(channels) for side, times in zip(small, factor, strict=True)
+    ]
+    if not channels or made != list(shape[:2]) or not all(small):
+        raise ValueError(
+            f"{len(channels)} layers that each make an image {tuple(factor)} times as "
+            f"large do not end at {shape[0]}x{shape[1]}"
+        )
+    return Generator(
+        tuple(shape),
+        tuple(channels),
+        tuple(kernel),
+        tuple(factor),
+        output,
+        temperature,
+        num_classes,
+        axis_name,
+    )
 
 
 def make_discriminators(
     *,
     channels: Sequence[Sequence[int]],
-    kernel: int,
+    kernel: Sequence[int],
     norm: str,
-    minibatch_std: bool,
+    factor: Sequence[int] = (2, 2),
+    minibatch_std: bool = False,
     num_classes: int = 0,
     axis_name: str | None = None,
 ) -> Discriminators:
-    """Makes discriminators.
-
-    Args:
-      channels: Of each convolution of each discriminator.
-      kernel: Height and width of each.
-      norm: 'batch', 'spectral' or 'none'.
-      minibatch_std: As in `Discriminator`.
-      num_classes: As there.
-      axis_name: As there.
+    """Makes discriminators; arguments as their attributes.
 
     Raises:
       ValueError: for widths that are none, or another norm.
     """
-    for widths in channels:
+    for widths in (*channels, kernel, factor):
         _require_widths(widths)
-    _require_widths([kernel])
     if norm not in ("batch", "spectral", "none"):
         raise ValueError(f"there is no norm {norm!r}; there are: batch, spectral, none")
-    channels = tuple(tuple(widths) for widths in channels)
-    return Discriminators(channels, kernel, norm, minibatch_std, num_classes, axis_name)
+    return Discriminators(
+        tuple(tuple(widths) for widths in channels),
+        tuple(kernel),
+        tuple(factor),
+        norm,
+        minibatch_std,
+        num_classes,
+        axis_name,
+    )
 
 
 def _require_widths(widths):

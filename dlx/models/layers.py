@@ -4,6 +4,7 @@ On the CPU a convolution primitive inside `lax.scan` runs several times slower t
 outside, since it gets no threads there. As matrix products it does not.
 """
 
+from collections.abc import Callable
 import functools
 import math
 from typing import Any
@@ -151,11 +152,14 @@ def _product_backward(precision, dtype, saved, cotangent):
 _product.defvjp(_product_forward, _product_backward)
 
 
+def convolution() -> Callable[..., jax.Array]:
+    """`lax.conv_general_dilated` in the form that suits the backend."""
+    return matmul_conv if jax.default_backend() == "cpu" else lax.conv_general_dilated
+
+
 def Conv(*args, **kwargs) -> nn.Conv:  # noqa: N802, stands in for the class
     """`nn.Conv` in the form that suits the backend; the parameters are the same."""
-    if jax.default_backend() == "cpu":
-        kwargs["conv_general_dilated"] = matmul_conv
-    return nn.Conv(*args, **kwargs)
+    return nn.Conv(*args, conv_general_dilated=convolution(), **kwargs)
 
 
 @jax.custom_vjp
@@ -202,19 +206,21 @@ def _max_pool_backward(saved, cotangent):
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
-def upsample(x: jax.Array) -> jax.Array:
-    """Twice as high and wide, each pixel's channels spread over four.
+def upsample(x: jax.Array, factor: tuple[int, int] = (2, 2)) -> jax.Array:
+    """Higher and wider, each pixel's channels spread over as many as it becomes.
 
     Sub-pixel upsampling (Shi et al. 2016, section 3.2), which after a convolution does
     what a transposed one does, and fast on the CPU.
 
     Args:
-      x: [batch, height, width, 4 channels].
+      x: [batch, height, width, factor[0] factor[1] channels].
+      factor: How many times as high, and as wide.
 
     Returns:
-      [batch, 2 height, 2 width, channels].
+      [batch, factor[0] height, factor[1] width, channels].
     """
     batch, height, width, channels = x.shape
-    x = x.reshape(batch, height, width, 2, 2, channels // 4)
+    down, right = factor
+    x = x.reshape(batch, height, width, down, right, channels // (down * right))
     x = x.transpose(0, 1, 3, 2, 4, 5)
-    return x.reshape(batch, 2 * height, 2 * width, channels // 4)
+    return x.reshape(batch, down * height, right * width, -1)

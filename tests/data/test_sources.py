@@ -81,7 +81,7 @@ def _builder(monkeypatch, path, features, splits):
     """A TFDS builder in memory: {split: examples}."""
 
     class Source(list):
-        def __getitems__(self, indices):  # noqa: PLW3201, as TFDS calls it
+        def __getitems__(self, indices):
             return [self[i] for i in indices]
 
     (path / "dataset_info.json").touch()
@@ -100,7 +100,8 @@ def test_faces_have_no_classes_and_are_cropped_and_scaled(tmp_path, monkeypatch)
     features = {"image": None, "attributes": None}
     _builder(monkeypatch, tmp_path, features, {"train": faces, "test": faces[:2]})
     data = sources.load("celeb_a", "train", size=64)
-    assert data.images.shape == (5, 64, 64, 3) and np.all(data.images == 200)
+    assert data.images.shape == (5, 64, 64, 3)
+    assert np.all(data.images[:, 2:-2] >= 199) and np.all(data.images > 180)
     assert data.labels.tolist() == [0] * 5 and data.names == ["any"]
     one = sources.Examples("celeb_a", "test", size=64)[1]
     np.testing.assert_array_equal(one["images"], data.images[0])
@@ -124,7 +125,7 @@ def test_sounds_are_no_images_and_sizes_must_agree(tmp_path, monkeypatch):
         sources.load("spoken_digit", "train")
     pictures = [{"image": np.zeros((n, 9, 1), np.uint8)} for n in (8, 9)]
     _builder(monkeypatch, tmp_path, {"image": None}, {"train": pictures})
-    with pytest.raises(UserError, match="has no 'test' split|no 'validation'"):
+    with pytest.raises(UserError, match="has no 'test' split; it has: train"):
         sources.load("x", "test")
     with pytest.raises(UserError, match="2 different sizes"):
         sources.load("x", "train")

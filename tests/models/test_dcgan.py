@@ -22,8 +22,28 @@ def test_images_are_of_the_shape_asked_for_and_within_range(shape, channels):
     assert len(np.unique(images[:, 0, 0, 0])) == 3, "other latents, other images"
 
 
+def test_a_text_is_an_image_one_wide_of_probabilities():
+    generator = dcgan.make_generator(
+        (32, 1, 7), channels=(6, 4), kernel=(5, 1), factor=(4, 1), output="softmax"
+    )
+    z, labels = jax.random.normal(jax.random.key(0), (3, 5)), jnp.zeros(3, int)
+    variables = generator.init(jax.random.key(1), z, labels, train=False)
+    lines = generator.apply(variables, z, labels, train=False)
+    assert lines.shape == (3, 32, 1, 7)
+    np.testing.assert_allclose(lines.sum(axis=-1), 1, rtol=1e-5)
+    noisy = [
+        generator.apply(
+            variables, z, labels, train=False, rngs={"gumbel": jax.random.key(seed)}
+        )
+        for seed in range(2, 202)
+    ]
+    # The largest of logits with Gumbel's noise is drawn with their probabilities.
+    drawn = np.mean(np.argmax(noisy, axis=-1) == 0, axis=(0, 1, 2, 3))
+    assert np.isclose(drawn, lines[..., 0].mean(), atol=0.02)
+
+
 def _discriminators(channels, **options):
-    options = {"kernel": 3, "norm": "none", "minibatch_std": False} | options
+    options = {"kernel": (3, 3), "norm": "none"} | options
     return dcgan.make_discriminators(channels=channels, **options)
 
 
@@ -39,7 +59,7 @@ def test_several_are_what_each_is_alone():
     assert len(groups) == 2
     places = [(groups[0], 0), (groups[0], 1), (groups[1], 0)]
     for number, (group, place) in enumerate(places):
-        alone = dcgan.Discriminator(channels[number], 3, "none", False)
+        alone = dcgan.Discriminator(channels[number], (3, 3), (2, 2), "none", False)
         params = jax.tree.map(lambda p: p[place], variables["params"][group])  # noqa: B023
         theirs = alone.apply({"params": params}, x[number], labels[0], none[0])
         np.testing.assert_allclose(logits[number], theirs, rtol=1e-5, atol=1e-6)
@@ -65,7 +85,7 @@ def test_the_spectral_norm_is_the_largest_singular_value():
         return leaf / np.linalg.svd(matrix, compute_uv=False)[0]
 
     params = jax.tree.map(lambda p: normed(p)[0], params)
-    plain = dcgan.Discriminator((4, 6), 3, "none", False)
+    plain = dcgan.Discriminator((4, 6), (3, 3), (2, 2), "none", False)
     theirs = plain.apply({"params": params}, x[0], labels[0], none[0])
     np.testing.assert_allclose(logits[0], theirs, rtol=1e-4, atol=1e-5)
 
@@ -112,8 +132,8 @@ def test_a_label_changes_what_is_made_and_what_is_thought_of_it():
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (lambda: dcgan.make_generator((9, 8, 1), channels=(4,)), "does not halve"),
-        (lambda: dcgan.make_generator((8, 8, 1), channels=()), "positive integer"),
+        (lambda: dcgan.make_generator((9, 8, 1), channels=(4,)), "do not end at 9x8"),
+        (lambda: dcgan.make_generator((8, 8, 1), channels=()), "0 layers"),
         (lambda: _discriminators(((4,), (0,))), "positive integer"),
         (lambda: _discriminators(((4,),), norm="layer"), "there is no norm 'layer'"),
     ],

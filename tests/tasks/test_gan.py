@@ -9,9 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from dlx import adversarial, generation, loop, parallel, tasks
+from dlx import adversarial, loop, parallel, tasks, views
 from dlx.data import sources
 from dlx.errors import UserError
+from dlx.generation import pictures
 from dlx.models import dcgan
 from dlx.tasks import gan
 
@@ -60,13 +61,13 @@ VARIANTS = {
         "r2": 0.1,
     },
     "everything else": {
-        "d_norm": "spectral", "loss": "minimax", "smoothing": 0.1, "packing": 2,
+        "d_norm": "spectral", "loss": "minimax", "smoothing": 0.1,
         "conditional": True, "minibatch_std": True, "instance_noise": 0.1,
         "diff_augment": ("translation", "cutout", "colour"), "schedule": "cosine",
     },
 }  # fmt: skip
 MORE = {
-    "batch norm": {"d_norm": "batch", "loss": "hinge"},
+    "batch norm": {"d_norm": "batch", "loss": "hinge", "packing": 2},
     "split": {
         "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "split",
         "mixing": "hypervolume", "loss": "least_squares",
@@ -91,8 +92,8 @@ def test_every_switch_trains_both_sides(config, name):
     for side in ("generator", "discriminators"):
         ours, first = (jax.tree.leaves(s.params[side]) for s in (state, before))
         still = sum(map(np.array_equal, ours, first))
-        # Relative losses see no bias of the last layer.
-        assert still <= 1
+        # Relative losses see no bias of the last layer, one for those that are alike.
+        assert still <= 2
 
 
 def test_one_discriminator_is_the_plain_game_bit_for_bit(config):
@@ -114,15 +115,15 @@ def test_a_step_is_what_the_paper_says(config):
     ours, _ = one(*jax.tree.map(lambda x: x[None], (state, batch)), keys)
 
     generator = dcgan.make_generator((8, 8, 1), channels=(4,))
-    discriminator = dcgan.Discriminator((4, 6), 3, "none", False)
+    discriminator = dcgan.Discriminator((4, 6), (3, 3), (2, 2), "none", False)
     x = images / 127.5 - 1
     d_key, g_key = jax.random.split(jax.random.key(5))
-    z_d = jax.random.split(jax.random.split(d_key, 1)[0], 6)[0]
+    z_d = jax.random.split(jax.random.split(d_key, 1)[0])[0]
     z_g = jax.random.split(jax.random.split(g_key, 1)[0], 5)[0]
 
     def generate(params, key):
         variables = {"params": params, "batch_stats": state.batch_stats["generator"]}
-        z = jax.random.normal(key, (16, 6))
+        z = jax.random.normal(jax.random.split(key)[0], (16, 6))
         labels = batch["labels"]
         return generator.apply(
             variables, z, labels, train=True, mutable=["batch_stats"]
@@ -198,7 +199,7 @@ def test_resuming_is_exact(config, tmp_path):
             loop.train(task, config, tmp_path / "cut", name="x")
         rest = loop.train(tasks.make(config), config, tmp_path / "cut", name="x")
     assert whole["params_sha256"] == rest["params_sha256"]
-    for name in ("samples.png", "interpolation.png", "neighbours.png", "training.gif"):
+    for name in ("sheet.png", "interpolation.png", "neighbours.png", "training.gif"):
         assert (tmp_path / "cut" / "figures" / name).exists()
 
 
@@ -224,7 +225,7 @@ def test_real_images_raise_no_alarm_and_miss_no_mode(config, caplog):
     for dataset, kinds in (("digits", 10), ("stacked_digits", 1000)):
         config.dataset = dataset
         train, test = (sources.load(dataset, split) for split in ("train", "test"))
-        numbers = generation.Measures(config, train.images, test)(test.images, 0)
+        numbers = pictures.Measures(config, train.images, test)(test.images, 0)
         assert not numbers["collapsed"] and not caplog.messages
         assert numbers["modes"] == kinds
         assert numbers["precision"] > 50 and numbers["recall"] > 50
@@ -245,7 +246,8 @@ def test_real_images_raise_no_alarm_and_miss_no_mode(config, caplog):
         ({"diff_augment": ("flip",)}, "there are: translation, cutout, colour"),
         ({"smoothing": 0.1, "loss": "hinge"}, "config.loss=hinge has no target"),
         ({"packing": 3}, "do not divide into 3 parts"),
-        ({"g_channels": (4,) * 4}, "8x8 does not halve 4 times"),
+        ({"packing": 2, "conditional": True}, "several images as one have no one"),
+        ({"g_channels": (4,) * 4}, "do not end at 8x8"),
         ({"d_steps": 0}, "config.d_steps must be at least 1"),
     ],
 )
@@ -260,6 +262,6 @@ def test_every_choice_is_tried():
     for name, default, choices in (
         ("mixing", "mean", adversarial.RULES),
         ("loss", "non_saturating", adversarial.LOSSES),
-        ("views", "same", gan.VIEWS),
+        ("views", "same", views.KINDS),
     ):
         assert {variant.get(name, default) for variant in variants} == set(choices)

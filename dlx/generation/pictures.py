@@ -1,13 +1,11 @@
-"""What tasks that generate images share: how samples are judged, and shown.
+"""Pictures to be generated: [height, width, channels], bytes as -1 ... 1.
 
 A judge (`dlx/judge.py`) says which class a sample is of, and gives the features that
 distances are measured in: names of measures say whose features they are. Of stacked
 images each colour is judged by itself.
 """
 
-from collections.abc import Callable
 import functools
-from typing import Any
 
 from absl import logging
 import jax
@@ -16,15 +14,11 @@ import numpy as np
 
 from dlx import figures as drawing
 from dlx import judge as judging
-from dlx import latents
-from dlx.data import sources
+from dlx.data import batches, sources
 from dlx.evaluation import fid, modes
 
 _REFERENCE = 10_000  # real images that samples are compared with
 _STACKED = "stacked_"
-
-# (state, z [number, latents], labels [number]) -> images [number, ...] in [-1, 1].
-Generate = Callable[[Any, jax.Array, jax.Array], jax.Array]
 
 
 class Judge:
@@ -156,69 +150,43 @@ class Measures:
         return numbers, alarms
 
 
-def sample(
-    generate: Generate, state: Any, key: jax.Array, number: int, size: int, classes: int
-) -> np.ndarray:
-    """Samples, [number, height, width, channels] uint8.
+class Pictures:
+    """See `dlx.generation.Kind`."""
 
-    Args:
-      generate: As above; compiled.
-      state: What it takes.
-      key: Of the latents and labels.
-      number: How many.
-      size: Of the latents.
-      classes: From which labels are drawn.
-    """
-    at_once = min(500, number)
-    parts = []
-    for part_key in jax.random.split(key, -(-number // at_once)):
-        z_key, label_key = jax.random.split(part_key)
-        z = jax.random.normal(z_key, (at_once, size))
-        labels = jax.random.randint(label_key, (at_once,), 0, classes)
-        parts.append(to_bytes(generate(state, z, labels)))
-    return np.concatenate(parts)[:number]
+    output = "tanh"
+
+    def __init__(self, config):
+        """Reads `config.dataset`.
+
+        Raises:
+          UserError: where it cannot be had.
+        """
+        where = config.data_dir, config.manual_dir, config.image_size
+        test = sources.load(config.dataset, "test", *where)
+        self.batches, self._real = batches.of_images(config, at_once=config.d_steps)
+        self.shape = test.images.shape[1:]
+        self.num_classes = len(test.names)
+        self._measures = Measures(config, self._real, test)
+        self.metric = self._measures.metric
+
+    def units(self, batch: dict[str, jax.Array]) -> jax.Array:
+        return batch["images"].astype(jnp.float32) / 127.5 - 1
+
+    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
+        return self._measures(_bytes(samples), step)
+
+    def show(self, samples: np.ndarray, columns: int) -> np.ndarray:
+        return drawing.sheet(_bytes(samples), columns)
+
+    def figures(self, samples: np.ndarray) -> dict[str, np.ndarray]:
+        """'neighbours': samples beside the real images closest to them."""
+        some = _bytes(samples[:8])
+        rows = [np.stack([one, *_closest(one, self._real, 7)]) for one in some]
+        return {"neighbours": drawing.sheet(np.concatenate(rows), 8)}
 
 
-def to_bytes(images: jax.Array) -> np.ndarray:
-    """Images in [-1, 1] as uint8."""
-    return np.uint8(np.round(127.5 * (np.asarray(images) + 1)))
-
-
-def draw(
-    generate: Generate,
-    state: Any,
-    key: jax.Array,
-    real: np.ndarray,
-    size: int,
-    classes: int,
-) -> dict[str, np.ndarray]:
-    """Pictures of what a generator makes.
-
-    Args:
-      generate: As above.
-      state: What it takes.
-      key: Of the latents and labels.
-      real: Training images, [number, height, width, channels] uint8.
-      size: Of the latents.
-      classes: From which labels are drawn.
-
-    Returns:
-      'samples'; 'interpolation', each row from one sample to another; 'neighbours',
-      each sample beside the real images closest to it.
-    """
-    samples_key, ends_key, label_key = jax.random.split(key, 3)
-    some = sample(generate, state, samples_key, 64, size, classes)
-    ends = jax.random.normal(ends_key, (2, 8, size))
-    ways = jax.vmap(latents.spherical, in_axes=(0, 0, None))
-    z = ways(*ends, jnp.linspace(0, 1, 12)).reshape(-1, size)
-    labels = jax.random.randint(label_key, (8,), 0, classes).repeat(12)
-    way = to_bytes(generate(state, z, labels))
-    rows = [np.stack([one, *_closest(one, real, 7)]) for one in some[:8]]
-    return {
-        "samples": drawing.sheet(some, 8),
-        "interpolation": drawing.sheet(way, 12),
-        "neighbours": drawing.sheet(np.concatenate(rows), 8),
-    }
+def _bytes(samples):
+    return np.uint8(np.round(127.5 * (samples + 1)))
 
 
 def _closest(image, real, number):

@@ -1,0 +1,44 @@
+"""Would several discriminators help? How many, and how the generator should heed them.
+
+python -m launch.sweep --config=configs/sweeps/discriminators.py
+
+Each is trained for as many updates of the generator, and once more for about as much
+time as one discriminator takes.
+"""
+
+import ml_collections
+
+_CHANNELS = (32, 64)
+_STEPS = 4000
+# How many times as long a step takes, on two CPU cores.
+_SLOWER = {2: 1.5, 3: 2.0, 5: 3.0}
+
+
+def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.configs = (f"configs/gman_stacked_{dataset}.py",)
+    variants = [("1", _several(1, "mean", _STEPS))]
+    for number, slower in _SLOWER.items():
+        for rule in ("mean", "max", "softmax", "learnt"):
+            variants.append((f"{number}, {rule}", _several(number, rule, _STEPS)))
+        fewer = round(_STEPS / slower / 1000) * 1000
+        variants.append(
+            (f"{number}, mean, equal time", _several(number, "mean", fewer))
+        )
+    config.variants = tuple(variants)
+    config.seeds = (0, 1, 2, 3, 4)
+    config.side_by_side = False  # seconds are compared
+
+    # Of the evaluation: what is looked at, and what it is to reach.
+    config.metric = "modes"
+    config.target = 900
+    return config
+
+
+def _several(number, rule, steps):
+    return {
+        "d_channels": (_CHANNELS,) * number,
+        "dropout": (0.0,) * number,
+        "mixing": rule,
+        "num_steps": steps,
+    }

@@ -1,0 +1,67 @@
+"""A GAN of lines of text: characters, relaxed by Gumbel's softmax.
+
+python -m launch.main --config=configs/textgan.py
+
+Kusner and Hernandez-Lobato (2016), with convolutions. Not measured yet.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "gan"
+    config.seed = 0
+
+    # The data: 'pictures', 'sounds' or 'texts'.
+    config.kind = "texts"
+    config.corpus = ml_collections.config_dict.placeholder(str)  # dlx's own words
+    config.length = 32  # characters
+    config.batch_size = 64
+
+    # The generator: channels from the shortest on.
+    config.latents = 128
+    config.g_channels = (256, 128, 64)
+    config.g_kernel = (5, 1)
+    config.factor = (2, 1)  # how many times as long, and wide, a layer makes the line
+    config.temperature = 1.0  # of softmax outputs
+    config.conditional = False  # on the class
+
+    # The discriminators: channels of each layer of each of them.
+    config.d_channels = ((64, 128, 256),)
+    config.d_kernel = (5, 1)
+    config.d_norm = "none"  # or 'batch' or 'spectral'
+    config.dropout = (0.0,)  # of each of them
+    config.minibatch_std = False
+    config.packing = 1  # images that are judged as one
+    config.views = "same"  # or 'split': disjoint parts of a batch; or 'projection'
+    config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
+    config.mixing_strength = 1.0  # lambda of 'softmax'
+
+    # The game: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
+    config.loss = "relativistic"
+    config.r1 = 1.0  # gradient penalties, on real and on generated images
+    config.r2 = 1.0
+    config.smoothing = 0.0  # of the target for real images, one-sided
+    config.instance_noise = 0.0  # deviation at first; falls to 0 over the run
+    config.diff_augment = ()  # of 'translation', 'cutout', 'colour'
+    config.d_steps = 1
+    config.g_steps = 1
+
+    # The optimisers: Adam, one for each side.
+    config.g_learning_rate = 1e-3
+    config.d_learning_rate = 1e-3
+    config.adam_b1 = 0.5
+    config.adam_b2 = 0.99
+    config.schedule = "cosine"  # or 'constant'
+    config.ema_decay = 0.999
+
+    # The run.
+    config.num_steps = 10_000
+    config.log_steps = 100
+    config.eval_steps = 1000
+    config.checkpoint_steps = 2000
+    config.keep_checkpoints = 2
+    config.eval_samples = 1000
+    config.last_eval_samples = 10_000
+    return config
