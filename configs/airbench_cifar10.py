@@ -2,6 +2,10 @@
 
 python -m launch.main --config=configs/airbench_cifar10.py
 python -m launch.main --config=configs/airbench_cifar10.py:small  # minutes on a CPU
+
+The first: 93.90 % of the test split (seed 0 alone), where the paper has 94.01 in the
+mean of 1,000 runs; 476 steps of 5.3 s on two cores of a shared AMD EPYC with JAX
+0.10.2. No GPU has been at hand. The second: 90.85 % (seed 0 alone) after 584 s.
 """
 
 import ml_collections
