@@ -2,9 +2,11 @@
 
 python -m launch.main --config=configs/vae_mnist.py
 
-88.85 nats on the test split with 500 samples an image (seed 0 alone) at step 43,200,
-after 336 s of training on two cores of a shared AMD EPYC with JAX 0.10.2. The last
-evaluation, with 5,000, takes more than 5 minutes there and has not been run to its end.
+88.53 nats on the test split with 5,000 samples an image (seed 0 alone) after 477 s of
+training on two cores of a shared AMD EPYC with JAX 0.10.2; 23 active units. Measuring
+that takes another 5 minutes at the least. A classifier (`launch.latent judge`) takes
+98.2 % of reconstructions for what they are, and samples for each digit in 6.9 to
+15.3 %.
 """
 
 import ml_collections

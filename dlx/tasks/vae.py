@@ -220,7 +220,7 @@ def _figures(test, model):
             latents.linear(means[a], means[b], weights)
             for a, b in itertools.combinations(first[:10], 2)
         ]
-        pictures["blends"] = draw(params, jnp.stack(blends), 11, height=28)
+        pictures["blends"] = draw(params, jnp.stack(blends), 33, height=28)
         if model.network.latents == 2:
             pictures["latent_map"] = _latent_map(params, means, test, draw)
         return pictures
