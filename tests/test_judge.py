@@ -11,6 +11,7 @@ from dlx.errors import UserError
 def test_it_reads_digits_and_is_trained_but_once(monkeypatch):
     first = judge.load("digits", None, None)
     monkeypatch.setattr(judge, "_train", lambda *_: pytest.fail("trained again"))
+    judge.load.cache_clear()  # as in another process
     second = judge.load("digits", None, None)
     test = sources.load("digits", "test")
     log_probs, features = first(test.images)

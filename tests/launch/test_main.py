@@ -108,7 +108,7 @@ CONFIG = "--config=configs/pg_rocks8.py"
         ([CONFIG, "--config.num_envs=-4"], "must be at least 1"),
         (
             [CONFIG, "--config.task=poker"],
-            "classifier, dqn, numpy_mlp, policy_gradient",
+            "airbench, classifier, dqn, gan, numpy_mlp",
         ),
         ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
         ([CONFIG, "stray"], "what is 'stray'?"),
