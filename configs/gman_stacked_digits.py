@@ -2,7 +2,9 @@
 
 python -m launch.main --config=configs/gman_stacked_digits.py
 
-Not measured yet.
+Not solved yet: in 3,000 steps of one discriminator, ((64, 128),), with g_channels=(128,
+64), samples are of 532 modes of 1,000 (KL 0.86; 10,000 samples, seed 0); with packing=2
+too, 512 (KL 0.94). These settings are not measured.
 """
 
 import ml_collections

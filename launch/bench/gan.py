@@ -103,7 +103,7 @@ def _discriminator(torch, config):
     assert config.d_norm == "none" and len(config.d_channels) == 1
     layers, channels, side = [], _SHAPE[-1], _SHAPE[0]
     for width in config.d_channels[0]:
-        padding = (config.d_kernel - 1) // 2
+        padding = [(side - 1) // 2 for side in config.d_kernel]
         layers += [nn.Conv2d(channels, width, config.d_kernel, 2, padding)]
         layers += [nn.LeakyReLU(0.2)]
         channels, side = width, side // 2
