@@ -44,24 +44,22 @@ def save(
       ValueError: for an array of another kind.
     """
     if isinstance(picture, str):
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / f"{name}.txt").write_text(picture)
-        return directory / f"{name}.txt"
+        path = _path(directory, f"{name}.txt")
+        path.write_text(picture)
+        return path
     if isinstance(picture, Sound):
-        directory.mkdir(parents=True, exist_ok=True)
-        return _save_sound(directory / f"{name}.wav", picture)
+        return _save_sound(_path(directory, f"{name}.wav"), picture)
     if (
         picture.dtype != np.uint8
         or picture.ndim not in (3, 4)
         or picture.shape[-1] != 3
     ):
         raise ValueError(f"no picture: {picture.dtype}{list(picture.shape)}")
-    directory.mkdir(parents=True, exist_ok=True)
     if picture.ndim == 3:
-        path = directory / f"{name}.png"
+        path = _path(directory, f"{name}.png")
         Image.fromarray(picture).save(path)
         return path
-    path = directory / f"{name}.gif"
+    path = _path(directory, f"{name}.gif")
     first, *rest = [Image.fromarray(frame) for frame in picture]
     first.save(
         path,
@@ -71,6 +69,11 @@ def save(
         loop=0,
     )
     return path
+
+
+def _path(directory, name):
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / name
 
 
 def _save_sound(path, sound):

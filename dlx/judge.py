@@ -7,7 +7,6 @@ in ~/.cache/dlx/judges.
 import functools
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -17,7 +16,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from dlx import classification, loop, trained
+from dlx import cache, classification, loop, trained
 from dlx.tasks import classifier
 
 _AT_ONCE = 500  # images in one call of the network
@@ -84,9 +83,8 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
     config = _config(dataset, data_dir, manual_dir)
     described = json.dumps(config.to_dict(), sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     name = dataset.replace("/", "-")
-    workdir = pathlib.Path(cache, "dlx", "judges", f"{name}-{digest}")
+    workdir = cache.folder("judges", f"{name}-{digest}")
     if not workdir.exists():
         _train(config, workdir)
     summary = json.loads((workdir / "summary.json").read_text())

@@ -1,5 +1,8 @@
-"""Optimisers from configs."""
+"""Optimisers from configs, and averages of what they move."""
 
+import chex
+import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -13,3 +16,20 @@ def make(config) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm), optax.adam(learning_rate)
     )
+
+
+def moving_average(
+    now: chex.ArrayTree, average: chex.ArrayTree, decay: float, step: jax.Array
+) -> chex.ArrayTree:
+    """The exponential moving average after a step (Polyak and Juditsky 1992).
+
+    As if it had begun at the first step, not at the first weights.
+
+    Args:
+      now: What is averaged.
+      average: Of it, so far.
+      decay: In the long run, at a step.
+      step: [] int32, steps before this one.
+    """
+    decay = jnp.minimum(decay, step / (step + 10.0))
+    return optax.incremental_update(now, average, 1.0 - decay)

@@ -66,14 +66,13 @@ def main(command: str, *paths: str) -> None:
 
     if command == "judge":
         return _judge(run.config, test, encode, decode, model.network.latents)
-    if command == "sample" and _N.value > _MOST:
-        raise UserError(f"--n={_N.value} is more than a picture's {_MOST}")
     if command == "sample":
+        if _N.value > _MOST:
+            raise UserError(f"--n={_N.value} is more than a picture's {_MOST}")
         shape = _N.value, model.network.latents
         z = jax.random.normal(jax.random.key(_SEED.value), shape)
     elif command == "blend":
-        way = latents.spherical if _SPHERICAL.value else latents.linear
-        z = way(vector(_A), vector(_B), jnp.linspace(0, 1, _STEPS.value))
+        z = _way()(vector(_A), vector(_B), jnp.linspace(0, 1, _STEPS.value))
     elif command == "analogy":
         a, b, c = vector(_A), vector(_B), vector(_C)
         z = jnp.stack([a, b, c, c + b - a])
@@ -94,6 +93,11 @@ def main(command: str, *paths: str) -> None:
         raise UserError(f"cannot write {error.filename}: {error.strerror}") from None
 
 
+def _way():
+    """How to get from one vector to another."""
+    return latents.spherical if _SPHERICAL.value else latents.linear
+
+
 def _judge(config, test, encode, decode, size):
     """What a classifier sees in both ends of blends, and in samples."""
     see = judge.load(config.dataset, config.data_dir, config.manual_dir)
@@ -101,8 +105,7 @@ def _judge(config, test, encode, decode, size):
     pair_key, sample_key = jax.random.split(jax.random.key(_SEED.value))
     pairs = jax.random.randint(pair_key, (2, _BLENDS), 0, len(test.images))
     means = encode(test.images)
-    way = latents.spherical if _SPHERICAL.value else latents.linear
-    ends = jax.jit(jax.vmap(way, in_axes=(0, 0, None)))
+    ends = jax.jit(jax.vmap(_way(), in_axes=(0, 0, None)))
     z = ends(means[pairs[0]], means[pairs[1]], jnp.linspace(0, 1, 2))
     for weight in (0, 1):
         seen = np.argmax(see(decode(z[:, weight]))[0], axis=1)

@@ -19,6 +19,7 @@ from absl import app, flags, logging
 import jax
 from ml_collections import config_flags
 
+from dlx import cache
 from dlx.errors import DivergedError, UserError
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
@@ -69,8 +70,7 @@ def experiment(workdir: str | None) -> tuple[str, pathlib.Path]:
 
 
 def _keep_compiled():
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    directory = pathlib.Path(cache, "dlx", "xla")
+    directory = cache.folder("xla")
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

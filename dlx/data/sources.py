@@ -19,11 +19,12 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
+from dlx import cache
 from dlx.errors import UserError
 
 SPLITS = "train", "test"
 _AT_ONCE = 2000  # examples that are decoded before the next are
-_STACKED = "stacked_"
+STACKED = "stacked_"
 _TRIPLES = {"train": 128_000, "test": 26_000}
 
 
@@ -66,8 +67,8 @@ def load(
     """
     if name == "digits":
         return _digits(split)
-    if name.startswith(_STACKED):
-        base = name.removeprefix(_STACKED)
+    if name.startswith(STACKED):
+        base = name.removeprefix(STACKED)
         return _stacked(load(base, split, data_dir, manual_dir, size), split)
     builder, split, names = _images(name, split, data_dir, manual_dir)
     kept = _kept(builder, split, size)
@@ -93,7 +94,7 @@ class Examples:
         Raises:
           UserError: as `load`.
         """
-        if name == "digits" or name.startswith(_STACKED):
+        if name == "digits" or name.startswith(STACKED):
             whole = load(name, split, data_dir, manual_dir, size)
             self._source = [
                 {"image": image, "label": label}
@@ -270,10 +271,9 @@ def _kept(builder, split, size):
     described = (pathlib.Path(builder.data_path) / "dataset_info.json").stat()
     files = f"{builder.data_path} {described.st_mtime_ns} {described.st_size}"
     digest = hashlib.sha256(files.encode()).hexdigest()[:16]
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     name = builder.info.full_name.replace("/", "-")
     part = f"{split}-{size}" if size else split
-    return pathlib.Path(cache, "dlx", "data", f"{name}-{part}-{digest}.npz")
+    return cache.folder("data", f"{name}-{part}-{digest}.npz")
 
 
 def _decode(source, size):

@@ -18,7 +18,6 @@ from dlx.data import batches, sources
 from dlx.evaluation import fid, modes
 
 _REFERENCE = 10_000  # real images that samples are compared with
-_STACKED = "stacked_"
 
 
 class Judge:
@@ -35,7 +34,7 @@ class Judge:
         Raises:
           UserError: where the data cannot be had.
         """
-        dataset = config.dataset.removeprefix(_STACKED)
+        dataset = config.dataset.removeprefix(sources.STACKED)
         self._judge = judging.load(dataset, config.data_dir, config.manual_dir)
         self._stacked = dataset != config.dataset
         self.name = f"{dataset.replace('/', '_')}_classifier"
@@ -81,7 +80,7 @@ class Measures:
         """
         self._judge = Judge(config) if config.judge else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
-        stacked = config.dataset.startswith(_STACKED)
+        stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"
         if self._judge is None:
             self.metric = "distance"

@@ -17,6 +17,7 @@ import optax
 from dlx import classification, parallel
 from dlx.errors import blame
 from dlx.models import classifiers
+from dlx.optimizers import moving_average
 from dlx.task import Task
 
 
@@ -123,9 +124,7 @@ def make(config) -> Task:
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         now = {"params": params, "batch_stats": stats}
-        # As if it had begun at the first step, not at the first weights.
-        decay = jnp.minimum(config.ema_decay, state.step / (state.step + 10.0))
-        average = optax.incremental_update(now, state.average, 1.0 - decay)
+        average = moving_average(now, state.average, config.ema_decay, state.step)
         state = State(state.step + 1, params, stats, opt_state, average)
         return state, {
             "loss": total,

@@ -16,6 +16,7 @@ import optax
 from dlx import adversarial, generation, latents, parallel, views
 from dlx.errors import UserError, blame, require_one_of, require_positive
 from dlx.models import dcgan
+from dlx.optimizers import moving_average
 from dlx.task import Task
 
 _AT_ONCE = 500  # samples in one call of the generator
@@ -281,11 +282,10 @@ def make(config) -> Task:
         return update(state, "discriminators", grads, stats), numbers
 
     def generate(state, key, real, labels):
-        theirs = state.params["discriminators"]
         grads, (stats, numbers) = jax.grad(game.generator_loss, has_aux=True)(
             state.params["generator"],
             state.batch_stats,
-            theirs,
+            state.params["discriminators"],
             key,
             real,
             labels,
@@ -306,10 +306,8 @@ def make(config) -> Task:
         state, g_numbers = lax.scan(
             lambda state, key: generate(state, key, real, labels), state, g_keys
         )
-        # As if it had begun at the first step, not at the first weights.
-        decay = jnp.minimum(config.ema_decay, state.step / (state.step + 10.0))
         now = _judged(state.params, state.batch_stats)
-        average = optax.incremental_update(now, state.average, 1.0 - decay)
+        average = moving_average(now, state.average, config.ema_decay, state.step)
         numbers = jax.tree.map(jnp.mean, d_numbers | g_numbers)
         numbers["l2_params"] = optax.tree.norm(state.params)
         return state.replace(step=state.step + 1, average=average), numbers
