@@ -245,6 +245,20 @@ def scatter(
     return _pixels(canvas)
 
 
+def resized(picture: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """[height, width, 3] uint8 at another height and width."""
+    height, width = shape
+    image = Image.fromarray(picture).resize((width, height), Image.LANCZOS)
+    return np.asarray(image)
+
+
+def beside(pictures: Sequence[np.ndarray], rim: int = 8) -> np.ndarray:
+    """Pictures of one height from left to right, [height, width, 3] uint8."""
+    between = np.full((len(pictures[0]), rim, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (between, picture)]
+    return np.concatenate(parts[1:], axis=1)
+
+
 def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
     """A layer's filters as little pictures.
 

@@ -146,7 +146,10 @@ class _Run(contextlib.ExitStack):
             Writers(
                 self.workdir,
                 self.name,
-                f"eval/{self.task.metric}",
+                (
+                    f"eval/{self.task.metric}",
+                    *(f"train/{name}" for name in self.task.shown),
+                ),
                 self.step,
                 self.config.num_steps,
             )

@@ -1,5 +1,6 @@
 """Where numbers go: JSON lines, TensorBoard, and the screen."""
 
+from collections.abc import Sequence
 import json
 import os
 import pathlib
@@ -17,14 +18,20 @@ class Writers:
     """Writes each logging step's numbers everywhere; use in a `with`."""
 
     def __init__(
-        self, workdir: pathlib.Path, name: str, metric: str, step: int, num_steps: int
+        self,
+        workdir: pathlib.Path,
+        name: str,
+        shown: Sequence[str],
+        step: int,
+        num_steps: int,
     ):
         """Begins, or goes on, at `step`: takes back whatever was written of later ones.
 
         Args:
           workdir: The run's folder.
           name: The run's name on the screen.
-          metric: The number to show beside the progress.
+          shown: Names of the numbers to show beside the progress; the first is the
+            evaluation's.
           step: Where training stands.
           num_steps: Where it will end.
         """
@@ -37,7 +44,7 @@ class Writers:
             purge_step=step + 1 if step else None,
             filename_suffix=f".from_{step}",
         )
-        self._progress = _Progress(name, metric, step, num_steps)
+        self._progress = _Progress(name, shown, step, num_steps)
 
     def __enter__(self):
         return self
@@ -59,8 +66,8 @@ class Writers:
 class _Progress:
     """A bar on a terminal; elsewhere a line per evaluation, or after a silence."""
 
-    def __init__(self, name, metric, step, num_steps):
-        self._metric = metric
+    def __init__(self, name, shown, step, num_steps):
+        self._shown, self._numbers = shown, {}
         self._plain = not sys.stderr.isatty()
         self._said = time.monotonic()
         self._bar = tqdm.tqdm(
@@ -74,13 +81,14 @@ class _Progress:
         )
 
     def show(self, step, numbers):
-        metric = numbers.get(self._metric)
-        if metric is not None:
-            name = self._metric.rpartition("/")[-1]
-            self._bar.set_postfix({name: f"{metric:.6g}"}, refresh=False)
+        new = {name: numbers[name] for name in self._shown if name in numbers}
+        self._numbers |= {
+            name.rpartition("/")[-1]: f"{number:.6g}" for name, number in new.items()
+        }
+        self._bar.set_postfix(self._numbers, refresh=False)
         self._bar.update(step - self._bar.n)
         silence = time.monotonic() - self._said
-        if self._plain and (metric is not None or silence > PLAIN_SECONDS):
+        if self._plain and (self._shown[0] in new or silence > PLAIN_SECONDS):
             self._said = time.monotonic()
             meter = self._bar.format_dict | {
                 "ncols": None,

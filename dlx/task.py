@@ -32,6 +32,7 @@ class Task:
         evaluation, always with the same key; in the end a GIF for each name.
       metric: Name of the number from `evaluate` that matters most, higher being better:
         on the progress bar, and what makes a checkpoint the best.
+      shown: Names of the step's metrics that the progress bar shows, too.
       counts: What one step takes in over all devices, as {'env_steps': 960} or
         {'examples': 128}.
       batches: Where training's batches come from, `dlx.data.batches`.
@@ -48,3 +49,4 @@ class Task:
     batches: Any = None
     frames: Callable[[State, jax.Array], dict[str, Any]] | None = None
     local: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()

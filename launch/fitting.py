@@ -1,34 +1,9 @@
 """Pictures from people, made what a network was trained on."""
 
-import pathlib
-
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-
-from dlx.errors import UserError
+from PIL import Image, ImageOps
 
 _SMALLEST = 0.02  # of a picture's range of greys: less is an empty picture
-
-
-def read(path: pathlib.Path) -> Image.Image:
-    """The picture, upright, without transparency, in grey or RGB.
-
-    Raises:
-      UserError: where there is none.
-    """
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.has_transparency_data:
-                picture = picture.convert("RGBA")
-                paper = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(paper, picture)
-            return picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is not a picture") from None
-    except (OSError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot read {path}: {reason}") from None
 
 
 def fit(picture: Image.Image, examples: np.ndarray) -> np.ndarray:

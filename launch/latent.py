@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, judge, latents, trained
+from dlx import figures, judge, latents, pictures, trained
 from dlx.errors import UserError
 from dlx.evaluation import modes
 from dlx.tasks import vae
@@ -125,7 +125,7 @@ def _judge(config, test, encode, decode, size):
 def _image(text, test):
     """[height, width, channels] uint8."""
     if not text.isdigit():
-        return fitting.fit(fitting.read(pathlib.Path(text)), test.images)
+        return fitting.fit(pictures.read(text), test.images)
     if int(text) >= len(test.images):
         raise UserError(f"there are {len(test.images)} test images, from 0; no {text}")
     return test.images[int(text)]

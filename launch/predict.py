@@ -15,7 +15,7 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import tasks, trained
+from dlx import pictures, tasks, trained
 from dlx.errors import UserError
 from launch import fitting
 
@@ -24,7 +24,7 @@ _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1
 
 
 def main(*paths: str) -> None:
-    pictures = [fitting.read(pathlib.Path(path)) for path in paths]
+    seen = [pictures.read(path) for path in paths]
     run = trained.load(pathlib.Path(_WORKDIR.value))
     module = tasks.module(run.config)
     if not hasattr(module, "classify"):
@@ -32,7 +32,7 @@ def main(*paths: str) -> None:
             f"{_WORKDIR.value} is a run of {run.config.task}: no classifier"
         )
     data, logits = module.classify(run.config)
-    images = np.stack([fitting.fit(picture, data.test.images) for picture in pictures])
+    images = np.stack([fitting.fit(picture, data.test.images) for picture in seen])
     probabilities = jax.nn.softmax(np.asarray(logits(run.state, data.scale(images))))
     for path, row in zip(paths, np.asarray(probabilities), strict=True):
         best = np.argsort(-row)[: _TOP.value]

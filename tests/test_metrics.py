@@ -6,7 +6,7 @@ from dlx import metrics
 
 
 def _writers(tmp_path, step):
-    return metrics.Writers(tmp_path, "run", "eval/m", step, 10)
+    return metrics.Writers(tmp_path, "run", ("eval/m",), step, 10)
 
 
 def test_lines_after_the_step_gone_back_to_are_taken_back(tmp_path, capfd):

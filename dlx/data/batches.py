@@ -24,10 +24,10 @@ class Batches(Protocol):
 
     Attributes:
       axis: Of what `source` returns, the axis that the devices share out; None where
-        each needs all of it.
+        each needs all of it; or a tree of those.
     """
 
-    axis: int | None
+    axis: Any
 
     def source(self, num_steps: int) -> Any:
         """What the next `num_steps` steps of training need, on the devices."""
@@ -143,6 +143,53 @@ class Streamed:
 
     def restore(self, saved):
         self._iterator.set_state(saved)
+
+
+class Constant:
+    """The same for every step."""
+
+    axis = None
+
+    def __init__(self, tree: Any):
+        """Puts it on the devices."""
+        self._tree = parallel.replicate(tree)
+
+    def source(self, num_steps: int) -> Any:
+        del num_steps
+        return self._tree
+
+    def batch(self, source, step):
+        del step
+        return source
+
+    def save(self):
+        return None
+
+    def restore(self, saved):
+        del saved
+
+
+class Beside:
+    """Several kinds of batches, each by its name."""
+
+    def __init__(self, **kinds: Batches):
+        self._kinds = kinds
+        self.axis = {name: kind.axis for name, kind in kinds.items()}
+
+    def source(self, num_steps: int) -> dict[str, Any]:
+        return {name: kind.source(num_steps) for name, kind in self._kinds.items()}
+
+    def batch(self, source, step):
+        return {
+            name: kind.batch(source[name], step) for name, kind in self._kinds.items()
+        }
+
+    def save(self):
+        return {name: kind.save() for name, kind in self._kinds.items()}
+
+    def restore(self, saved):
+        for name, kind in self._kinds.items():
+            kind.restore(saved[name])
 
 
 def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:

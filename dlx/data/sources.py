@@ -1,10 +1,11 @@
 """Data sets by name: uint8 images and integer labels.
 
 `digits` is scikit-learn's and always at hand; `stacked_NAME` is three grey images of
-NAME as the colours of one. Any other name is a TFDS builder of image classification,
-read from its ArrayRecord files without TensorFlow. One that is not prepared yet is
-prepared in a child process, which does need TensorFlow, and a network or the files
-fetched by hand.
+NAME as the colours of one; `folder:PATH` is the pictures of a folder, and `photographs`
+a few that come with scikit-image. Any other name is a TFDS builder of image
+classification, read from its ArrayRecord files without TensorFlow. One that is not
+prepared yet is prepared in a child process, which does need TensorFlow, and a network
+or the files fetched by hand.
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,17 @@ import sys
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlx import cache
+from dlx import cache, pictures
 from dlx.errors import UserError
 
 SPLITS = "train", "test"
 _AT_ONCE = 2000  # examples that are decoded before the next are
 STACKED = "stacked_"
+FOLDER = "folder:"
+_PHOTOGRAPHS = {
+    "train": ["skimage:astronaut", "skimage:coffee", "skimage:rocket"],
+    "test": ["skimage:chelsea"],
+}
 _TRIPLES = {"train": 128_000, "test": 26_000}
 
 
@@ -53,8 +59,8 @@ def load(
     """Reads a split as a whole; what was decoded once is kept for the next time.
 
     Args:
-      name: 'digits', 'stacked_NAME', or of a TFDS builder whose examples have an
-        'image'. Those without a 'label' are all of one class.
+      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs', or of a TFDS builder
+        whose examples have an 'image'. Those without a 'label' are all of one class.
       split: 'train' or 'test', for which 'validation' stands where there is none.
       data_dir: Where TFDS keeps its data sets; by default ~/tensorflow_datasets.
       manual_dir: Holds the builder's downloads, fetched by hand.
@@ -70,6 +76,9 @@ def load(
     if name.startswith(STACKED):
         base = name.removeprefix(STACKED)
         return _stacked(load(base, split, data_dir, manual_dir, size), split)
+    if _is_files(name):
+        images = np.stack([_picture(file, size) for file in _files(name, split)])
+        return Images(images, np.zeros(len(images), np.int32), ["any"])
     builder, split, names = _images(name, split, data_dir, manual_dir)
     kept = _kept(builder, split, size)
     if not kept.exists():
@@ -101,6 +110,8 @@ class Examples:
                 for image, label in zip(whole.images, whole.labels, strict=True)
             ]
             self.names = whole.names
+        elif _is_files(name):
+            self._source, self.names = _files(name, split), ["any"]
         else:
             builder, split, self.names = _images(name, split, data_dir, manual_dir)
             self._source = builder.as_data_source(split)
@@ -111,6 +122,8 @@ class Examples:
 
     def __getitem__(self, index):
         example = self._source[index]
+        if isinstance(example, str):
+            example = {"image": _picture(example, self._size)}
         return {
             "images": _fitted(example["image"], self._size),
             "labels": np.int32(example.get("label", 0)),
@@ -200,6 +213,31 @@ def _stacked(base, split):
     labels = base.labels[triples] @ np.array([classes**2, classes, 1], np.int32)
     names = ["-".join(three) for three in itertools.product(base.names, repeat=3)]
     return Images(np.ascontiguousarray(images), labels.astype(np.int32), names)
+
+
+def _is_files(name):
+    return name.startswith(FOLDER) or name == "photographs"
+
+
+def _files(name, split):
+    """Every tenth of a folder's pictures, at least one, is to test on."""
+    if not name.startswith(FOLDER):
+        return _PHOTOGRAPHS[split]
+    folder = pathlib.Path(name.removeprefix(FOLDER)).expanduser()
+    endings = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+    found = sorted(
+        str(path) for path in folder.rglob("*") if path.suffix.lower() in endings
+    )
+    if len(found) < 2:
+        raise UserError(f"config.dataset: {folder} has fewer than two pictures")
+    test = found[::10]
+    return test if split == "test" else sorted(set(found) - set(test))
+
+
+def _picture(file, size):
+    if size is None:
+        raise UserError("config.image_size says how large pictures of files are to be")
+    return _fitted(np.asarray(pictures.read(file).convert("RGB")), size)
 
 
 def _prepared(name, data_dir, manual_dir):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx.models.layers import Conv, max_pool
+from dlx.models.reach import Reach
 
 
 def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
@@ -106,9 +107,28 @@ class Airbench(nn.Module):
     whiten_bias: bool = True
     axis_name: str | None = None
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """'whiten', 'group1', 'group2', ..."""
+        return ("whiten", *(f"group{n}" for n, _ in enumerate(self.widths, 1)))
+
+    def reach(self) -> dict[str, Reach]:
+        """What each layer's features see of an image."""
+        reach = Reach().through(self.kernel.shape[0], self.stride)
+        seen = {"whiten": reach}
+        for name in self.layers[1:]:
+            reach = reach.through(3, padding=1).through(2, stride=2)
+            seen[name] = reach = reach.through(3, padding=1)
+        return seen
+
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-        """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
+    def __call__(
+        self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
+    ) -> jax.Array | dict[str, jax.Array]:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+
+        Or, where layers are wanted, {name: features}; of images of any size.
+        """
         whiten = Conv(
             self.kernel.shape[-1],
             self.kernel.shape[:2],
@@ -120,8 +140,11 @@ class Airbench(nn.Module):
         )
         x = whiten(images)
         x = _gelu(x if self.whiten_bias else lax.stop_gradient(x))
-        for width in self.widths:
-            x = Group(width, self.axis_name)(x, train=train)
+        found = {"whiten": x}
+        for name, width in zip(self.layers[1:], self.widths, strict=True):
+            found[name] = x = Group(width, self.axis_name)(x, train=train)
+        if wanted:
+            return {name: found[name] for name in wanted}
         x = jnp.max(x, axis=(1, 2))
         head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
         return head(x) / 9

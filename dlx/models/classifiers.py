@@ -10,6 +10,7 @@ import jax
 
 from dlx.models.layers import Conv, max_pool
 from dlx.models.mlp import MLP
+from dlx.models.reach import Reach
 
 
 class MLPClassifier(nn.Module):
@@ -51,17 +52,37 @@ class CNNClassifier(nn.Module):
     dropout: float
     axis_name: str | None = None
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the blocks: 'block1', 'block2', ..."""
+        return tuple(f"block{n}" for n, _ in enumerate(self.channels, 1))
+
+    def reach(self) -> dict[str, Reach]:
+        """What each block's features see of an image."""
+        reach, seen = Reach(), {}
+        for name in self.layers:
+            reach = reach.through(3, padding=1).through(2, stride=2)
+            seen[name] = reach
+        return seen
+
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
-        """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
-        x = images
-        for channels in self.channels:
+    def __call__(
+        self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
+    ) -> jax.Array | dict[str, jax.Array]:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+
+        Or, where layers are wanted, {name: features}; of images of any size.
+        """
+        x, found = images, {}
+        for name, channels in zip(self.layers, self.channels, strict=True):
             x = Conv(channels, (3, 3), use_bias=False)(x)
             x = max_pool(x)  # before the next two, which then have a quarter to do
             x = nn.BatchNorm(
                 use_running_average=not train, momentum=0.9, axis_name=self.axis_name
             )(x)
-            x = nn.relu(x)
+            found[name] = x = nn.relu(x)
+        if wanted:
+            return {name: found[name] for name in wanted}
         x = MLP(self.features)(x)
         self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)

@@ -68,6 +68,9 @@ def matmul_conv(
         (padded.shape[1 + axis] - kernel[axis]) // window_strides[axis] + 1
         for axis in range(2)
     )
+    if min(height, width) < 1:  # smaller than the kernel
+        shape = len(lhs), max(0, height), max(0, width), rhs.shape[-1]
+        return jnp.zeros(shape, preferred_element_type or lhs.dtype)
     down, right = window_strides
     product = functools.partial(
         _product, precision=precision, dtype=preferred_element_type
@@ -204,6 +207,74 @@ def _max_pool_backward(saved, cotangent):
 
 
 max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def average_pool(x: jax.Array) -> jax.Array:
+    """The mean of each 2x2 pixels; as `max_pool` otherwise."""
+    return _in_fours(x).mean((2, 4))
+
+
+def max_pool_3x3(x: jax.Array) -> jax.Array:
+    """The largest of 3x3 pixels, at every other one.
+
+    The last window may reach beyond the image (ceil mode, as Caffe has it). Of pixels
+    that are equally large the first of a row, or column, has the gradient.
+
+    Args:
+      x: [batch, height, width, channels].
+
+    Returns:
+      [batch, height // 2, width // 2, channels].
+    """
+    for axis in (1, 2):
+        beyond = [(0, 0)] * x.ndim
+        beyond[axis] = (0, 2 + x.shape[axis] // 2 * 2 - x.shape[axis])
+        x = _max_of_threes(jnp.pad(x, beyond, constant_values=-jnp.inf), axis)
+    return x
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _max_of_threes(x, axis):
+    """Of elements 0 to 2, 2 to 4, ... along an axis of even length."""
+    return functools.reduce(jnp.maximum, _threes(x, axis))
+
+
+def _threes(x, axis):
+    shape = *x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :]
+    pairs = x.reshape(shape)
+    even, odd = (lax.index_in_dim(pairs, n, axis + 1, False) for n in range(2))
+    number = even.shape[axis]
+    return (
+        lax.slice_in_dim(even, 0, number - 1, axis=axis),
+        lax.slice_in_dim(odd, 0, number - 1, axis=axis),
+        lax.slice_in_dim(even, 1, number, axis=axis),
+    )
+
+
+def _max_of_threes_forward(x, axis):
+    largest = _max_of_threes(x, axis)
+    return largest, (x, largest)
+
+
+def _max_of_threes_backward(axis, saved, cotangent):
+    x, largest = saved
+    first, second, third = (part == largest for part in _threes(x, axis))
+    shares = [
+        jnp.where(which, cotangent, 0)
+        for which in (first, second & ~first, third & ~second & ~first)
+    ]
+
+    def pad(share, before, after):
+        around = [(0, 0)] * share.ndim
+        around[axis] = (before, after)
+        return jnp.pad(share, around)
+
+    even = pad(shares[0], 0, 1) + pad(shares[2], 1, 0)
+    pairs = jnp.stack([even, pad(shares[1], 0, 1)], axis=axis + 1)
+    return (pairs.reshape(x.shape),)
+
+
+_max_of_threes.defvjp(_max_of_threes_forward, _max_of_threes_backward)
 
 
 def upsample(x: jax.Array, factor: tuple[int, int] = (2, 2)) -> jax.Array:

@@ -138,6 +138,12 @@ def classify(config) -> tuple[classification.Data, classification.Logits]:
     return data, _logits(make_network(config, data))
 
 
+def looking(config, state: State):
+    """The data, the network and its variables, for what wants features."""
+    data = classification.Data(config)
+    return data, make_network(config, data), state.slow
+
+
 def _logits(network):
     @jax.jit
     def logits(state, images):

@@ -80,6 +80,12 @@ def classify(config) -> tuple[classification.Data, classification.Logits]:
     return data, logits
 
 
+def looking(config, state: State):
+    """The data, the network and its variables, for what wants features."""
+    data = classification.Data(config)
+    return data, make_network(config, data.num_classes), state.average
+
+
 def make(config) -> Task:
     """Builds the task.
 

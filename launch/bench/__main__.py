@@ -5,7 +5,7 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, gan, rl, vae
+from launch.bench import classifiers, envs, gan, rl, style, vae
 
 SUITES = {
     "envs": envs.main,
@@ -13,6 +13,7 @@ SUITES = {
     "classifiers": classifiers.main,
     "vae": vae.main,
     "gan": gan.main,
+    "style": style.main,
 }
 
 

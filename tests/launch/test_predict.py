@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 import pytest
 
-from dlx import loop, tasks
+from dlx import loop, pictures, tasks
 from dlx.data import sources
 from dlx.errors import UserError
 from launch import fitting
@@ -83,9 +83,9 @@ def _seven(paper, ink, mode="RGB", size=(300, 200)):
 def test_however_it_is_drawn_it_is_the_same_picture(paper, ink, mode, tmp_path):
     path = tmp_path / "seven.png"
     _seven(paper, ink, mode).save(path)
-    fitted = fitting.fit(fitting.read(path), DIGITS.images)
+    fitted = fitting.fit(pictures.read(path), DIGITS.images)
     _seven("white", "black").save(path)
-    expected = fitting.fit(fitting.read(path), DIGITS.images)
+    expected = fitting.fit(pictures.read(path), DIGITS.images)
     assert fitted.shape == (8, 8, 1) and fitted.dtype == np.uint8
     assert np.abs(fitted.astype(int) - expected).mean() < 4
     assert fitted.max() > 200 and fitted[:, 0].max() < 128
@@ -97,7 +97,7 @@ def test_a_sideways_photograph_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
     picture.transpose(Image.ROTATE_90).save(path, exif=exif, quality=95)
-    turned = fitting.fit(fitting.read(path), DIGITS.images).astype(int)
+    turned = fitting.fit(pictures.read(path), DIGITS.images).astype(int)
     expected = fitting.fit(picture, DIGITS.images)
     assert np.abs(turned - expected).mean() < 8
 
@@ -114,4 +114,4 @@ def test_odd_pictures():
 
 def test_a_directory_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot read"):
-        fitting.read(tmp_path)
+        pictures.read(tmp_path)

@@ -1,0 +1,59 @@
+"""A network that paints in one style, a picture at a time, in a glance.
+
+python -m launch.main --config=configs/fast_style.py --config.style=painting.jpg \\
+    --config.dataset=folder:photographs --config.weights=squeezenet1_0.safetensors
+python -m launch.stylize --workdir=RUN *.jpg
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+    config.task = "fast_style"
+    config.seed = 0
+
+    # The data: photographs, of a folder (folder:PATH), of TFDS, or scikit-image's few.
+    config.dataset = "photographs"
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.image_size = 256  # of which squares of `crop` are cut at random
+    config.crop = 192
+    config.streamed = False  # for what does not fit on the device
+    config.batch_size = 4
+    config.style = "skimage:hubble_deep_field"
+    config.style_scale = 1.0  # the painting's longer side, in crops
+
+    # What paints: channels at the picture's size, half of it, a quarter.
+    config.channels = (16, 32, 64)
+    config.blocks = 5
+
+    # The network that looks, and the losses, as in configs/style.py.
+    config.network = "squeezenet1_0"
+    config.weights = ""
+    config.convention = "caffe"
+    config.pooling = "max"
+    config.content_layers = ml_collections.ConfigDict({"fire5": 1.0})
+    config.style_layers = ml_collections.ConfigDict(
+        {"conv1": 1.0, "fire2": 1.0, "fire4": 1.0, "fire6": 1.0, "fire8": 1.0}
+    )
+    config.style_loss = "gram"
+    config.content_weight = 1.0
+    config.style_weight = 10.0
+    config.variation_weight = 1.0
+    config.keep_colours = False
+    config.margin = 0
+    config.tile = 0
+
+    # The optimiser: Adam, its rate falling to 0.
+    config.learning_rate = 3e-3
+    config.max_grad_norm = 1.0
+
+    # The run.
+    config.num_steps = 2000
+    config.log_steps = 20
+    config.eval_steps = 200
+    config.checkpoint_steps = 200
+    config.keep_checkpoints = 2
+    config.eval_images = 8
+    return config

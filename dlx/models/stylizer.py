@@ -1,0 +1,57 @@
+"""A network that paints a photograph in one go (Johnson, Alahi and Fei-Fei 2016)."""
+
+from collections.abc import Sequence
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from dlx.models.layers import Conv
+
+
+class Stylizer(nn.Module):
+    """Down, residual blocks, and up again; any size.
+
+    With instance normalisation (Ulyanov et al. 2016) and mirrored edges; upsampled by
+    nearest neighbours before a convolution, which leaves no checkerboard (Odena et al.
+    2016).
+
+    Attributes:
+      channels: At the picture's size, half of it, a quarter, ...
+      blocks: Residual ones, at the smallest size.
+    """
+
+    channels: Sequence[int]
+    blocks: int
+
+    @nn.compact
+    def __call__(self, pictures: jax.Array) -> jax.Array:
+        """[batch, height, width, 3] float32 in [0, 1] -> the same."""
+        height, width = pictures.shape[1:3]
+        whole = 2 ** (len(self.channels) - 1)
+        x = jnp.pad(
+            pictures,
+            ((0, 0), (0, -height % whole), (0, -width % whole), (0, 0)),
+            "edge",
+        )
+        first, *more = self.channels
+        x = nn.relu(self._normed(self._conv(2 * x - 1, first, 9)))
+        for channels in more:
+            x = nn.relu(self._normed(self._conv(x, channels, 3, 2)))
+        for _ in range(self.blocks):
+            y = nn.relu(self._normed(self._conv(x, x.shape[-1], 3)))
+            x += self._normed(self._conv(y, x.shape[-1], 3))
+        for channels in self.channels[-2::-1]:
+            x = x.repeat(2, axis=1).repeat(2, axis=2)
+            x = nn.relu(self._normed(self._conv(x, channels, 3)))
+        x = nn.sigmoid(self._conv(x, 3, 9, use_bias=True))
+        return x[:, :height, :width]
+
+    def _conv(self, x, channels, kernel, stride=1, use_bias=False):
+        edge = kernel // 2
+        x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), "reflect")
+        conv = Conv(channels, (kernel, kernel), stride, "VALID", use_bias=use_bias)
+        return conv(x)
+
+    def _normed(self, x):
+        return nn.GroupNorm(num_groups=None, group_size=1)(x)

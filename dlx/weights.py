@@ -1,0 +1,205 @@
+"""Weights from files: safetensors, NumPy's .npz, PyTorch's .pth; nothing in them runs.
+
+Names and layouts are torchvision's: 'features.3.squeeze.weight', convolutions [out, in,
+height, width], dense layers [out, in].
+"""
+
+import collections
+from collections.abc import Callable
+import itertools
+import math
+import pathlib
+import pickle
+import re
+from typing import Any
+import zipfile
+
+import jax
+import numpy as np
+
+from dlx.errors import UserError
+
+_SHOWN = 6  # layers in a line
+_ORDER = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # Flax's axes, of PyTorch's
+
+
+def read(name: str) -> dict[str, np.ndarray]:
+    """All arrays of a file.
+
+    Args:
+      name: A path, by its ending; or hf:OWNER/REPOSITORY/FILE, which the Hugging Face
+        hub's library fetches and keeps.
+
+    Raises:
+      UserError: where it cannot be had or is none.
+    """
+    path = _fetch(name) if name.startswith("hf:") else pathlib.Path(name)
+    readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": read_pth}
+    if path.suffix not in readers:
+        endings = ", ".join(readers)
+        raise UserError(f"{name}: weights are files that end in {endings}")
+    try:
+        return readers[path.suffix](path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file fails anywhere in its reader
+        raise UserError(f"{path} holds no weights: {error}") from None
+
+
+def _read_safetensors(path):
+    import safetensors.numpy
+
+    return safetensors.numpy.load_file(path)
+
+
+def _read_npz(path):
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _fetch(name):
+    import huggingface_hub
+
+    repository, _, file = name.removeprefix("hf:").rpartition("/")
+    try:
+        return pathlib.Path(huggingface_hub.hf_hub_download(repository, file))
+    except Exception as error:  # of the network, of names, of the hub
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot fetch {name}: {reason}") from None
+
+
+_STORAGES = {
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "DoubleStorage": np.float64,
+    "LongStorage": np.int64,
+}
+
+
+class _Tensors(pickle.Unpickler):
+    """Reads tensors in dicts, and refuses to call anything else.
+
+    Attributes:
+      storage: (dtype, key, length) -> a flat array.
+    """
+
+    storage: Callable[[type, str, int], np.ndarray]
+
+    def find_class(self, module, name):
+        known = {
+            ("collections", "OrderedDict"): collections.OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _view,
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+        }
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"it wants {module}.{name}, not only tensors")
+        return known[module, name]
+
+    def persistent_load(self, saved):
+        _, dtype, key, _, length, *_ = saved
+        return self.storage(dtype, key, length)
+
+
+def _view(storage, offset, shape, strides, *_):
+    """A tensor of a storage, which it may not leave."""
+    reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    sensible = min((offset, *shape, *strides), default=0) >= 0
+    if not sensible or (math.prod(shape) and offset + reach >= len(storage)):
+        raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+    strides = [s * storage.itemsize for s in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)
+
+
+def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """A state dict that `torch.save` wrote, as a zip archive or the older way.
+
+    Raises:
+      pickle.UnpicklingError: where it holds anything but tensors in dicts.
+    """
+    with path.open("rb") as file:
+        found = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+    if not all(isinstance(array, np.ndarray) for array in found.values()):
+        raise pickle.UnpicklingError("it is no dict of tensors")
+    return {name: np.array(array) for name, array in found.items()}
+
+
+def _read_zip(file):
+    with zipfile.ZipFile(file) as archive:
+        (pickled,) = [n for n in archive.namelist() if n.endswith("/data.pkl")]
+        folder = pickled.removesuffix("data.pkl")
+
+        def storage(dtype, key, length):
+            return np.frombuffer(archive.read(f"{folder}data/{key}"), dtype, length)
+
+        with archive.open(pickled) as stream:
+            reader = _Tensors(stream)
+            reader.storage = storage
+            return reader.load()
+
+
+def _read_legacy(file):
+    """Magic number, protocol, the writer's machine, the tensors, keys; the numbers."""
+    file.seek(0)
+    storages = {}
+
+    def storage(dtype, key, length):
+        if length * np.dtype(dtype).itemsize > size:
+            raise pickle.UnpicklingError("it is cut short")
+        return storages.setdefault(key, np.zeros(length, dtype))
+
+    size = file.seek(0, 2)
+    file.seek(0)
+    loaded = []
+    for _ in range(5):
+        reader = _Tensors(file)
+        reader.storage = storage
+        loaded.append(reader.load())
+    *_, found, keys = loaded
+    for key in keys:
+        (length,) = np.frombuffer(file.read(8), np.int64)
+        if length != len(storages[key]):
+            raise pickle.UnpicklingError("a storage is of another length")
+        numbers = file.read(length * storages[key].itemsize)
+        storages[key][:] = np.frombuffer(numbers, storages[key].dtype)
+    return found
+
+
+def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
+    """Arrays of torchvision's names and layouts as a Flax module's parameters.
+
+    Args:
+      arrays: By name; may hold more than is wanted.
+      params: The module's, or their shapes; `features_3` is torchvision's `features.3`.
+      source: Where the arrays are from.
+
+    Returns:
+      As params, float32.
+
+    Raises:
+      UserError: naming each layer that is missing or of another shape.
+    """
+    wrong = []
+
+    def leaf(path, wanted):
+        *modules, kind = [entry.key for entry in path]
+        name = ".".join([*modules, {"kernel": "weight"}.get(kind, kind)])
+        name = re.sub(r"^(features|classifier)_", r"\1.", name)
+        if name not in arrays:
+            wrong.append(f"{name} is missing")
+            return None
+        order = _ORDER[len(wanted.shape)]
+        shape = tuple(wanted.shape[axis] for axis in np.argsort(order))
+        array = np.asarray(arrays[name], np.float32)
+        if array.shape != shape:
+            wrong.append(f"{name} is {list(array.shape)}, not {list(shape)}")
+            return None
+        return np.transpose(array, order)
+
+    fitted = jax.tree_util.tree_map_with_path(leaf, params)
+    if wrong:
+        said = "; ".join(itertools.islice(wrong, _SHOWN))
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise UserError(f"{source} does not fit: {said}{more}")
+    return fitted

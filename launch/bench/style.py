@@ -1,0 +1,138 @@
+"""An iteration of style transfer beside PyTorch's.
+
+    python -m launch.bench style
+
+The network, its random weights, the losses, the optimiser and the pictures are the
+same: SqueezeNet 1.0, Gram matrices of five layers, content of one, Adam.
+"""
+
+import functools
+import statistics
+
+import jax
+import numpy as np
+
+from configs import style as configs_style
+from dlx import parallel, tasks
+from launch.bench import timing
+
+_SIZES = 256, 512
+_STEPS = 4
+
+
+def main() -> None:
+    print(timing.machine())
+    torch = timing.torch()
+    print(f"\nmilliseconds an iteration, median (range){'':14}dlx / PyTorch")
+    for size in _SIZES:
+        config = configs_style.get_config()
+        config.update({"size": size, "scales": 1, "weights": "random"})
+        config.content = config.style = "skimage:astronaut"  # which is square
+        calls = {"dlx": _ours(config)}
+        if torch:
+            calls["PyTorch"] = _theirs(torch, config)
+        seconds = timing.in_turns(calls)
+        for who, times in seconds.items():
+            each = [1000 * time / _STEPS for time in times]
+            said = f"{statistics.median(each):.0f} ({each[0]:.0f} ... {each[-1]:.0f})"
+            print(f"{size}x{size} {who:10}{said:>24}", end="")
+            ratio = statistics.median(times) / statistics.median(seconds["dlx"])
+            print(f"{1 / ratio:20.2f}" if who == "PyTorch" else "")
+
+
+def _ours(config):
+    task = tasks.make(config)
+    key = jax.random.key(0)
+    state = parallel.init(task, key)
+    train = parallel.train_steps(task, state, _STEPS)
+    source = task.batches.source(_STEPS)
+    return timing.carried(train, state, source, parallel.device_keys(key))
+
+
+def _theirs(torch, config):
+    """The same in PyTorch, channels last."""
+    layers = _network(torch)
+    for layer in layers:
+        layer.requires_grad_(False)
+
+    def look(picture):
+        x = 255 * picture.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(
+            1, 3, 1, 1
+        )
+        found = {}
+        for name, layer in zip(_NAMES, layers, strict=True):
+            x = layer(x)
+            found[name] = x
+        return found
+
+    def gram(features):
+        flat = features.permute(0, 2, 3, 1).flatten(0, 2)
+        return flat.T @ flat / len(flat)
+
+    from dlx import pictures
+
+    side = config.size
+    photograph = pictures.resize(pictures.read(config.content), (side, side))
+    photograph = torch.as_tensor(np.array(photograph)).permute(2, 0, 1)[None]
+    photograph = photograph.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        found = look(photograph)
+        content = {name: found[name] for name in config.content_layers}
+        style = {name: gram(found[name]) for name in config.style_layers}
+    picture = photograph.clone().requires_grad_()
+    adam = torch.optim.Adam([picture], config.learning_rate, (0.9, 0.99))
+
+    def call():
+        for _ in range(_STEPS):
+            found = look(picture)
+            loss = config.content_weight * sum(
+                (found[name] - wanted).square().sum() / wanted.square().sum()
+                for name, wanted in content.items()
+            )
+            far = sum(
+                (gram(found[name]) - wanted).square().sum() / wanted.square().sum()
+                for name, wanted in style.items()
+            )
+            loss = loss + config.style_weight * far / len(style)
+            down = picture[:, :, 1:] - picture[:, :, :-1]
+            across = picture[..., 1:] - picture[..., :-1]
+            variation = down.square().mean() + across.square().mean()
+            loss = loss + config.variation_weight * variation
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            with torch.no_grad():
+                picture.clamp_(0, 1)
+        return np.float32(loss.item())
+
+    return call
+
+
+_NAMES = (
+    "conv1", "pool1", "fire2", "fire3", "fire4", "pool4", "fire5", "fire6", "fire7",
+    "fire8",
+)  # fmt: skip
+
+
+def _network(torch):
+    """SqueezeNet 1.0's layers as far as fire8."""
+    nn = torch.nn
+
+    class Fire(nn.Module):
+        def __init__(self, channels, squeezed, expanded):
+            super().__init__()
+            self.squeeze = nn.Conv2d(channels, squeezed, 1)
+            self.small = nn.Conv2d(squeezed, expanded, 1)
+            self.large = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+        def forward(self, x):
+            x = self.squeeze(x).relu()
+            return torch.cat([self.small(x).relu(), self.large(x).relu()], 1)
+
+    pool = functools.partial(nn.MaxPool2d, 3, 2, ceil_mode=True)
+    layers = [
+        nn.Sequential(nn.Conv2d(3, 96, 7, 2), nn.ReLU()), pool(), Fire(96, 16, 64),
+        Fire(128, 16, 64), Fire(128, 32, 128), pool(), Fire(256, 32, 128),
+        Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256),
+    ]  # fmt: skip
+    return [layer.to(memory_format=torch.channels_last) for layer in layers]

@@ -1,0 +1,48 @@
+"""Paints pictures with a network that was trained for one style.
+
+    python -m launch.stylize --workdir=runs/fast_style/20261126-120000 *.jpg
+
+Each NAME.jpg becomes NAME-painted.png in --out.
+"""
+
+import pathlib
+import time
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags
+import jax
+import numpy as np
+
+from dlx import figures, pictures, trained
+from dlx.errors import UserError
+from dlx.tasks import fast_style
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_OUT = flags.DEFINE_string("out", ".", "Where the paintings go.")
+_SIZE = flags.DEFINE_integer(
+    "size", None, "The longer side, in pixels; by default as it is.", lower_bound=1
+)
+
+
+def main(*names: str) -> None:
+    read = {name: pictures.read(name) for name in names}
+    run = trained.load(pathlib.Path(_WORKDIR.value))
+    if run.config.task != "fast_style":
+        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no painter")
+    paint = fast_style.paint(run.config)
+    for name, picture in read.items():
+        shape = pictures.shape_at(picture, _SIZE.value or max(picture.size))
+        photograph = pictures.resize(picture, shape)[None]
+        jax.block_until_ready(paint(run.state.params, photograph))  # compiles
+        began = time.perf_counter()
+        made = np.asarray(paint(run.state.params, photograph))[0]
+        took = 1000 * (time.perf_counter() - began)
+        stem = pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem
+        painted = np.uint8(np.round(255 * made))
+        path = figures.save(pathlib.Path(_OUT.value), f"{stem}-painted", painted)
+        print(f"{path}: {shape[1]}x{shape[0]}, {took:.0f} ms")
+
+
+if __name__ == "__main__":
+    start.run(main, files=True)

@@ -1,0 +1,239 @@
+"""Descent on pictures, with a small network of random weights."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from PIL import Image
+import pytest
+
+from dlx import loop, parallel, pictures, tasks
+from dlx import style as styles
+from dlx.data import sources
+from dlx.errors import UserError
+from dlx.tasks import style
+
+
+@pytest.fixture
+def config():
+    from configs import style
+
+    config = style.get_config()
+    config.weights = "random"
+    for layers in (config.content_layers, config.style_layers):
+        for layer in list(layers):
+            del layers[layer]
+    config.content_layers = {"pool1": 1.0}
+    config.style_layers = {"conv1": 1.0, "fire2": 0.5}
+    config.size, config.scales, config.margin = 48, 2, 4
+    config.num_steps, config.log_steps = 8, 2
+    config.eval_steps = config.checkpoint_steps = 4
+    return config
+
+
+def _pictures(config):
+    """Of a first state, and with them what a step takes in."""
+    studio = style.Studio(config)
+    shape = studio.shape
+    return studio, jax.random.uniform(jax.random.key(0), shape)
+
+
+def test_a_run_grows_a_picture_and_goes_on_exactly(config, tmp_path, terminating):
+    with jax.debug_key_reuse(False):
+        whole = loop.train(tasks.make(config), config, tmp_path / "whole", name="x")
+        task = terminating(tasks.make(config))
+        cut = loop.train(task, config, tmp_path / "cut", name="x")
+        assert cut["status"] == "preempted" and cut["step"] == 4
+        rest = loop.train(tasks.make(config), config, tmp_path / "cut", name="x")
+    assert whole["params_sha256"] == rest["params_sha256"]
+    assert whole["metrics"] == rest["metrics"]
+    found = {path.name for path in (tmp_path / "cut" / "figures").glob("*.*")}
+    assert {"picture.png", "side_by_side.png", "forming.gif"} <= found
+    with Image.open(tmp_path / "cut" / "figures" / "picture.png") as picture:
+        assert picture.size == (48, 32)
+
+
+def test_descent_goes_down(config):
+    config.update({"num_steps": 40, "scales": 1, "start": "noise"})
+    config.learning_rate = 0.1
+    task = tasks.make(config)
+    state = parallel.init(task, jax.random.key(0))
+    steps = parallel.train_steps(task, state, 40)
+    with jax.debug_key_reuse(False):
+        keys = parallel.device_keys(jax.random.key(1))
+        _, metrics = steps(state, task.batches.source(40), keys)
+    assert metrics["loss"][-1] < 0.3 * metrics["loss"][0]
+
+
+def test_lbfgs_solves_a_quadratic_and_descends_faster(config):
+    config.update({"optimizer": "lbfgs", "num_steps": 10, "scales": 1})
+    tx = style.make_optimizer(config)
+    scales = jnp.array([1.0, 10.0, 100.0])
+
+    def loss(x):
+        return jnp.sum(scales * (x - 3) ** 2)
+
+    @jax.jit
+    def step(x, state):
+        value, grad = jax.value_and_grad(loss)(x)
+        updates, state = tx.update(
+            grad, state, x, value=value, grad=grad, value_fn=loss
+        )
+        return optax.apply_updates(x, updates), state
+
+    x = jnp.zeros(3)
+    state = tx.init(x)
+    for _ in range(10):
+        x, state = step(x, state)
+    np.testing.assert_allclose(x, 3, atol=1e-3)
+
+    config.start = "noise"
+    last = {}
+    for config.optimizer in ("adam", "lbfgs"):
+        task = tasks.make(config)
+        state = parallel.init(task, jax.random.key(0))
+        steps = parallel.train_steps(task, state, 10)
+        with jax.debug_key_reuse(False):
+            keys = parallel.device_keys(jax.random.key(1))
+            _, metrics = steps(state, task.batches.source(10), keys)
+        last[config.optimizer] = metrics["loss"][-1]
+    assert last["lbfgs"] < last["adam"]
+
+
+@pytest.mark.parametrize("loss", styles.LOSSES)
+def test_tiles_are_the_whole(config, loss):
+    config.update({"size": 150, "style_loss": loss, "scales": 1})
+    found = []
+    for config.tile in (0, 80):
+        studio, made = _pictures(config)
+
+        @jax.jit
+        def value_and_grad(fixed, made, studio=studio):
+            return jax.value_and_grad(lambda m: studio.losses(fixed, 0, m)[0])(made)
+
+        found.append(value_and_grad(studio.fixed, made))
+    (whole, whole_grad), (tiled, tiled_grad) = found
+    assert len(studio._scales[0]._corners) == 6
+    np.testing.assert_allclose(tiled, whole, rtol=1e-4)
+    scale = np.abs(whole_grad).max()
+    np.testing.assert_allclose(tiled_grad / scale, whole_grad / scale, atol=2e-3)
+
+
+def test_a_gradient_reaches_every_pixel(config):
+    config.scales = 1
+    studio, made = _pictures(config)
+    grads = jax.jit(jax.grad(lambda m: studio.losses(studio.fixed, 0, m)[0]))(made)
+    assert np.all(np.any(np.asarray(grads) != 0, axis=-1))
+
+
+def test_the_photograph_has_no_content_loss_and_the_painting_no_style_loss(config):
+    config.update({"scales": 1, "style": config.content})
+    studio, _ = _pictures(config)
+    photograph = studio.fixed["scales"][0]["photograph"]
+    _, parts = studio.losses(studio.fixed, 0, photograph[None])
+    assert parts["content_loss"] == 0 and parts["style_loss"] < 1e-6
+
+
+def test_colours_stay_and_so_does_what_is_not_in_the_mask(config, tmp_path):
+    half = np.zeros((20, 30), np.uint8)
+    half[:, 15:] = 255
+    Image.fromarray(half).save(tmp_path / "mask.png")
+    config.update({"keep_colours": True, "mask": str(tmp_path / "mask.png")})
+    config.scales = 1
+    studio, made = _pictures(config)
+    photograph = studio.fixed["scales"][0]["photograph"]
+    shown = np.asarray(studio.shown(studio.fixed, 0, made[0]))
+    np.testing.assert_allclose(shown[:, :18], photograph[:, :18], atol=1e-6)
+    assert np.abs(shown - photograph)[:, 30:].mean() > 0.05
+    chroma = [p - styles.luminance(p)[..., None] for p in (shown, photograph)]
+    np.testing.assert_allclose(*chroma, atol=1e-5)
+    grads = jax.jit(jax.grad(lambda m: studio.losses(studio.fixed, 0, m)[0]))(made)
+    assert np.all(grads[:, :, :18] == 0) and np.any(grads[:, :, 30:] != 0)
+
+
+def test_a_blend_of_one_style_is_that_style(config):
+    config.scales = 1
+    one, made = _pictures(config)
+    config.style = "skimage:hubble_deep_field,skimage:coffee"
+    config.blends = ((2.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    three, _ = _pictures(config)
+    assert three.shape == (3, 32, 48, 3)
+    losses = [
+        three.losses(three.fixed, 0, jnp.broadcast_to(made, three.shape))[1],
+        one.losses(one.fixed, 0, made)[1],
+    ]
+    config.style, config.blends = "skimage:coffee", ()
+    other, _ = _pictures(config)
+    losses.append(other.losses(other.fixed, 0, made)[1])
+    three, first, last = (loss["style_loss"] for loss in losses)
+    np.testing.assert_allclose(three, (first + last) / 2, rtol=1e-5)
+
+
+def test_a_classifier_of_ours_can_look(config, tmp_path, monkeypatch):
+    from configs import cnn_mnist
+
+    load = sources.load
+
+    def coloured(*args):
+        digits = load("digits", args[1])
+        images = np.repeat(digits.images, 3, axis=-1)
+        return sources.Images(images[:100], digits.labels[:100], digits.names)
+
+    trained = cnn_mnist.get_config()
+    lengths = "num_steps", "log_steps", "eval_steps", "checkpoint_steps"
+    trained.update({"dataset": "digits", "channels": (4,), "features": (4,)})
+    trained.update(dict.fromkeys(lengths, 1) | {"warmup_steps": 0})
+    for loaded, folder in ((load, "grey"), (coloured, "colour")):
+        monkeypatch.setattr(sources, "load", loaded)
+        with jax.debug_key_reuse(False):
+            loop.train(tasks.make(trained), trained, tmp_path / folder, name="x")
+    config.weights = str(tmp_path / "colour")
+    with pytest.raises(UserError, match="no layer 'pool1'; there are: block1"):
+        style.Studio(config)
+    del config.content_layers.pool1
+    config.content_layers = {"block1": 1.0}
+    for layer in list(config.style_layers):
+        del config.style_layers[layer]
+    config.style_layers = {"block1": 1.0}
+    config.scales = 1
+    studio, made = _pictures(config)
+    assert np.isfinite(studio.losses(studio.fixed, 0, made)[0])
+    config.weights = str(tmp_path / "grey")
+    monkeypatch.setattr(sources, "load", load)
+    with pytest.raises(UserError, match="a classifier of grey images"):
+        style.Studio(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"weights": ""}, "config.weights says where"),
+        ({"weights": "none.npz"}, "No such file"),
+        ({"network": "resnet"}, "config.network is 'resnet'; there are: 'squeeze"),
+        ({"content": "none.jpg"}, "No such file"),
+        ({"style_loss": "l2"}, "there are: 'gram', 'moments', 'wasserstein'"),
+        ({"scales": 3}, "num_steps=8 is not a multiple of config.scales=3"),
+        ({"blends": ((1.0, 1.0),)}, "rows of 1 weights"),
+        ({"size": 4, "margin": 0}, "is too small for"),
+        ({"tile": 12}, "config.tile: windows of 12 pixels are too short"),
+        ({"content_layers": {"pool1": 0.0}}, "no layer a weight above 0"),
+        ({"start": "blank"}, "there are: 'content', 'noise', 'grey'"),
+    ],
+)
+def test_what_makes_no_picture_is_a_line(config, change, why):
+    config.update(change)
+    with pytest.raises(UserError, match=why):
+        style.make(config)
+
+
+def test_a_black_mask_is_told_of(config, tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "black.png")
+    config.mask = str(tmp_path / "black.png")
+    with pytest.raises(UserError, match=r"black.png is black"):
+        style.make(config)
+
+
+def test_all_sides_of_a_picture_fit(config):
+    config.size = 40
+    picture = pictures.read(config.content)
+    assert style.Studio(config).shape[1:3] == pictures.shape_at(picture, 40)
