@@ -31,28 +31,26 @@ def get_config() -> ml_collections.ConfigDict:
     config.pooling = "max"  # of a VGG; or 'average'
 
     # The losses: each layer's and each style's is about 1 for a picture of nothing.
-    config.content_layers = ml_collections.ConfigDict(
-        {"fire3": 0.0, "fire4": 0.0, "fire5": 1.0}
-    )
+    config.content_layers = ml_collections.ConfigDict({"fire4": 1.0})
     config.style_layers = ml_collections.ConfigDict(
-        {"conv1": 1.0, "fire2": 1.0, "fire4": 1.0, "fire6": 1.0, "fire8": 1.0}
+        {"conv1": 1.0, "fire2": 1.0, "fire4": 0.5, "fire6": 0.2, "fire8": 0.1}
     )
     config.style_loss = "gram"  # or 'moments' or 'wasserstein'
     config.content_weight = 1.0
-    config.style_weight = 10.0
+    config.style_weight = 100.0
     config.variation_weight = 1.0
 
     # The descent, as many steps at each scale; each is sqrt(2) times as large.
     config.start = "content"  # or 'noise' or 'grey'
-    config.scales = 5
+    config.scales = 4
     config.optimizer = "adam"  # or 'lbfgs'
-    config.learning_rate = 0.02
-    config.last_learning_rate = 0.1  # share of it that is left in the end
+    config.learning_rate = 0.05
+    config.last_learning_rate = 0.02  # share of it that is left in the end
     config.lbfgs_memory = 10
     config.average_decay = 0.9  # of the picture over steps
 
     # The run.
-    config.num_steps = 500
+    config.num_steps = 400
     config.log_steps = 20
     config.eval_steps = 20
     config.checkpoint_steps = 100

@@ -32,9 +32,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_kernel = (5, 1)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # of each of them
+    config.d_features = ()  # dense layers after those
     config.minibatch_std = False
     config.packing = 1  # images that are judged as one
-    config.views = "same"  # or 'split': disjoint parts of a batch; or 'projection'
+    config.views = "same"  # or 'split', 'projection', 'channels'; see dlx/views.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 

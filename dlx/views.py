@@ -2,11 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from dlx.data import augment
 from dlx.models import layers
 
-KINDS = "same", "split", "projection"
+# All that there is to see; or each discriminator disjoint images; or all behind a fixed
+# random convolution of its own; or the first all, and each other one channel alone.
+KINDS = "same", "split", "projection", "channels"
 AUGMENTATIONS = "translation", "cutout", "colour"
 
 
@@ -21,6 +24,10 @@ class Views:
         """Args: a config as in configs/dcgan_digits.py, and the images' channels."""
         self._config = config
         self._number = len(config.d_channels)
+        each = np.eye(channels)[np.arange(self._number - 1) % channels]
+        seen = np.concatenate([np.ones((1, channels)), each]).astype(np.float32)
+        seen = seen.repeat(config.packing, axis=1)  # as packed images are laid out
+        self._seen = seen[:, None, None, None]
         shape = self._number, 4, 4, channels * config.packing, channels
         self._kernels = jax.random.normal(jax.random.key(0), shape)
 
@@ -49,6 +56,8 @@ class Views:
             )
         images = jnp.broadcast_to(images[None], (self._number, *images.shape))
         labels = jnp.broadcast_to(labels[None], (self._number, *labels.shape))
+        if config.views == "channels":
+            images = images * self._seen
         if config.views == "projection":
             images = jax.vmap(_project)(images, self._kernels)
         return images, labels

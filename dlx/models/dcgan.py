@@ -86,7 +86,8 @@ class Discriminator(nn.Module):
       channels: Of each convolution, which makes the image smaller.
       kernel: Height and width of each.
       factor: How many times lower and narrower each makes the image.
-      norm: 'batch' (of all layers but the first), 'spectral' or 'none'.
+      features: Widths of dense layers between those and the logit.
+      norm: 'batch' (of all convolutions but the first), 'spectral' or 'none'.
       minibatch_std: Whether the last layer sees how much a batch's images differ
         (Karras et al. 2018, section 3).
       num_classes: That an image may be asked to be of; 0 for none. The logit is then
@@ -97,6 +98,7 @@ class Discriminator(nn.Module):
     channels: Sequence[int]
     kernel: Sequence[int]
     factor: Sequence[int]
+    features: Sequence[int]
     norm: str
     minibatch_std: bool
     num_classes: int = 0
@@ -141,6 +143,8 @@ class Discriminator(nn.Module):
             deviation = jnp.mean(jnp.sqrt(jnp.var(x, axis=0) + 1e-8))
             x = jnp.concatenate([x, jnp.full_like(x[..., :1], deviation)], axis=-1)
         x = x.reshape(len(x), -1)
+        for width in self.features:
+            x = nn.leaky_relu(layer(nn.Dense(width), x), 0.2)
         logits = layer(nn.Dense(1), x)[:, 0]
         if self.num_classes:
             embed = nn.Embed(self.num_classes, x.shape[-1])
@@ -155,6 +159,7 @@ class Discriminators(nn.Module):
       channels: Of each discriminator.
       kernel: Of all, like the rest.
       factor: As of one.
+      features: As of one.
       norm: As of one.
       minibatch_std: As of one.
       num_classes: As of one.
@@ -164,6 +169,7 @@ class Discriminators(nn.Module):
     channels: Sequence[Sequence[int]]
     kernel: Sequence[int]
     factor: Sequence[int]
+    features: Sequence[int]
     norm: str
     minibatch_std: bool
     num_classes: int = 0
@@ -186,6 +192,7 @@ class Discriminators(nn.Module):
                 channels,
                 self.kernel,
                 self.factor,
+                self.features,
                 self.norm,
                 self.minibatch_std,
                 self.num_classes,
@@ -240,6 +247,7 @@ def make_discriminators(
     kernel: Sequence[int],
     norm: str,
     factor: Sequence[int] = (2, 2),
+    features: Sequence[int] = (),
     minibatch_std: bool = False,
     num_classes: int = 0,
     axis_name: str | None = None,
@@ -249,7 +257,7 @@ def make_discriminators(
     Raises:
       ValueError: for widths that are none, or another norm.
     """
-    for widths in (*channels, kernel, factor):
+    for widths in (*channels, kernel, factor, *([features] if features else ())):
         _require_widths(widths)
     if norm not in ("batch", "spectral", "none"):
         raise ValueError(f"there is no norm {norm!r}; there are: batch, spectral, none")
@@ -257,6 +265,7 @@ def make_discriminators(
         tuple(tuple(widths) for widths in channels),
         tuple(kernel),
         tuple(factor),
+        tuple(features),
         norm,
         minibatch_std,
         num_classes,

@@ -93,6 +93,7 @@ def make_networks(config, kind: generation.Kind):
             channels=config.d_channels,
             kernel=config.d_kernel,
             factor=config.factor,
+            features=config.d_features,
             norm=config.d_norm,
             minibatch_std=config.minibatch_std,
             num_classes=num_classes,

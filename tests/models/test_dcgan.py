@@ -59,7 +59,7 @@ def test_several_are_what_each_is_alone():
     assert len(groups) == 2
     places = [(groups[0], 0), (groups[0], 1), (groups[1], 0)]
     for number, (group, place) in enumerate(places):
-        alone = dcgan.Discriminator(channels[number], (3, 3), (2, 2), "none", False)
+        alone = dcgan.Discriminator(channels[number], (3, 3), (2, 2), (), "none", False)
         params = jax.tree.map(lambda p: p[place], variables["params"][group])  # noqa: B023
         theirs = alone.apply({"params": params}, x[number], labels[0], none[0])
         np.testing.assert_allclose(logits[number], theirs, rtol=1e-5, atol=1e-6)
@@ -85,7 +85,7 @@ def test_the_spectral_norm_is_the_largest_singular_value():
         return leaf / np.linalg.svd(matrix, compute_uv=False)[0]
 
     params = jax.tree.map(lambda p: normed(p)[0], params)
-    plain = dcgan.Discriminator((4, 6), (3, 3), (2, 2), "none", False)
+    plain = dcgan.Discriminator((4, 6), (3, 3), (2, 2), (), "none", False)
     theirs = plain.apply({"params": params}, x[0], labels[0], none[0])
     np.testing.assert_allclose(logits[0], theirs, rtol=1e-4, atol=1e-5)
 

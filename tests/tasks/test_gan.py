@@ -72,6 +72,10 @@ MORE = {
         "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "split",
         "mixing": "hypervolume", "loss": "least_squares",
     },
+    "channels": {
+        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "channels",
+        "d_features": (3,),
+    },
     "projected": {
         "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "projection",
         "mixing": "max", "d_steps": 2, "g_steps": 2,
@@ -116,7 +120,7 @@ def test_a_step_is_what_the_paper_says(config):
     ours, _ = one(*jax.tree.map(lambda x: x[None], (state, batch)), keys)
 
     generator = dcgan.make_generator((8, 8, 1), channels=(4,))
-    discriminator = dcgan.Discriminator((4, 6), (3, 3), (2, 2), "none", False)
+    discriminator = dcgan.Discriminator((4, 6), (3, 3), (2, 2), (), "none", False)
     x = images / 127.5 - 1
     d_key, g_key = jax.random.split(jax.random.key(5))
     z_d = jax.random.split(jax.random.split(d_key, 1)[0])[0]
