@@ -1,7 +1,9 @@
 """Checkpoints with Orbax: the newest few and the best, each known to be whole."""
 
+from collections.abc import Sequence
 import functools
 import hashlib
+import json
 import logging as python_logging
 import pathlib
 import sys
@@ -12,6 +14,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dlx import processes
 from dlx.errors import UserError
 from dlx.task import State
 
@@ -24,7 +27,13 @@ class Checkpoints:
     """
 
     def __init__(
-        self, directory: pathlib.Path, metric: str, *, keep: int = 1, read_only=False
+        self,
+        directory: pathlib.Path,
+        metric: str,
+        *,
+        local: Sequence[str] = (),
+        keep: int = 1,
+        read_only=False,
     ):
         """Opens a folder, which need not exist.
 
@@ -32,10 +41,13 @@ class Checkpoints:
           directory: Where.
           metric: Name of the number that makes a checkpoint the best, the higher the
             better.
+          local: Names of the state's fields that differ from device to device; of
+            another number of devices they are not restored.
           keep: How many of the newest to keep.
           read_only: Whether nothing is to be saved, removed or tidied.
         """
         self._metric = metric
+        self._local = tuple(local)
         self._keep = keep
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
@@ -82,7 +94,8 @@ class Checkpoints:
         """
         about = {
             "structure": structure(state),
-            "sha256": digest(state),
+            "sha256": processes.gathered(digest(state)),
+            "processes": jax.process_count(),
             "metrics": metrics or {},
             "notes": notes,
         }
@@ -105,7 +118,8 @@ class Checkpoints:
           best: Whether to look for the best by the metric, not for the newest.
 
         Returns:
-          (step, state, notes), or None where there is no checkpoint at all.
+          (step, state, notes), or None where there is no checkpoint at all. Local
+          fields are None where there were more or fewer devices.
 
         Raises:
           UserError: where a checkpoint is of another structure, or all are damaged.
@@ -148,23 +162,50 @@ class Checkpoints:
             return None
 
     def _about(self, step):
-        json = ocp.args.Composite(about=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=json).about
+        args = ocp.args.Composite(about=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args).about
 
     def _restore(self, step, abstract):
         about = self._about(step)
+        other = {}  # of another number of devices
         for path, wanted in structure(abstract).items():
             found = about["structure"].get(path, "nothing")
-            if found != wanted:
+            if found == wanted:
+                continue
+            field = path.split(".")[0]
+            if field not in self._local or found == "nothing":
                 raise UserError(
                     f"checkpoint {step} in {self._manager.directory} holds another "
                     f"network or game: {path} is {found} there, {wanted} by this config"
                 )
-        tree = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        state = self._manager.restore(step, args=tree).state
-        if digest(state) != about["sha256"]:
+            other[field] = found
+        tree = _as_saved(abstract, other, about["structure"])
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(tree))
+        state = self._manager.restore(step, args=args).state
+        # What several processes have saved only as many can digest.
+        same = about["processes"] == jax.process_count()
+        if same and processes.gathered(digest(state)) != about["sha256"]:
             raise ValueError("its bytes are not those that were saved")
+        if other:
+            fields = ", ".join(other)
+            logging.warning("another number of devices: %s begins anew", fields)
+            state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
+
+
+def _as_saved(abstract, fields, kinds):
+    """Some fields' leaves in the shapes that were saved, on every device whole."""
+
+    def leaf(path, leaf):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if name.split(".")[0] not in fields:
+            return leaf
+        dtype, shape = kinds[name].rstrip("]").split("[")
+        spec = jax.sharding.PartitionSpec()
+        sharding = jax.sharding.NamedSharding(leaf.sharding.mesh, spec)
+        return jax.ShapeDtypeStruct(json.loads(f"[{shape}]"), dtype, sharding=sharding)
+
+    return jax.tree_util.tree_map_with_path(leaf, abstract)
 
 
 @functools.cache  # once is enough: the hook stays
@@ -195,10 +236,23 @@ def structure(tree: Any) -> dict[str, str]:
 
 
 def digest(tree: Any) -> str:
-    """SHA-256, in hex, over the paths, dtypes, shapes and bytes of a tree's arrays."""
+    """SHA-256, in hex, over the paths, dtypes, shapes and bytes of a tree's arrays.
+
+    Of what other processes hold, only this one's part.
+    """
     sha256 = hashlib.sha256()
-    arrays = jax.tree.leaves(jax.device_get(tree))
+    arrays = map(_here, jax.tree.leaves(tree))
     for (path, kind), array in zip(structure(tree).items(), arrays, strict=True):
         sha256.update(f"{path} {kind}".encode())
         sha256.update(np.ascontiguousarray(array))
     return sha256.hexdigest()
+
+
+def _here(array):
+    """An array, or what this process holds of it, on the host."""
+    if getattr(array, "is_fully_addressable", True):
+        return jax.device_get(array)
+    if array.is_fully_replicated:
+        return np.asarray(array.addressable_data(0))
+    shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start)
+    return np.concatenate([np.asarray(shard.data) for shard in shards])

@@ -7,10 +7,12 @@ figures/ and summary.json; BUILD.md says what each holds.
 import collections
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import importlib.metadata
 import json
 import pathlib
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -21,11 +23,13 @@ from absl import logging
 import jax
 import numpy as np
 
-from dlx import figures, parallel
+from dlx import figures, parallel, processes
 from dlx.checkpoint import Checkpoints, digest
 from dlx.errors import DivergedError, UserError, require_positive
 from dlx.metrics import Writers, read_lines, write_whole
 from dlx.task import State, Task
+
+_SPACE = 2**20  # bytes for all that is no checkpoint
 
 
 class Keys:
@@ -59,7 +63,8 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
 
 def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
     """The checkpoints of a run, for a `with`; options as for `Checkpoints`."""
-    return Checkpoints(workdir / "checkpoints", f"eval/{task.metric}", **options)
+    folder, metric = workdir / "checkpoints", f"eval/{task.metric}"
+    return Checkpoints(folder, metric, local=task.local, **options)
 
 
 def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
@@ -97,10 +102,10 @@ def train(
         run.start()
         try:
             run.compile()
-            while run.step < config.num_steps and not stop:
+            while run.step < config.num_steps and not processes.anywhere(bool(stop)):
                 run.advance()
             if run.step < config.num_steps:
-                run.finish("preempted", signal=stop[0])
+                run.finish("preempted", signal=stop[0] if stop else signal.SIGTERM)
             else:
                 run.finish("done")
         except BaseException:
@@ -115,6 +120,7 @@ class _Run(contextlib.ExitStack):
     def __init__(self, task, config, workdir, name):
         super().__init__()
         self.task, self.config, self.workdir, self.name = task, config, workdir, name
+        self.first = processes.first()  # which writes; the others do all the rest
         self.keys = Keys(config.seed)
         self.seconds = collections.defaultdict(float)
         self.began = time.monotonic()
@@ -123,6 +129,8 @@ class _Run(contextlib.ExitStack):
 
     def start(self):
         """Takes up the newest checkpoint or makes a first state; opens all files."""
+        if self.first:
+            self.enter_context(_lock(self.workdir))
         self.checkpoints = self.enter_context(
             open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
         )
@@ -131,7 +139,7 @@ class _Run(contextlib.ExitStack):
         )
         if restored:
             self.step, self.state, notes = restored
-            self.state = parallel.place(self.task, self.state)
+            self.state = parallel.with_local(self.task, self.state, self.keys.init)
             self.saved = self.step
             self.evaluated, self.evaluation = notes["evaluated"], notes["evaluation"]
             self.seconds["train"] = notes["train_seconds"]
@@ -140,6 +148,9 @@ class _Run(contextlib.ExitStack):
             _warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
+        if not self.first:
+            self.writers = None
+            return
         text = json.dumps(self.config.to_dict(), indent=2) + "\n"
         write_whole(self.workdir / "config.json", text)
         self.writers = self.enter_context(
@@ -161,8 +172,9 @@ class _Run(contextlib.ExitStack):
         self.next_source()
         with self.timed("compile"):
             steps = parallel.train_steps(self.task, self.state, self.config.log_steps)
-            steps = steps.lower(self.state, self.source, self.device_keys)
-            self.steps = steps.compile()
+            if jax.process_count() == 1:  # of several, pmap compiles at its first call
+                steps = steps.lower(self.state, self.source, self.device_keys).compile()
+            self.steps = steps
 
     def next_source(self):
         """Reads ahead: what the next call trains on, and where reading then stood."""
@@ -182,7 +194,8 @@ class _Run(contextlib.ExitStack):
         if self.step % self.config.eval_steps == 0:
             numbers |= self.evaluate()
         numbers["train_seconds"] = round(self.seconds["train"], 6)
-        self.writers.write(self.step, numbers)
+        if self.writers:
+            self.writers.write(self.step, numbers)
         if self.evaluated == self.step or self.step % self.config.checkpoint_steps == 0:
             self.save()
 
@@ -190,7 +203,7 @@ class _Run(contextlib.ExitStack):
         with self.timed("evaluate"):
             self.evaluation = evaluate(self.task, self.keys, self.step, self.state)
         self.evaluated = self.step
-        if self.task.frames:
+        if self.task.frames and self.first:
             with self.timed("figures"):
                 self.draw_frames()
         return self.evaluation
@@ -203,8 +216,11 @@ class _Run(contextlib.ExitStack):
             "evaluation": self.evaluation,
         }
         metrics = self.evaluation if self.evaluated == self.step else None
+        if self.first:
+            _require_space(self.workdir, self.state, self.saved)
         with self.timed("checkpoint"):
-            self.checkpoints.save(self.step, self.state, metrics, notes)
+            state = parallel.to_save(self.task, self.state)
+            self.checkpoints.save(self.step, state, metrics, notes)
         self.saved = self.step
 
     def finish(self, status, **why):
@@ -213,7 +229,8 @@ class _Run(contextlib.ExitStack):
             self.evaluate()
         if self.saved != self.step:
             self.save()
-        if status == "done":
+        processes.require_same("parameters", digest(self.state.params))
+        if status == "done" and self.first:
             with self.timed("figures"):
                 self.draw()
         self.summarize(status, **why)
@@ -247,6 +264,7 @@ class _Run(contextlib.ExitStack):
             "wall_seconds": round(time.monotonic() - self.began, 3),
             **counts,
             "devices": jax.device_count(),
+            "processes": jax.process_count(),
             "device_kind": jax.devices()[0].device_kind,
             "versions": _versions(),
             "params_sha256": (
@@ -257,7 +275,8 @@ class _Run(contextlib.ExitStack):
             },
         }
         text = json.dumps(self.summary, indent=2) + "\n"
-        write_whole(self.workdir / "summary.json", text)
+        if self.first:
+            write_whole(self.workdir / "summary.json", text)
 
     @contextlib.contextmanager
     def timed(self, what):
@@ -287,7 +306,7 @@ def _require_own(workdir, config, resume):
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / ".writable").touch()
-        (workdir / ".writable").unlink()
+        (workdir / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
     if not any((workdir / part).exists() for part in ("config.json", "checkpoints")):
@@ -304,6 +323,31 @@ def _require_own(workdir, config, resume):
                 f"{workdir} holds a run with {field}={theirs.get(field)}, not "
                 f"{config[field]}; give another --workdir"
             )
+
+
+def _lock(workdir):
+    """The workdir's lock, held until it is closed, or its process is no more."""
+    file = (workdir / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"a run is going on in {workdir}; one is enough") from None
+    except OSError as error:  # a file system without locks
+        logging.warning("%s cannot be locked: %s", workdir, error.strerror)
+    return file
+
+
+def _require_space(workdir, state, saved):
+    """Raises where a checkpoint would not fit, before it is begun."""
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SPACE
+    free = shutil.disk_usage(workdir).free
+    if free < needed:
+        last = "there is none yet" if saved is None else f"the last is of step {saved}"
+        raise UserError(
+            f"no space for a checkpoint in {workdir}: "
+            f"{(needed - free) / 2**20:.1f} MiB are missing; {last}"
+        )
 
 
 def _warn_of_changes(workdir, config):

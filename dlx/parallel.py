@@ -10,6 +10,7 @@ import functools
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
@@ -51,16 +52,65 @@ def init(task: Task, key: jax.Array) -> State:
 def abstract(task: Task, key: jax.Array) -> State:
     """Shapes, dtypes and shardings of the state that `init` would make."""
     state = jax.eval_shape(functools.partial(_init, task), key)
+    mesh = _mesh(jax.devices())
+    processes = jax.process_count()
 
-    def leaf(value, sharding):
-        return jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=sharding)
+    def leaf(value, spec):
+        shape = value.shape
+        if processes > 1 and spec == PartitionSpec(AXIS):
+            shape = len(jax.devices()), *shape[1:]
+        sharding = NamedSharding(mesh, spec)
+        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=sharding)
 
-    return jax.tree.map(leaf, state, _shardings(task, state))
+    return jax.tree.map(leaf, state, _specs(task, state))
 
 
 def place(task: Task, state: State) -> State:
     """Puts a state where the train steps return it, so that none compiles twice."""
     return jax.device_put(state, _shardings(task, state))
+
+
+def to_save(task: Task, state: State) -> State:
+    """The state as one over all processes, which is what Orbax takes."""
+    if jax.process_count() == 1:
+        return state
+    return jax.tree.map(
+        lambda spec, field: multihost_utils.host_local_array_to_global_array(
+            field, _mesh(jax.devices()), spec
+        ),
+        _specs(task, state),
+        state,
+        is_leaf=_is_spec,
+    )
+
+
+def from_saved(task: Task, state: State) -> State:
+    """The state on this process's devices, as `init` places it."""
+    if jax.process_count() > 1:
+        state = jax.tree.map(
+            lambda spec, field: multihost_utils.global_array_to_host_local_array(
+                field, _mesh(jax.devices()), spec
+            ),
+            _specs(task, state),
+            state,
+            is_leaf=_is_spec,
+        )
+    return place(task, state)
+
+
+def with_local(task: Task, state: State, key: jax.Array) -> State:
+    """A restored state whose missing `local` fields are as `init` makes them."""
+    missing = [f for f in task.local if getattr(state, f) is None]
+    if not missing:
+        return from_saved(task, state)
+    fresh = init(task, key)
+    kept = {f: getattr(fresh, f) for f in missing}
+    shared = {
+        f: jax.tree.map(lambda x: x.addressable_data(0), getattr(state, f))
+        for f in state.__dataclass_fields__
+        if f not in missing
+    }
+    return place(task, state.replace(**shared | kept))
 
 
 def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
@@ -121,13 +171,29 @@ def _by_field(task, state, *, local, shared):
     return state.replace(**{f: local if f in task.local else shared for f in fields})
 
 
+def _mesh(devices):
+    return Mesh(np.array(devices), (AXIS,))
+
+
 def _sharding(spec):
-    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
+    return NamedSharding(_mesh(jax.local_devices()), spec)
+
+
+def _specs(task, state):
+    """A PartitionSpec for each leaf."""
+    local, shared = PartitionSpec(AXIS), PartitionSpec()
+    prefix = _by_field(task, state, local=local, shared=shared)
+    return jax.tree.map(
+        lambda spec, field: jax.tree.map(lambda _: spec, field),
+        prefix,
+        state,
+        is_leaf=_is_spec,
+    )
+
+
+def _is_spec(x):
+    return isinstance(x, PartitionSpec)
 
 
 def _shardings(task, state):
-    local, shared = _sharding(PartitionSpec(AXIS)), _sharding(PartitionSpec())
-    prefix = _by_field(task, state, local=local, shared=shared)
-    return jax.tree.map(
-        lambda sharding, field: jax.tree.map(lambda _: sharding, field), prefix, state
-    )
+    return jax.tree.map(_sharding, _specs(task, state), is_leaf=_is_spec)

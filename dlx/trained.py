@@ -40,4 +40,5 @@ def load(workdir: pathlib.Path, *, best: bool = True) -> Trained:
     if restored is None:
         raise UserError(f"{workdir} holds no checkpoint yet")
     step, state, _ = restored
+    state = parallel.with_local(task, state, keys.init)
     return Trained(task, config, keys, step, state)

@@ -6,6 +6,7 @@ can mend, told in one line. 128 + N: ended by signal N, with the state saved.
 
 from collections.abc import Callable, Sequence
 import datetime
+import errno
 import functools
 import os
 import pathlib
@@ -53,6 +54,10 @@ def run(
             return _say(error, 2)
         except DivergedError as error:
             return _say(error, 1)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return _say(error, 2)
 
     app.run(guarded, flags_parser=functools.partial(_parse, commands, files))
 

@@ -1,23 +1,29 @@
-"""An iteration of style transfer beside PyTorch's.
+"""An iteration of style transfer beside PyTorch's, and the memory that it takes.
 
     python -m launch.bench style
 
 The network, its random weights, the losses, the optimiser and the pictures are the
-same: SqueezeNet 1.0, Gram matrices of five layers, content of one, Adam.
+same: SqueezeNet 1.0, Gram matrices of five layers, content of one, Adam. Memory is the
+most that a whole run, from its start to its figures, ever holds.
 """
 
 import functools
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 
 import jax
 import numpy as np
 
 from configs import style as configs_style
-from dlx import parallel, tasks
+from dlx import parallel, pictures, tasks
 from launch.bench import timing
 
 _SIZES = 256, 512
 _STEPS = 4
+_MEMORY = (512, 0), (512, 256), (1024, 0), (1024, 256)  # sizes and tiles
 
 
 def main() -> None:
@@ -38,6 +44,33 @@ def main() -> None:
             print(f"{size}x{size} {who:10}{said:>24}", end="")
             ratio = statistics.median(times) / statistics.median(seconds["dlx"])
             print(f"{1 / ratio:20.2f}" if who == "PyTorch" else "")
+    print("\nGiB at most")
+    for size, tile in _MEMORY:
+        how = f"in tiles of {tile}" if tile else "as a whole"
+        print(f"{size}x{size} {how:18} {_peak(size, tile):.2f}")
+
+
+def _peak(size, tile):
+    """Of a run of its own, two steps long, in GiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"size": size, "tile": tile, "scales": 1, "weights": "random"}
+        lengths = "num_steps", "log_steps", "eval_steps", "checkpoint_steps"
+        settings |= dict.fromkeys(lengths, 2)
+        settings |= dict.fromkeys(("content", "style"), "skimage:astronaut")
+        child = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "launch.main", "--config=configs/style.py"),
+                f"--workdir={folder}/run",
+                *(f"--config.{name}={value}" for name, value in settings.items()),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = status
+    if status:
+        raise RuntimeError(f"a run at {size} pixels ended with {status}")
+    return used.ru_maxrss / 2**20
 
 
 def _ours(config):
@@ -68,8 +101,6 @@ def _theirs(torch, config):
     def gram(features):
         flat = features.permute(0, 2, 3, 1).flatten(0, 2)
         return flat.T @ flat / len(flat)
-
-    from dlx import pictures
 
     side = config.size
     photograph = pictures.resize(pictures.read(config.content), (side, side))
