@@ -188,7 +188,7 @@ class Checkpoints:
             raise ValueError("its bytes are not those that were saved")
         if other:
             fields = ", ".join(other)
-            logging.warning("another number of devices: %s begins anew", fields)
+            logging.warning("another number of devices: %s begin anew", fields)
             state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
 

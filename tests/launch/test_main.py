@@ -108,7 +108,7 @@ CONFIG = "--config=configs/pg_rocks8.py"
         ([CONFIG, "--config.num_envs=-4"], "must be at least 1"),
         (
             [CONFIG, "--config.task=poker"],
-            "airbench, classifier, dqn, gan, numpy_mlp",
+            "airbench, classifier, dqn, fast_style, gan",
         ),
         ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
         ([CONFIG, "stray"], "what is 'stray'?"),

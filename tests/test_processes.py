@@ -1,0 +1,155 @@
+"""Two processes that train as one, and what becomes of one without the other."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from dlx import loop, processes, tasks
+from dlx.errors import UserError
+
+SETTINGS = {
+    "num_envs": 32, "features": "(16,)", "eval_rocks": 100, "num_steps": 20,
+    "log_steps": 5, "eval_steps": 10, "checkpoint_steps": 10,
+}  # fmt: skip
+
+
+def _start(workdir, *more, devices=1, **settings):
+    config = [f"--config.{name}={n}" for name, n in (SETTINGS | settings).items()]
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "launch.main", f"--workdir={workdir}"),
+            *("--config=configs/pg_rocks8.py", *config, *more),
+        ],
+        env=os.environ | {"XLA_FLAGS": flags},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _pair(workdir, *more, **settings):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    common = f"--coordinator=localhost:{port}", "--num_processes=2", *more
+    return [
+        _start(workdir, "--distributed", f"--process_id={n}", *common, **settings)
+        for n in range(2)
+    ]
+
+
+def _end(*runs):
+    said = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0] * len(runs), said
+    return said
+
+
+def _summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A run of two processes."""
+    workdir = tmp_path_factory.mktemp("two")
+    first, second = _end(*_pair(workdir))
+    assert "done at step 20" in first and "done" not in second, "one speaks for both"
+    return workdir
+
+
+def test_two_processes_are_two_devices(two, tmp_path):
+    _end(_start(tmp_path, devices=2))
+    ours, theirs = _summary(tmp_path), _summary(two)
+    assert ours["params_sha256"] == theirs["params_sha256"]
+    assert ours["metrics"] == theirs["metrics"]
+    assert (ours["processes"], ours["devices"]) == (1, 2)
+    assert (theirs["processes"], theirs["devices"]) == (2, 2)
+    assert (two / "figures" / "learning_curve.png").exists()
+
+
+def test_on_another_number_of_devices_the_network_goes_on(two):
+    before = _summary(two)
+    (said,) = _end(_start(two, num_steps=25))
+    assert "another number of devices: envs, returns, last_returns begin anew" in said
+    after = _summary(two)
+    assert (after["step"], after["devices"]) == (25, 1)
+    assert after["params_sha256"] != before["params_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_the_other_a_process_ends_with_a_line(tmp_path, how, victim):
+    runs = _pair(tmp_path, "--lost_seconds=5", num_steps=100_000)
+    while not list((tmp_path / "checkpoints").glob("[0-9]*[0-9]")):
+        time.sleep(0.1)
+        assert all(run.poll() is None for run in runs)
+    runs[victim].send_signal(how)
+    said, _ = runs[1 - victim].communicate(timeout=60)
+    runs[victim].kill()
+    assert runs[1 - victim].returncode == processes.LOST
+    assert f"process {1 - victim}: another process is lost" in said
+    pair = _pair(tmp_path, num_steps=_newest(tmp_path) + 10)
+    _end(*pair)
+
+
+def _newest(workdir):
+    folder = workdir / "checkpoints"
+    return max(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--distributed"], "--distributed needs a --workdir"),
+        (["--process_id=-1"], "flag --process_id=-1"),
+    ],
+)
+def test_what_makes_no_process_is_a_line(arguments, why):
+    program = [sys.executable, "-m", "launch.main", "--config=configs/pg_rocks8.py"]
+    done = subprocess.run(
+        [*program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2 and why in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_second_run_is_refused(config, tmp_path):
+    with loop._lock(tmp_path), pytest.raises(UserError, match="a run is going on in"):
+        loop.train(tasks.make(config), config, tmp_path, name="x")
+    summary = loop.train(tasks.make(config), config, tmp_path, name="x")
+    assert summary["status"] == "done"
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_begun(config, tmp_path, monkeypatch):
+    usual = loop.shutil.disk_usage
+
+    def filling(path):
+        steps = [p.name for p in (tmp_path / "checkpoints").glob("[0-9]*")]
+        return usual(path)._replace(free=2**20 if steps else 2**30)
+
+    monkeypatch.setattr(loop.shutil, "disk_usage", filling)
+    with pytest.raises(
+        UserError, match=r"0\.\d MiB are missing; the last is of step 4"
+    ):
+        loop.train(tasks.make(config), config, tmp_path, name="x")
+    monkeypatch.undo()
+    assert _summary(tmp_path)["status"] == "failed"
+    summary = loop.train(tasks.make(config), config, tmp_path, name="x")
+    assert (summary["status"], summary["step"]) == ("done", 12)
+
+
+def test_one_process_agrees_with_itself():
+    assert processes.first() and processes.anywhere(True)
+    assert not processes.anywhere(False)
+    digest = np.zeros(32, np.uint8).tobytes().hex()
+    assert processes.gathered(digest) == digest
+    processes.require_same("parameters", digest)
