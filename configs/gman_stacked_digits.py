@@ -26,21 +26,22 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The generator: channels from the smallest image on.
     config.latents = 64
-    config.g_channels = (64, 32)
+    config.g_channels = (128, 64)
     config.g_kernel = (3, 3)
     config.factor = (2, 2)  # how many times as high, and wide, a layer makes the image
     config.temperature = 1.0  # of softmax outputs
     config.conditional = False  # on the class
 
     # The discriminators: channels of each layer of each of them.
-    config.d_channels = ((32, 64),)
+    config.d_channels = ((64, 128), (32, 64), (32, 64), (32, 64))
     config.d_kernel = (3, 3)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each of them
-    config.d_features = ()  # dense layers after those
+    config.dropout = (0.0, 0.0, 0.0, 0.0)  # of each of them
+    config.d_features = (256,)  # dense layers after those
     config.minibatch_std = False
     config.packing = 1  # images that are judged as one
-    config.views = "same"  # or 'split', 'projection', 'channels'; see dlx/views.py
+    # The first sees all, the others a colour each; or 'same', 'split', 'projection'.
+    config.views = "channels"
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
@@ -63,12 +64,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
 
     # The run.
-    config.num_steps = 10_000
+    config.num_steps = 12_000
     config.log_steps = 100
     config.eval_steps = 1000
     config.checkpoint_steps = 2000
     config.keep_checkpoints = 2
     config.judge = True  # a classifier of the data set, trained if there is none yet
-    config.eval_samples = 1000
+    config.eval_samples = 10_000
     config.last_eval_samples = 26_000  # as the papers' tables
     return config

@@ -31,14 +31,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.conditional = False  # on the class
 
     # The discriminators: channels of each layer of each of them.
-    config.d_channels = ((64, 128),)
+    config.d_channels = ((64, 128), (32, 64), (32, 64), (32, 64))
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each of them
-    config.d_features = ()  # dense layers after those
+    config.dropout = (0.0, 0.0, 0.0, 0.0)  # of each of them
+    config.d_features = (256,)  # dense layers after those
     config.minibatch_std = False
     config.packing = 1  # images that are judged as one
-    config.views = "same"  # or 'split', 'projection', 'channels'; see dlx/views.py
+    # The first sees all, the others a colour each; or 'same', 'split', 'projection'.
+    config.views = "channels"
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 

@@ -183,7 +183,7 @@ class Checkpoints:
         args = ocp.args.Composite(state=ocp.args.StandardRestore(tree))
         state = self._manager.restore(step, args=args).state
         # What several processes have saved only as many can digest.
-        same = about["processes"] == jax.process_count()
+        same = about.get("processes", 1) == jax.process_count()
         if same and processes.gathered(digest(state)) != about["sha256"]:
             raise ValueError("its bytes are not those that were saved")
         if other:

@@ -23,7 +23,7 @@ from absl import logging
 import jax
 import numpy as np
 
-from dlx import figures, parallel, processes
+from dlx import figures, parallel, processes, profiling
 from dlx.checkpoint import Checkpoints, digest
 from dlx.errors import DivergedError, UserError, require_positive
 from dlx.metrics import Writers, read_lines, write_whole
@@ -74,7 +74,13 @@ def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float
 
 
 def train(
-    task: Task, config, workdir: pathlib.Path, *, name: str, resume: bool = True
+    task: Task,
+    config,
+    workdir: pathlib.Path,
+    *,
+    name: str,
+    resume: bool = True,
+    profile: bool = False,
 ) -> dict[str, Any]:
     """Trains from the workdir's newest checkpoint, or from nothing, to the end.
 
@@ -87,6 +93,8 @@ def train(
       workdir: The run's folder; made if need be.
       name: The run's name, for people.
       resume: Whether a workdir that holds a run is to go on; otherwise it is refused.
+      profile: Whether to leave profile/: a trace of the second call of the program that
+        trains, and report.txt, where time and memory went.
 
     Returns:
       What summary.json says; its 'status' is 'done', or 'preempted' with a 'signal'.
@@ -97,7 +105,7 @@ def train(
     """
     _require_schedule(config)
     _require_own(workdir, config, resume)
-    run = _Run(task, config, workdir, name)
+    run = _Run(task, config, workdir, name, profile)
     with signals() as stop, run:
         run.start()
         try:
@@ -117,14 +125,15 @@ def train(
 class _Run(contextlib.ExitStack):
     """A run under way: where it stands, and everything that it writes to."""
 
-    def __init__(self, task, config, workdir, name):
+    def __init__(self, task, config, workdir, name, profile):
         super().__init__()
         self.task, self.config, self.workdir, self.name = task, config, workdir, name
         self.first = processes.first()  # which writes; the others do all the rest
         self.keys = Keys(config.seed)
         self.seconds = collections.defaultdict(float)
         self.began = time.monotonic()
-        self.step, self.state = 0, None
+        self.profile = workdir / "profile" if profile else None
+        self.step, self.state, self.calls = 0, None, 0
         self.saved, self.evaluated, self.evaluation = None, None, {}
 
     def start(self):
@@ -148,6 +157,7 @@ class _Run(contextlib.ExitStack):
             _warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
+        self.trained = self.seconds["train"]  # before this start
         if not self.first:
             self.writers = None
             return
@@ -175,6 +185,10 @@ class _Run(contextlib.ExitStack):
             if jax.process_count() == 1:  # of several, pmap compiles at its first call
                 steps = steps.lower(self.state, self.source, self.device_keys).compile()
             self.steps = steps
+        if self.profile:
+            one = parallel.train_steps(self.task, self.state, 1)
+            lowered = one.lower(self.state, self.source, self.device_keys)
+            self.flops = profiling.flops(lowered)
 
     def next_source(self):
         """Reads ahead: what the next call trains on, and where reading then stood."""
@@ -184,9 +198,12 @@ class _Run(contextlib.ExitStack):
 
     def advance(self):
         """Trains for `log_steps`, and does what is due then."""
-        with self.timed("train"):
+        self.calls += 1
+        traced = self.profile and self.first and self.calls == 2
+        with self.timed("train"), profiling.trace(self.profile, traced):
             self.state, metrics = self.steps(self.state, self.source, self.device_keys)
-            self.next_source()
+            with self.timed("input"):
+                self.next_source()
             metrics = jax.device_get(metrics)
         _require_finite(metrics, self.step)
         self.step += self.config.log_steps
@@ -234,6 +251,16 @@ class _Run(contextlib.ExitStack):
             with self.timed("figures"):
                 self.draw()
         self.summarize(status, **why)
+        if self.profile and self.first:
+            self.report()
+
+    def report(self):
+        """Of this start of the run alone."""
+        wall, steps = time.monotonic() - self.began, self.calls * self.config.log_steps
+        seconds = self.seconds | {"train": self.seconds["train"] - self.trained}
+        text = profiling.report(seconds, wall, self.flops, steps, self.profile)
+        self.profile.mkdir(exist_ok=True)
+        write_whole(self.profile / "report.txt", text)
 
     def draw_frames(self):
         state = parallel.first_copy(self.task, self.state)

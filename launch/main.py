@@ -20,6 +20,9 @@ _WORKDIR = flags.DEFINE_string(
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Go on from the workdir's newest checkpoint, where it has one."
 )
+_PROFILE = flags.DEFINE_bool(
+    "profile", False, "Leave WORKDIR/profile: a trace, and where time and memory went."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
@@ -54,7 +57,8 @@ def main() -> int:
     name, workdir = start.experiment(_WORKDIR.value)
     with processes.together():
         task = tasks.make(config)
-        summary = loop.train(task, config, workdir, name=name, resume=_RESUME.value)
+        options = {"resume": _RESUME.value, "profile": _PROFILE.value}
+        summary = loop.train(task, config, workdir, name=name, **options)
     if processes.first():
         _say(summary, workdir)
     return 128 + summary["signal"] if summary["status"] == "preempted" else 0

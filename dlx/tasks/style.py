@@ -62,12 +62,17 @@ def require(config) -> None:
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
-    """Adam, or L-BFGS with a line search."""
+    """Adam, its rate falling anew at every scale; or L-BFGS with a line search."""
     if config.optimizer == "lbfgs":
         return optax.lbfgs(memory_size=config.lbfgs_memory)
-    schedule = optax.cosine_decay_schedule(
-        config.learning_rate, config.num_steps, config.last_learning_rate
+    each = config.num_steps // config.scales
+    fall = optax.cosine_decay_schedule(
+        config.learning_rate, each, config.last_learning_rate
     )
+
+    def schedule(step):
+        return fall(step % each)
+
     return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.99))
 
 

@@ -1,0 +1,200 @@
+"""What starts runs on clusters; Slurm for real, on this machine, if it is there."""
+
+import getpass
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+SLURM = "slurmctld", "slurmd", "munged", "mungekey", "sbatch"
+FOLDER = pathlib.Path("launch/cluster")
+SHORT = [
+    "--config=configs/pg_rocks8.py", "--config.num_envs=32", "--config.features=(16,)",
+    "--config.eval_rocks=100",
+]  # fmt: skip
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A cluster of one node, this one; gives what to call its programs with."""
+    missing = [name for name in SLURM if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}: apt-get install slurm-wlm munge")
+    folder = tmp_path_factory.mktemp("slurm")
+    folder.chmod(0o755)
+    host, user = socket.gethostname(), getpass.getuser()
+    (folder / "slurm.conf").write_text(f"""
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={_free_port()}
+SlurmdPort={_free_port()}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+SlurmUser={user}
+SlurmdUser={user}
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+MpiDefault=none
+ReturnToService=2
+SchedulerParameters=sched_interval=1
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=4 State=UNKNOWN
+PartitionName=all Nodes=ALL Default=YES State=UP OverSubscribe=FORCE
+""")
+    environment = os.environ | {"SLURM_CONF": f"{folder}/slurm.conf"}
+    key = f"{folder}/munge.key"
+    subprocess.run(["mungekey", "--create", f"--keyfile={key}"], check=True)
+    munge = {"key-file": key} | {
+        f"{what}": f"{folder}/munge.{what.removesuffix('-file')}"
+        for what in ("socket", "pid-file", "log-file", "seed-file")
+    }
+    daemons = [
+        [
+            "munged",
+            "--foreground",
+            "--force",
+            *(f"--{k}={v}" for k, v in munge.items()),
+        ],
+        ["slurmctld", "-D", "-i"],
+        ["slurmd", "-D", "-N", host],
+    ]
+    running = []
+    for command in daemons:
+        with (folder / f"{command[0]}.out").open("w") as out:
+            running.append(
+                subprocess.Popen(
+                    command, env=environment, stdout=out, stderr=subprocess.STDOUT
+                )
+            )
+        time.sleep(1)
+    for _ in range(60):
+        state = subprocess.run(
+            ["sinfo", "-h", "-o", "%T"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if state.stdout.strip() == "idle":
+            break
+        time.sleep(0.5)
+    else:
+        logs = [path.read_text()[-500:] for path in folder.glob("*.out")]
+        pytest.skip(f"Slurm does not start here: {logs}")
+    yield environment
+    for daemon in reversed(running):
+        daemon.kill()
+        daemon.wait()
+
+
+def _wait(environment, job, states=("COMPLETED", "FAILED", "CANCELLED")):
+    for _ in range(240):
+        said = subprocess.run(
+            ["scontrol", "show", "job", job],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        for state in states:
+            if f"JobState={state}" in said:
+                return state, said
+        time.sleep(0.5)
+    raise AssertionError(said)
+
+
+def _submit(environment, workdir, *options, settings=()):
+    workdir.mkdir(parents=True, exist_ok=True)
+    return subprocess.run(
+        [
+            *("sbatch", "--parsable", f"--output={workdir}/slurm.out", *options),
+            *(f"{FOLDER}/slurm.sh", *SHORT, *settings, f"--workdir={workdir}/run"),
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+@pytest.mark.slow
+def test_slurm_runs_two_tasks_as_one(slurm, tmp_path):
+    job = _submit(slurm, tmp_path, "--ntasks=2")
+    state, _ = _wait(slurm, job)
+    assert state == "COMPLETED", (tmp_path / "slurm.out").read_text()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["processes"]) == ("done", 2)
+
+
+@pytest.mark.slow
+def test_a_preempted_job_is_queued_again(slurm, tmp_path):
+    job = _submit(slurm, tmp_path, settings=["--config.num_steps=4000"])
+    summary = tmp_path / "run" / "metrics.jsonl"
+    while not summary.exists() or not summary.read_text():
+        time.sleep(0.2)
+    subprocess.run(["scancel", "--batch", "--signal=TERM", job], env=slurm, check=True)
+    for _ in range(240):
+        path = tmp_path / "run" / "summary.json"
+        if path.exists() and json.loads(path.read_text())["status"] == "preempted":
+            break
+        time.sleep(0.1)
+    print((tmp_path / "slurm.out").read_text()[-800:])
+    _, said = _wait(slurm, job, ("PENDING", "RUNNING"))
+    for _ in range(100):
+        if "Restarts=1" in said:
+            break
+        time.sleep(0.5)
+        _, said = _wait(slurm, job, ("PENDING", "RUNNING", "COMPLETED"))
+    assert "Restarts=1" in said
+    subprocess.run(["scancel", job], env=slurm, check=True)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
+def test_manifests_ask_for_what_launch_main_has(path):
+    manifest = yaml.safe_load(path.read_text())
+    assert (manifest["apiVersion"], manifest["kind"]) == (
+        "jobset.x-k8s.io/v1alpha2",
+        "JobSet",
+    )
+    (workers,) = manifest["spec"]["replicatedJobs"]
+    job = workers["template"]["spec"]
+    assert job["completionMode"] == "Indexed"
+    assert job["parallelism"] == job["completions"]
+    (container,) = job["template"]["spec"]["containers"]
+    python, module, name, *arguments = container["command"]
+    assert (python, module, name) == ("python", "-m", "launch.main")
+    known = subprocess.run(
+        [sys.executable, "-m", "launch.main", "--helpfull"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    given = dict(argument.lstrip("-").partition("=")[::2] for argument in arguments)
+    for flag in given:
+        assert f"--{flag}" in known or f"--[no]{flag}" in known
+    assert pathlib.Path(given["config"]).exists()
+    if "num_processes" in given:
+        assert int(given["num_processes"]) == job["completions"]
+        host = f"{manifest['metadata']['name']}-{workers['name']}-0-0"
+        assert given["coordinator"].startswith(
+            f"{host}.{manifest['metadata']['name']}:"
+        )
