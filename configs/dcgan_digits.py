@@ -2,10 +2,10 @@
 
 python -m launch.main --config=configs/dcgan_digits.py
 
-No seed of 0 to 4 collapses: of 10,000 samples every digit has 5.0 % or more (at most
-15.0 %), after 39 s of training (30 ... 42) on two cores of a shared AMD EPYC with JAX
-0.10.2. FID in the features of dlx's classifier: 14.8 (13.2 ... 17.3), where real digits
-that were not trained on have 4.8.
+No seed of 0 to 4 collapses: of 10,000 samples every digit has 7.9 % or more (at most
+13.8 %), after 36 s of training (33 ... 47) on one core of a shared AMD EPYC with JAX
+0.10.2. FID in the features of dlx's classifier: 7.4 (7.1 ... 7.6), where real digits that
+were not trained on have 4.4. Without the dense layer, d_features, it is 14.8.
 """
 
 import ml_collections
@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_kernel = (3, 3)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # of each of them
-    config.d_features = ()  # dense layers after those
+    config.d_features = (256,)  # dense layers after those
     config.minibatch_std = False
     config.packing = 1  # images that are judged as one
     config.views = "same"  # or 'split', 'projection', 'channels'; see dlx/views.py

@@ -2,7 +2,7 @@
 
 python -m launch.main --config=configs/gman_stacked_mnist.py
 
-Not measured yet.
+The settings of gman_stacked_digits, on which they come to 999 modes; here not measured.
 """
 
 import ml_collections

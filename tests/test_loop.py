@@ -45,6 +45,18 @@ def test_what_a_run_leaves_behind(config, tmp_path, capfd):
     assert len(capfd.readouterr().out.splitlines()) == 3, "a line per evaluation"
 
 
+def test_where_time_and_memory_went(config, tmp_path):
+    _train(config, tmp_path, profile=True)
+    report = (tmp_path / "profile" / "report.txt").read_text()
+    lines = dict(line.split(maxsplit=1) for line in report.splitlines()[1:] if line)
+    spent = ("compile", "step", "input", "evaluate", "figures", "checkpoint")
+    known = sum(float(lines[name].split()[0]) for name in spent)
+    assert 0 < known <= float(lines["together"]) + 0.1
+    assert float(lines["model"].split()[0]) > 0 and "MiB at most" in lines["memory"]
+    traces = list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))
+    assert len(traces) == 1
+
+
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tmp_path):
     whole = _train(config, tmp_path / "whole")
     parts, task = tmp_path / "parts", terminating(tasks.make(config))

@@ -1,6 +1,7 @@
 """A network that paints a photograph in one go (Johnson, Alahi and Fei-Fei 2016)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
 
 from flax import linen as nn
 import jax
@@ -19,10 +20,12 @@ class Stylizer(nn.Module):
     Attributes:
       channels: At the picture's size, half of it, a quarter, ...
       blocks: Residual ones, at the smallest size.
+      convolution: As `nn.Conv` takes it; None for what suits a training loop.
     """
 
     channels: Sequence[int]
     blocks: int
+    convolution: Callable[..., jax.Array] | None = None
 
     @nn.compact
     def __call__(self, pictures: jax.Array) -> jax.Array:
@@ -50,8 +53,10 @@ class Stylizer(nn.Module):
     def _conv(self, x, channels, kernel, stride=1, use_bias=False):
         edge = kernel // 2
         x = jnp.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), "reflect")
-        conv = Conv(channels, (kernel, kernel), stride, "VALID", use_bias=use_bias)
-        return conv(x)
+        make = Conv
+        if self.convolution:
+            make = functools.partial(nn.Conv, conv_general_dilated=self.convolution)
+        return make(channels, (kernel, kernel), stride, "VALID", use_bias=use_bias)(x)
 
     def _normed(self, x):
         return nn.GroupNorm(num_groups=None, group_size=1)(x)

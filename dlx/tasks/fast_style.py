@@ -49,7 +49,8 @@ def make_network(config) -> Stylizer:
 
 def paint(config):
     """A jitted (params, [batch, height, width, 3] float32 in [0, 1]) -> the same."""
-    network = make_network(config)
+    # Outside of a loop the primitive has all threads, and no need of large matrices.
+    network = make_network(config).clone(convolution=lax.conv_general_dilated)
     return jax.jit(lambda params, photographs: network.apply(params, photographs))
 
 

@@ -38,7 +38,7 @@ def test_parameters_are_as_many_as_torchvision_s(name):
     [
         ("squeezenet1_0", "conv1", 40),
         ("squeezenet1_0", "pool4", 71),
-        ("squeezenet1_1", "fire4", 72),
+        pytest.param("squeezenet1_1", "fire4", 72, marks=pytest.mark.slow),
         ("vgg19", "relu2_2", 22),
     ],
 )
