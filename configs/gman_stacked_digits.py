@@ -4,14 +4,14 @@ python -m launch.main --config=configs/gman_stacked_digits.py
 
 One discriminator sees all three, and three more a colour each. Of 26,000 samples there
 are 999 modes of 1,000, with a KL to uniform of 0.164, where real ones have 1,000 and
-0.024; FID in the features of dlx's classifier 17.7, where real ones that were not trained
-on have 15.3 (seed 0, 644 s on one core of a shared AMD EPYC, JAX 0.10.2).
+0.024; FID in the features of dlx's classifier 17.7, where real ones that were not
+trained on have 15.3 (seed 0, 644 s on one core of a shared AMD EPYC, JAX 0.10.2).
 
 What led there, seed 0, 4,000 steps, g_channels=(64, 32), KL of 5,000 samples (for which
 real ones have 0.1): one discriminator ((32, 64),) without its dense layer 868 modes, KL
 0.57, FID 208 (after 3,000 steps); with it 930, 0.37, 147; with packing=2 too 904, 0.43,
-166; with channels ((64, 128),) 966, 0.26, 135; one for all and one for each
-colour, ((32, 64),) * 4, 962, 0.26, 59.
+166; with channels ((64, 128),) 966, 0.26, 135; one for all and one for each colour,
+((32, 64),) * 4, 962, 0.26, 59.
 """
 
 import ml_collections
