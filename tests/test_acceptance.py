@@ -52,6 +52,15 @@ def test_hardly_a_rock_is_missed_in_rain_that_could_be_caught(seed, tmp_path):
         assert line["eval/optimal_fraction"] >= 0.97
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_seed_collapses(seed, tmp_path):
+    summary = _train("dcgan_digits", [], seed, tmp_path)
+    numbers = summary["metrics"]
+    assert numbers["modes"] == 10 and numbers["least_share"] >= 4
+    assert not numbers["collapsed"]
+
+
 @pytest.mark.real_data
 @pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
 @pytest.mark.parametrize(

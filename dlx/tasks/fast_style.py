@@ -17,8 +17,8 @@ from dlx import style as styles
 from dlx.data import batches, sources
 from dlx.errors import UserError, blame, require_one_of, require_positive
 from dlx.models.stylizer import Stylizer
+from dlx.studio import Scale, total, weights
 from dlx.task import Task
-from dlx.tasks.style import Scale, total, weights
 
 _SHOWN = 4
 

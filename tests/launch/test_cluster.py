@@ -78,14 +78,26 @@ PartitionName=all Nodes=ALL Default=YES State=UP OverSubscribe=FORCE
         ["slurmd", "-D", "-N", host],
     ]
     running = []
-    for command in daemons:
-        with (folder / f"{command[0]}.out").open("w") as out:
-            running.append(
-                subprocess.Popen(
+    try:
+        for command in daemons:
+            with (folder / f"{command[0]}.out").open("w") as out:
+                daemon = subprocess.Popen(
                     command, env=environment, stdout=out, stderr=subprocess.STDOUT
                 )
-            )
-        time.sleep(1)
+            running.append(daemon)
+            time.sleep(1)
+        if not _is_idle(environment):
+            logs = [path.read_text()[-500:] for path in folder.glob("*.out")]
+            pytest.skip(f"Slurm does not start here: {logs}")
+        yield environment
+    finally:
+        for daemon in reversed(running):
+            daemon.kill()
+            daemon.wait()
+
+
+def _is_idle(environment):
+    """Whether the cluster's node comes to that."""
     for _ in range(60):
         state = subprocess.run(
             ["sinfo", "-h", "-o", "%T"],
@@ -95,15 +107,9 @@ PartitionName=all Nodes=ALL Default=YES State=UP OverSubscribe=FORCE
             check=False,
         )
         if state.stdout.strip() == "idle":
-            break
+            return True
         time.sleep(0.5)
-    else:
-        logs = [path.read_text()[-500:] for path in folder.glob("*.out")]
-        pytest.skip(f"Slurm does not start here: {logs}")
-    yield environment
-    for daemon in reversed(running):
-        daemon.kill()
-        daemon.wait()
+    return False
 
 
 def _wait(environment, job, states=("COMPLETED", "FAILED", "CANCELLED")):
@@ -157,7 +163,6 @@ def test_a_preempted_job_is_queued_again(slurm, tmp_path):
         if path.exists() and json.loads(path.read_text())["status"] == "preempted":
             break
         time.sleep(0.1)
-    print((tmp_path / "slurm.out").read_text()[-800:])
     _, said = _wait(slurm, job, ("PENDING", "RUNNING"))
     for _ in range(100):
         if "Restarts=1" in said:

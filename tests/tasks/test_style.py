@@ -11,6 +11,7 @@ from dlx import loop, parallel, pictures, tasks
 from dlx import style as styles
 from dlx.data import sources
 from dlx.errors import UserError
+from dlx.studio import Studio
 from dlx.tasks import style
 
 
@@ -33,9 +34,8 @@ def config():
 
 def _pictures(config):
     """Of a first state, and with them what a step takes in."""
-    studio = style.Studio(config)
-    shape = studio.shape
-    return studio, jax.random.uniform(jax.random.key(0), shape)
+    studio = Studio(config)
+    return studio, jax.random.uniform(jax.random.key(0), studio.shape)
 
 
 def test_a_run_grows_a_picture_and_goes_on_exactly(config, tmp_path, terminating):
@@ -199,7 +199,7 @@ def test_a_classifier_of_ours_can_look(config, tmp_path, monkeypatch):
             loop.train(tasks.make(trained), trained, tmp_path / folder, name="x")
     config.weights = str(tmp_path / "colour")
     with pytest.raises(UserError, match="no layer 'pool1'; there are: block1"):
-        style.Studio(config)
+        Studio(config)
     del config.content_layers.pool1
     config.content_layers = {"block1": 1.0}
     for layer in list(config.style_layers):
@@ -211,7 +211,7 @@ def test_a_classifier_of_ours_can_look(config, tmp_path, monkeypatch):
     config.weights = str(tmp_path / "grey")
     monkeypatch.setattr(sources, "load", load)
     with pytest.raises(UserError, match="a classifier of grey images"):
-        style.Studio(config)
+        Studio(config)
 
 
 @pytest.mark.parametrize(
@@ -246,4 +246,4 @@ def test_a_black_mask_is_told_of(config, tmp_path):
 def test_all_sides_of_a_picture_fit(config):
     config.size = 40
     picture = pictures.read(config.content)
-    assert style.Studio(config).shape[1:3] == pictures.shape_at(picture, 40)
+    assert Studio(config).shape[1:3] == pictures.shape_at(picture, 40)
