@@ -101,6 +101,7 @@ def _discriminator(torch, config):
     """As in `dlx.models.dcgan`, of which one is measured."""
     nn = torch.nn
     assert config.d_norm == "none" and len(config.d_channels) == 1
+    assert not config.d_features
     layers, channels, side = [], _SHAPE[-1], _SHAPE[0]
     for width in config.d_channels[0]:
         padding = [(side - 1) // 2 for side in config.d_kernel]
