@@ -1,0 +1,55 @@
+"""A short campaign, and what it says of a promise that is broken."""
+
+import subprocess
+import sys
+
+import pytest
+
+from launch import faults
+
+
+def _faults(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "launch.faults", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_short_campaign():
+    done = _faults("--runs=1", "--only=pg_rocks8,killed,damaged,second_run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[:5] for line in lines] == [
+        ["pg_rocks8", fault, "held", "1", "of"]
+        for fault in ("killed", "damaged", "second_run")
+    ]
+
+
+def test_what_is_broken_is_counted(capsys):
+    def breaks(campaign):
+        campaign.append(1)
+        if len(campaign) % 2:
+            raise faults.BrokenError("another\nstep")
+        return "killed"
+
+    def cannot(campaign):
+        raise faults.UntriedError("no disk")
+
+    assert faults._try(breaks, [], 3, "run") == 2
+    assert faults._try(cannot, [], 3, "run") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "run            breaks       held 1 of 3 (1 killed)",
+        "    another step",
+        "    another step",
+        "run            cannot       not tried: no disk",
+    ]
+
+
+def test_an_unknown_name_is_a_line():
+    done = _faults("--only=pg_rocks9")
+    assert done.returncode == 2
+    assert "--only knows damaged, dcgan_digits" in done.stderr
+    assert done.stderr.count("\n") == 1
