@@ -28,7 +28,7 @@ def config():
     config.log_steps = 2
     config.eval_samples = config.last_eval_samples = 40
     config.judge = False
-    config.schedule = "constant"
+    config.schedule, config.d_features = "constant", ()
     config.loss, config.r1, config.r2 = "non_saturating", 0.0, 0.0
     return config
 
