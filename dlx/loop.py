@@ -30,6 +30,7 @@ from dlx.metrics import Writers, read_lines, write_whole
 from dlx.task import State, Task
 
 _SPACE = 2**20  # bytes for all that is no checkpoint
+_CATCHING: list[list[int]] = []  # of all `signals` under way, the innermost last
 
 
 class Keys:
@@ -400,18 +401,30 @@ def _require_finite(metrics, step):
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """A list to which SIGTERM and SIGINT are added, instead of ending the program."""
+    """A list to which SIGTERM and SIGINT are added, instead of ending the program.
+
+    One inside of another takes nothing from it: all lists have what is caught.
+    """
     caught = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    numbers = signal.SIGTERM, signal.SIGINT
-    before = [signal.signal(n, lambda n, _: caught.append(n)) for n in numbers]
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    _CATCHING.append(caught)
+    for number in before:
+        signal.signal(number, _catch)
     try:
         yield caught
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
+        _CATCHING.pop()
+
+
+def _catch(number, frame):
+    del frame
+    for caught in _CATCHING:
+        caught.append(number)
 
 
 def _learning_curve(path):

@@ -38,9 +38,9 @@ def main() -> int:
         for number, run in enumerate(runs, start=1):
             if run.workdir in done:
                 continue
-            if not stop:  # as it may have been between two runs
+            if not stop:
                 print(f"[{number}/{len(runs)}] {run.name}", flush=True)
-                stop += train(run)
+                train(run)
             if stop:
                 print(f"stopped; start it again with --workdir={workdir}")
                 return 128 + stop[0]
@@ -53,15 +53,13 @@ def main() -> int:
     return 0
 
 
-def train(run: plan.Run) -> list[int]:
-    """Trains one run as far as it goes; the signal that stopped it, if one did."""
+def train(run: plan.Run) -> None:
+    """Trains one run as far as it goes."""
     task = tasks.make(run.config)
     try:
-        summary = loop.train(task, run.config, run.workdir, name=run.name)
+        loop.train(task, run.config, run.workdir, name=run.name)
     except DivergedError as error:
         logging.warning("%s: %s", run.name, error)
-        return []
-    return [summary["signal"]] if summary["status"] == "preempted" else []
 
 
 if __name__ == "__main__":

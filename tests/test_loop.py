@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 
 import numpy as np
 from PIL import Image
@@ -74,6 +76,16 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tm
         line.pop("train_seconds")
     assert ours == theirs
     assert resumed["train_seconds"] > stopped["train_seconds"], "it adds up"
+
+
+def test_a_signal_is_for_all_who_wait_for_one():
+    before = signal.getsignal(signal.SIGTERM)
+    with loop.signals() as outer:
+        with loop.signals() as inner:
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert (outer, inner) == ([signal.SIGTERM, signal.SIGINT], [signal.SIGTERM])
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_run_that_is_done_stays_done(config, tmp_path):
