@@ -167,7 +167,7 @@ class Checkpoints:
 
     def _restore(self, step, abstract):
         about = self._about(step)
-        other = {}  # of another number of devices
+        other = []  # fields of another number of devices
         for path, wanted in structure(abstract).items():
             found = about["structure"].get(path, "nothing")
             if found == wanted:
@@ -178,7 +178,8 @@ class Checkpoints:
                     f"checkpoint {step} in {self._manager.directory} holds another "
                     f"network or game: {path} is {found} there, {wanted} by this config"
                 )
-            other[field] = found
+            if field not in other:
+                other.append(field)
         tree = _as_saved(abstract, other, about["structure"])
         args = ocp.args.Composite(state=ocp.args.StandardRestore(tree))
         state = self._manager.restore(step, args=args).state

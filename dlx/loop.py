@@ -7,19 +7,16 @@ figures/ and summary.json; BUILD.md says what each holds.
 import collections
 from collections.abc import Iterator
 import contextlib
-import fcntl
 import importlib.metadata
 import json
 import pathlib
 import re
-import shutil
 import signal
 import sys
 import threading
 import time
 from typing import Any
 
-from absl import logging
 import jax
 import numpy as np
 
@@ -28,8 +25,8 @@ from dlx.checkpoint import Checkpoints, digest
 from dlx.errors import DivergedError, UserError, require_positive
 from dlx.metrics import Writers, read_lines, write_whole
 from dlx.task import State, Task
+from dlx.workdir import lock, require_own, require_space, warn_of_changes
 
-_SPACE = 2**20  # bytes for all that is no checkpoint
 _CATCHING: list[list[int]] = []  # of all `signals` under way, the innermost last
 
 
@@ -45,21 +42,6 @@ class Keys:
 
     def figures(self, step: int) -> jax.Array:
         return jax.random.fold_in(self._figures, step)
-
-
-def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """The config.json of a run.
-
-    Raises:
-      UserError: where there is none, or it is damaged.
-    """
-    path = workdir / "config.json"
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: there is no {path.name}")
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
 
 
 def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
@@ -105,7 +87,7 @@ def train(
       DivergedError: where a metric of training is not finite; status 'failed'.
     """
     _require_schedule(config)
-    _require_own(workdir, config, resume)
+    require_own(workdir, config, resume)
     run = _Run(task, config, workdir, name, profile)
     with signals() as stop, run:
         run.start()
@@ -140,7 +122,7 @@ class _Run(contextlib.ExitStack):
     def start(self):
         """Takes up the newest checkpoint or makes a first state; opens all files."""
         if self.first:
-            self.enter_context(_lock(self.workdir))
+            self.enter_context(lock(self.workdir))
         self.checkpoints = self.enter_context(
             open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
         )
@@ -155,7 +137,7 @@ class _Run(contextlib.ExitStack):
             self.seconds["train"] = notes["train_seconds"]
             if self.task.batches:
                 self.task.batches.restore(notes["batches"])
-            _warn_of_changes(self.workdir, self.config)
+            warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
         self.trained = self.seconds["train"]  # before this start
@@ -235,7 +217,7 @@ class _Run(contextlib.ExitStack):
         }
         metrics = self.evaluation if self.evaluated == self.step else None
         if self.first:
-            _require_space(self.workdir, self.state, self.saved)
+            require_space(self.workdir, self.state, self.saved)
         with self.timed("checkpoint"):
             state = parallel.to_save(self.task, self.state)
             self.checkpoints.save(self.step, state, metrics, notes)
@@ -327,63 +309,6 @@ def _require_schedule(config):
                 f"config.{length}={config[length]} is not a multiple of "
                 f"config.log_steps={config.log_steps}, which is how far one call trains"
             )
-
-
-def _require_own(workdir, config, resume):
-    """Makes the workdir, or sees that the run in it is this very one."""
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / ".writable").touch()
-        (workdir / ".writable").unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
-    if not any((workdir / part).exists() for part in ("config.json", "checkpoints")):
-        return
-    if not resume:
-        raise UserError(
-            f"{workdir} already holds a run; go on with --resume or give another "
-            "--workdir"
-        )
-    theirs = read_config(workdir)
-    for field in ("task", "seed"):
-        if theirs.get(field) != config[field]:
-            raise UserError(
-                f"{workdir} holds a run with {field}={theirs.get(field)}, not "
-                f"{config[field]}; give another --workdir"
-            )
-
-
-def _lock(workdir):
-    """The workdir's lock, held until it is closed, or its process is no more."""
-    file = (workdir / ".lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise UserError(f"a run is going on in {workdir}; one is enough") from None
-    except OSError as error:  # a file system without locks
-        logging.warning("%s cannot be locked: %s", workdir, error.strerror)
-    return file
-
-
-def _require_space(workdir, state, saved):
-    """Raises where a checkpoint would not fit, before it is begun."""
-    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SPACE
-    free = shutil.disk_usage(workdir).free
-    if free < needed:
-        last = "there is none yet" if saved is None else f"the last is of step {saved}"
-        raise UserError(
-            f"no space for a checkpoint in {workdir}: "
-            f"{(needed - free) / 2**20:.1f} MiB are missing; {last}"
-        )
-
-
-def _warn_of_changes(workdir, config):
-    theirs = read_config(workdir)
-    ours = json.loads(json.dumps(config.to_dict()))
-    changed = [field for field in ours if ours[field] != theirs.get(field)]
-    if changed:
-        logging.warning("going on with another %s than so far", ", ".join(changed))
 
 
 def _require_finite(metrics, step):

@@ -84,7 +84,22 @@ def to_save(task: Task, state: State) -> State:
     )
 
 
-def from_saved(task: Task, state: State) -> State:
+def with_local(task: Task, state: State, key: jax.Array) -> State:
+    """A restored state whose missing `local` fields are as `init` makes them."""
+    missing = [f for f in task.local if getattr(state, f) is None]
+    if not missing:
+        return _from_saved(task, state)
+    fresh = init(task, key)
+    kept = {f: getattr(fresh, f) for f in missing}
+    shared = {
+        f: jax.tree.map(lambda x: x.addressable_data(0), getattr(state, f))
+        for f in state.__dataclass_fields__
+        if f not in missing
+    }
+    return place(task, state.replace(**shared | kept))
+
+
+def _from_saved(task: Task, state: State) -> State:
     """The state on this process's devices, as `init` places it."""
     if jax.process_count() > 1:
         state = jax.tree.map(
@@ -96,21 +111,6 @@ def from_saved(task: Task, state: State) -> State:
             is_leaf=_is_spec,
         )
     return place(task, state)
-
-
-def with_local(task: Task, state: State, key: jax.Array) -> State:
-    """A restored state whose missing `local` fields are as `init` makes them."""
-    missing = [f for f in task.local if getattr(state, f) is None]
-    if not missing:
-        return from_saved(task, state)
-    fresh = init(task, key)
-    kept = {f: getattr(fresh, f) for f in missing}
-    shared = {
-        f: jax.tree.map(lambda x: x.addressable_data(0), getattr(state, f))
-        for f in state.__dataclass_fields__
-        if f not in missing
-    }
-    return place(task, state.replace(**shared | kept))
 
 
 def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:

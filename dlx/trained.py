@@ -9,6 +9,7 @@ import ml_collections
 from dlx import loop, parallel, tasks
 from dlx.errors import UserError
 from dlx.task import State, Task
+from dlx.workdir import read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ def load(workdir: pathlib.Path, *, best: bool = True) -> Trained:
     Raises:
       UserError: where there is no run, or no checkpoint of it.
     """
-    config = ml_collections.ConfigDict(loop.read_config(workdir))
+    config = ml_collections.ConfigDict(read_config(workdir))
     task, keys = tasks.make(config), loop.Keys(config.seed)
     abstract = parallel.abstract(task, keys.init)
     with loop.open_checkpoints(task, workdir, read_only=True) as checkpoints:

@@ -223,14 +223,18 @@ def lost_peer(campaign: Campaign) -> str:
     return f"process {victim}"
 
 
-@contextlib.contextmanager
-def _pair(campaign, workdir) -> Iterator[list[subprocess.Popen]]:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _pair(campaign, workdir) -> Iterator[list[subprocess.Popen]]:
     common = (
         "--distributed",
-        f"--coordinator=localhost:{port}",
+        f"--coordinator=localhost:{free_port()}",
         "--num_processes=2",
         f"--lost_seconds={_LOST_SECONDS.value}",
     )

@@ -8,8 +8,9 @@ import pathlib
 import re
 from typing import Any
 
-from dlx import loop, tasks
+from dlx import tasks
 from dlx.errors import UserError, blame
+from dlx.workdir import read_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,7 @@ def is_done(run: Run) -> bool:
     """
     if not (run.workdir / "config.json").exists():
         return False
-    if loop.read_config(run.workdir) != json.loads(json.dumps(run.config.to_dict())):
+    if read_config(run.workdir) != json.loads(json.dumps(run.config.to_dict())):
         raise UserError(
             f"{run.workdir} holds a run of other settings; give another --workdir"
         )

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from dlx import loop, processes, tasks
+from dlx import loop, processes, tasks, workdir
 from dlx.errors import UserError
+from launch.faults import free_port
 
 SETTINGS = {
     "num_envs": 32, "features": "(16,)", "eval_rocks": 100, "num_steps": 20,
@@ -36,10 +36,8 @@ def _start(workdir, *more, devices=1, **settings):
 
 
 def _pair(workdir, *more, **settings):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    common = f"--coordinator=localhost:{port}", "--num_processes=2", *more
+    coordinator = f"--coordinator=localhost:{free_port()}"
+    common = coordinator, "--num_processes=2", *more
     return [
         _start(workdir, "--distributed", f"--process_id={n}", *common, **settings)
         for n in range(2)
@@ -123,20 +121,20 @@ def test_what_makes_no_process_is_a_line(arguments, why):
 
 
 def test_a_second_run_is_refused(config, tmp_path):
-    with loop._lock(tmp_path), pytest.raises(UserError, match="a run is going on in"):
+    with workdir.lock(tmp_path), pytest.raises(UserError, match="a run is going on in"):
         loop.train(tasks.make(config), config, tmp_path, name="x")
     summary = loop.train(tasks.make(config), config, tmp_path, name="x")
     assert summary["status"] == "done"
 
 
 def test_a_checkpoint_that_does_not_fit_is_not_begun(config, tmp_path, monkeypatch):
-    usual = loop.shutil.disk_usage
+    usual = workdir.shutil.disk_usage
 
     def filling(path):
         steps = [p.name for p in (tmp_path / "checkpoints").glob("[0-9]*")]
         return usual(path)._replace(free=2**20 if steps else 2**30)
 
-    monkeypatch.setattr(loop.shutil, "disk_usage", filling)
+    monkeypatch.setattr(workdir.shutil, "disk_usage", filling)
     with pytest.raises(
         UserError, match=r"0\.\d MiB are missing; the last is of step 4"
     ):

@@ -77,7 +77,8 @@ def load(
         base = name.removeprefix(STACKED)
         return _stacked(load(base, split, data_dir, manual_dir, size), split)
     if _is_files(name):
-        images = np.stack([_picture(file, size) for file in _files(name, split)])
+        files = _Pictures(name, split, size)
+        images = np.stack([_fitted(example["image"], size) for example in files])
         return Images(images, np.zeros(len(images), np.int32), ["any"])
     builder, split, names = _images(name, split, data_dir, manual_dir)
     kept = _kept(builder, split, size)
@@ -111,7 +112,7 @@ class Examples:
             ]
             self.names = whole.names
         elif _is_files(name):
-            self._source, self.names = _files(name, split), ["any"]
+            self._source, self.names = _Pictures(name, split, size), ["any"]
         else:
             builder, split, self.names = _images(name, split, data_dir, manual_dir)
             self._source = builder.as_data_source(split)
@@ -122,8 +123,6 @@ class Examples:
 
     def __getitem__(self, index):
         example = self._source[index]
-        if isinstance(example, str):
-            example = {"image": _picture(example, self._size)}
         return {
             "images": _fitted(example["image"], self._size),
             "labels": np.int32(example.get("label", 0)),
@@ -234,10 +233,21 @@ def _files(name, split):
     return test if split == "test" else sorted(set(found) - set(test))
 
 
-def _picture(file, size):
-    if size is None:
-        raise UserError("config.image_size says how large pictures of files are to be")
-    return _fitted(np.asarray(pictures.read(file).convert("RGB")), size)
+class _Pictures:
+    """Examples from files, each read as it is wanted."""
+
+    def __init__(self, name, split, size):
+        self._files = _files(name, split)
+        if size is None:
+            raise UserError(
+                "config.image_size says how large pictures of files are to be"
+            )
+
+    def __len__(self):
+        return len(self._files)
+
+    def __getitem__(self, index):
+        return {"image": np.asarray(pictures.read(self._files[index]).convert("RGB"))}
 
 
 def _prepared(name, data_dir, manual_dir):

@@ -13,18 +13,14 @@ import time
 import pytest
 import yaml
 
+from launch.faults import free_port
+
 SLURM = "slurmctld", "slurmd", "munged", "mungekey", "sbatch"
 FOLDER = pathlib.Path("launch/cluster")
 SHORT = [
     "--config=configs/pg_rocks8.py", "--config.num_envs=32", "--config.features=(16,)",
     "--config.eval_rocks=100",
 ]  # fmt: skip
-
-
-def _free_port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +35,8 @@ def slurm(tmp_path_factory):
     (folder / "slurm.conf").write_text(f"""
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={_free_port()}
-SlurmdPort={_free_port()}
+SlurmctldPort={free_port()}
+SlurmdPort={free_port()}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 SlurmUser={user}

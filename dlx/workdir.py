@@ -1,0 +1,105 @@
+"""A run's folder: whose it is, and whether there is room in it."""
+
+import fcntl
+import json
+import pathlib
+import shutil
+from typing import IO, Any
+
+from absl import logging
+import jax
+
+from dlx.errors import UserError
+from dlx.task import State
+
+_SPACE = 2**20  # bytes for all that is no checkpoint
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+      UserError: where there is none, or it is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: there is no {path.name}")
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
+def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
+    """Makes the workdir, or sees that the run in it is this very one.
+
+    Raises:
+      UserError: where it is another's, or cannot be written to.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".writable").touch()
+        (workdir / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
+    if not any((workdir / part).exists() for part in ("config.json", "checkpoints")):
+        return
+    if not resume:
+        raise UserError(
+            f"{workdir} already holds a run; go on with --resume or give another "
+            "--workdir"
+        )
+    theirs = read_config(workdir)
+    for field in ("task", "seed"):
+        if theirs.get(field) != config[field]:
+            raise UserError(
+                f"{workdir} holds a run with {field}={theirs.get(field)}, not "
+                f"{config[field]}; give another --workdir"
+            )
+
+
+def lock(workdir: pathlib.Path) -> IO[str]:
+    """The workdir's lock, held until it is closed, or its process is no more.
+
+    Raises:
+      UserError: where another process holds it.
+    """
+    file = (workdir / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"a run is going on in {workdir}; one is enough") from None
+    except OSError as error:  # a file system without locks
+        logging.warning("%s cannot be locked: %s", workdir, error.strerror)
+    return file
+
+
+def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:
+    """Sees that a checkpoint will fit, before it is begun.
+
+    Args:
+      workdir: Where.
+      state: What is to be saved.
+      saved: Step of the last checkpoint, if there is one.
+
+    Raises:
+      UserError: where it will not.
+    """
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SPACE
+    free = shutil.disk_usage(workdir).free
+    if free < needed:
+        last = "there is none yet" if saved is None else f"the last is of step {saved}"
+        raise UserError(
+            f"no space for a checkpoint in {workdir}: "
+            f"{(needed - free) / 2**20:.1f} MiB are missing; {last}"
+        )
+
+
+def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
+    """Says what of the config is other than in the run so far."""
+    theirs = read_config(workdir)
+    ours = json.loads(json.dumps(config.to_dict()))
+    changed = [field for field in ours if ours[field] != theirs.get(field)]
+    if changed:
+        logging.warning("going on with another %s than so far", ", ".join(changed))
