@@ -158,6 +158,7 @@ class _Run(contextlib.ExitStack):
                 self.config.num_steps,
             )
         )
+        self.summarize("running")
 
     def compile(self):
         """Makes the one program that trains."""
@@ -269,6 +270,7 @@ class _Run(contextlib.ExitStack):
             **why,
             "step": self.step,
             "seed": self.config.seed,
+            "metric": self.task.metric,
             "compile_seconds": round(self.seconds["compile"], 3),
             "train_seconds": round(self.seconds["train"], 3),
             "wall_seconds": round(time.monotonic() - self.began, 3),
@@ -278,7 +280,7 @@ class _Run(contextlib.ExitStack):
             "device_kind": jax.devices()[0].device_kind,
             "versions": _versions(),
             "params_sha256": (
-                None if status == "failed" else digest(self.state.params)
+                None if status in ("failed", "running") else digest(self.state.params)
             ),
             "metrics": {
                 name.removeprefix("eval/"): n for name, n in self.evaluation.items()

@@ -75,6 +75,19 @@ def lock(workdir: pathlib.Path) -> IO[str]:
     return file
 
 
+def is_locked(workdir: pathlib.Path) -> bool | None:
+    """Whether a process of this machine holds the lock; None where nobody can say.
+
+    It is not tried, for that would be in the way of a run about to start.
+    """
+    try:
+        inode = (workdir / ".lock").stat().st_ino
+        locks = pathlib.Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    return any(line.split()[5].split(":")[-1] == str(inode) for line in locks)
+
+
 def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:
     """Sees that a checkpoint will fit, before it is begun.
 

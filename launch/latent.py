@@ -47,29 +47,22 @@ def main(command: str, *paths: str) -> None:
         raise UserError(f"{_WORKDIR.value} is no run of one autoencoder")
     if bool(paths) != (command == "reconstruct"):
         raise UserError("only reconstruct takes files, and at least one")
-    _, test, model = vae.load(run.config)
-
-    def encode(images):
-        greys = jnp.asarray(np.stack(images), jnp.float32) / 255
-        return model.encode(run.state.params, greys)[0]
+    codec = vae.Codec(run.config, run.state)
+    test, encode, decode = codec.test, codec.encode, codec.decode
 
     def vector(flag):
         if flag.value is None:
             raise UserError(f"{command} wants --{flag.name}")
         if flag.value.endswith(".npz"):
-            return _vector(flag.value, model.network.latents)
+            return _vector(flag.value, codec.latents)
         return encode([_image(flag.value, test)])[0]
 
-    def decode(z):
-        pixels = jax.nn.sigmoid(model.decode(run.state.params, z))
-        return np.uint8(np.round(255 * np.asarray(pixels)))
-
     if command == "judge":
-        return _judge(run.config, test, encode, decode, model.network.latents)
+        return _judge(run.config, codec)
     if command == "sample":
         if _N.value > _MOST:
             raise UserError(f"--n={_N.value} is more than a picture's {_MOST}")
-        shape = _N.value, model.network.latents
+        shape = _N.value, codec.latents
         z = jax.random.normal(jax.random.key(_SEED.value), shape)
     elif command == "blend":
         z = _way()(vector(_A), vector(_B), jnp.linspace(0, 1, _STEPS.value))
@@ -98,21 +91,21 @@ def _way():
     return latents.spherical if _SPHERICAL.value else latents.linear
 
 
-def _judge(config, test, encode, decode, size):
+def _judge(config, codec):
     """What a classifier sees in both ends of blends, and in samples."""
     see = judge.load(config.dataset, config.data_dir, config.manual_dir)
     print(f"the judge: {see.accuracy:.2f} % of {see.dataset}'s test split right")
     pair_key, sample_key = jax.random.split(jax.random.key(_SEED.value))
-    pairs = jax.random.randint(pair_key, (2, _BLENDS), 0, len(test.images))
-    means = encode(test.images)
+    pairs = jax.random.randint(pair_key, (2, _BLENDS), 0, len(codec.test.images))
+    means = codec.encode(codec.test.images)
     ends = jax.jit(jax.vmap(_way(), in_axes=(0, 0, None)))
     z = ends(means[pairs[0]], means[pairs[1]], jnp.linspace(0, 1, 2))
     for weight in (0, 1):
-        seen = np.argmax(see(decode(z[:, weight]))[0], axis=1)
-        right = 100 * np.mean(seen == test.labels[pairs[weight]])
+        seen = np.argmax(see(codec.decode(z[:, weight]))[0], axis=1)
+        right = 100 * np.mean(seen == codec.test.labels[pairs[weight]])
         print(f"{_BLENDS} blends at weight {weight}: {right:.1f} % as the label says")
-    z = jax.random.normal(sample_key, (_N.value, size))
-    log_probs, _ = see(decode(z))
+    z = jax.random.normal(sample_key, (_N.value, codec.latents))
+    log_probs, _ = see(codec.decode(z))
     shares = modes.shares(np.argmax(log_probs, axis=1), len(see.names))
     each = ", ".join(
         f"{name} {100 * share:.1f}"

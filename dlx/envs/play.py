@@ -42,7 +42,7 @@ def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int
     paddle, column = (grid.ravel() for grid in jnp.meshgrid(places, columns))
     start = rocks.State(jnp.zeros_like(paddle), paddle, column[:, None])
     key = jax.random.key(0)  # nothing is drawn: no other rock appears
-    _, rewards = _play(policy, alone, start, key)
+    _, rewards = _play(lambda screens, _: policy(screens), alone, start, key)
     return jnp.sum(rewards > 0, dtype=jnp.float32), paddle.size
 
 
@@ -61,7 +61,7 @@ def episodes(
     num_envs = -(-num_rocks // params.rocks_per_episode)
     reset_key, play_key = jax.random.split(key)
     _, start = rocks.reset(reset_key, whole, num_envs)
-    states, rewards = _play(policy, whole, start, play_key)
+    states, rewards = _play(lambda screens, _: policy(screens), whole, start, play_key)
     appeared = jnp.arange(1, whole.rocks_per_episode) * whole.interval - 1
     columns = jnp.concatenate(
         [start.columns[None, :, 0], states.columns[appeared, :, 0]]
@@ -84,10 +84,27 @@ def record(
       screens: [steps + 1, size, size] int8: 0 empty, 1 a rock, 2 the paddle.
       scores: [steps + 1] int32, the sum of rewards so far.
     """
+    return _recorded(lambda observations, _: policy(observations), params, key)
+
+
+def replay(
+    actions: jax.Array, params: rocks.Params, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The episode that `record` has of this key, with these actions instead.
+
+    Args:
+      actions: [params.episode_steps] int32, as for `rocks.step_env`.
+      params: The game.
+      key: Of all rocks.
+    """
+    return _recorded(lambda _, time: actions[time][None], params, key)
+
+
+def _recorded(choose, params, key):
     whole = params.replace(max_steps=None)
     reset_key, play_key = jax.random.split(key)
     _, start = rocks.reset(reset_key, whole, 1)
-    states, rewards = _play(policy, whole, start, play_key)
+    states, rewards = _play(choose, whole, start, play_key)
     states = jax.tree.map(
         lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states
     )
@@ -117,13 +134,18 @@ def picture(
     return colors[screen].repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def _play(policy, params, start, key):
-    """One episode each; states after each step and rewards, [episode_steps, env]."""
+def _play(choose, params, start, key):
+    """One episode each; states after each step and rewards, [episode_steps, env].
 
-    def step(state, key):
-        actions = policy(rocks.render(state, params))
+    `choose` takes observations, and how many steps there were before.
+    """
+
+    def step(state, inputs):
+        time, key = inputs
+        actions = choose(rocks.render(state, params), time)
         _, state, reward, *_ = rocks.step_env(key, state, actions, params)
         return state, (state, reward)
 
     keys = jax.random.split(key, params.episode_steps)
-    return jax.lax.scan(step, start, keys)[1]
+    times = jnp.arange(params.episode_steps)
+    return jax.lax.scan(step, start, (times, keys))[1]

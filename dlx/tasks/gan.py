@@ -313,7 +313,7 @@ def make(config) -> Task:
         numbers["l2_params"] = optax.tree.norm(state.params)
         return state.replace(step=state.step + 1, average=average), numbers
 
-    evaluate, figures, frames = _shown(config, game.generator, kind)
+    evaluate, figures, frames = _shown(config, Sampler(config, kind, game.generator))
     return Task(
         init=init,
         step=step,
@@ -334,44 +334,73 @@ def _judged(params, stats):
     }
 
 
-def _shown(config, generator, kind):
-    @jax.jit
-    def generate(average, z, labels, key):
-        return generator.apply(average, z, labels, train=False, rngs={"gumbel": key})
+class Sampler:
+    """What a trained generator makes: its moving average.
 
-    def sample(state, key, number):
-        """[number, ...] float32, a few at a time."""
+    Attributes:
+      kind: Of data.
+    """
+
+    def __init__(self, config, kind: generation.Kind, generator):
+        self.kind, self._latents = kind, config.latents
+
+        @jax.jit
+        def generate(average, z, labels, key):
+            rngs = {"gumbel": key}
+            return generator.apply(average, z, labels, train=False, rngs=rngs)
+
+        self._generate = generate
+
+    def some(self, state: State, key: jax.Array, number: int) -> np.ndarray:
+        """Samples, [number, height, width, channels] float32, a few at a time."""
         at_once = min(_AT_ONCE, number)
         parts = []
         for part_key in jax.random.split(key, -(-number // at_once)):
             z_key, label_key, gumbel_key = jax.random.split(part_key, 3)
-            z = jax.random.normal(z_key, (at_once, config.latents))
-            labels = jax.random.randint(label_key, (at_once,), 0, kind.num_classes)
-            parts.append(np.asarray(generate(state.average, z, labels, gumbel_key)))
+            z = jax.random.normal(z_key, (at_once, self._latents))
+            labels = self._labels(label_key, at_once)
+            made = self._generate(state.average, z, labels, gumbel_key)
+            parts.append(np.asarray(made))
         return np.concatenate(parts)[:number]
+
+    def between(self, state: State, key: jax.Array, ways: int, steps: int):
+        """From one latent vector to another: [ways * steps, ...] float32."""
+        ends_key, label_key, gumbel_key = jax.random.split(key, 3)
+        ends = jax.random.normal(ends_key, (2, ways, self._latents))
+        way = jax.vmap(latents.spherical, in_axes=(0, 0, None))
+        z = way(*ends, jnp.linspace(0, 1, steps)).reshape(-1, self._latents)
+        labels = self._labels(label_key, ways).repeat(steps)
+        return np.asarray(self._generate(state.average, z, labels, gumbel_key))
+
+    def _labels(self, key, number):
+        return jax.random.randint(key, (number,), 0, self.kind.num_classes)
+
+
+def sampler(config) -> Sampler:
+    """Of a run with this config; a UserError where its data cannot be had."""
+    kind = generation.load(config)
+    return Sampler(config, kind, make_networks(config, kind)[0])
+
+
+def _shown(config, samples):
+    kind = samples.kind
 
     def evaluate(state, key):
         last = state.step == config.num_steps
         number = config.last_eval_samples if last else config.eval_samples
-        numbers = kind.measure(sample(state, key, number), int(state.step))
+        numbers = kind.measure(samples.some(state, key, number), int(state.step))
         return {name: jnp.float32(number) for name, number in numbers.items()}
 
     def figures(state, key):
-        samples_key, ends_key, label_key, gumbel_key = jax.random.split(key, 4)
-        samples = sample(state, samples_key, 64)
-        # Eight ways from one latent vector to another.
-        ends = jax.random.normal(ends_key, (2, 8, config.latents))
-        way = jax.vmap(latents.spherical, in_axes=(0, 0, None))
-        z = way(*ends, jnp.linspace(0, 1, 12)).reshape(-1, config.latents)
-        labels = jax.random.randint(label_key, (8,), 0, kind.num_classes).repeat(12)
-        between = np.asarray(generate(state.average, z, labels, gumbel_key))
+        sheet_key, between_key = jax.random.split(key)
+        some = samples.some(state, sheet_key, 64)
         pictures = {
-            "sheet": kind.show(samples, 8),
-            "interpolation": kind.show(between, 12),
+            "sheet": kind.show(some, 8),
+            "interpolation": kind.show(samples.between(state, between_key, 8, 12), 12),
         }
-        return pictures | kind.figures(samples)
+        return pictures | kind.figures(some)
 
     def frames(state, key):
-        return {"training": kind.show(sample(state, key, 64), 8)}
+        return {"training": kind.show(samples.some(state, key, 64), 8)}
 
     return evaluate, figures, frames

@@ -4,6 +4,7 @@ Pixels are drawn anew at every step, a pixel's grey being the probability of a 1
 (dynamic binarisation; Burda et al. 2016, section 5.1).
 """
 
+from collections.abc import Sequence
 import itertools
 
 import chex
@@ -97,6 +98,31 @@ def load(config) -> tuple[batches.Batches, sources.Images, Model]:
             pixel_means=np.mean(some / 255.0, axis=0),
         )
     return train, test, Model(network)
+
+
+class Codec:
+    """Images to latent vectors and back, of a trained run.
+
+    Attributes:
+      test: The test split.
+      latents: How long a vector is.
+    """
+
+    def __init__(self, config, state: State):
+        """A UserError where the data cannot be had."""
+        _, self.test, self._model = load(config)
+        self._params = state.params
+        self.latents = self._model.network.latents
+
+    def encode(self, images: Sequence[np.ndarray]) -> jax.Array:
+        """[height, width, channels] uint8 each -> means [number, latents] float32."""
+        greys = jnp.asarray(np.stack(images), jnp.float32) / 255
+        return self._model.encode(self._params, greys)[0]
+
+    def decode(self, z: jax.Array) -> np.ndarray:
+        """[..., latents] -> [..., height, width, channels] uint8."""
+        pixels = jax.nn.sigmoid(self._model.decode(self._params, z))
+        return np.uint8(np.round(255 * np.asarray(pixels)))
 
 
 def make(config) -> Task:

@@ -1,0 +1,67 @@
+"""Serves a page with the runs below a folder, and what they have trained to play with.
+
+    python -m launch.gallery --root=runs
+
+It needs `pip install -e '.[gallery]'`. Whoever can reach --host can use the page.
+"""
+
+import os
+import pathlib
+import socket
+import tempfile
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags
+
+from dlx.errors import UserError
+
+_ROOT = flags.DEFINE_string("root", "runs", "The folder below which runs are.")
+_HOST = flags.DEFINE_string("host", "localhost", "Address to listen on.")
+_PORT = flags.DEFINE_integer(
+    "port", 7860, "Port to listen on; 0 for any.", lower_bound=0, upper_bound=65535
+)
+_WEIGHTS = flags.DEFINE_string(
+    "weights", "random", "Of the network that paints, as for configs/style.py."
+)
+
+
+def main() -> None:
+    root = pathlib.Path(_ROOT.value).absolute()
+    if not root.is_dir():
+        raise UserError(f"there is no folder {root}")
+    with tempfile.TemporaryDirectory(prefix="dlx-gallery-") as folder:
+        # Gradio reads these as it is imported.
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
+        try:
+            from launch.gallery import page, server
+        except ImportError as error:
+            raise UserError(f"{error}; pip install -e '.[gallery]' does it") from None
+        _serve(page.make(root, _WEIGHTS.value), root, folder, server)
+
+
+def _serve(blocks, root, folder, server):
+    with _listening() as listener:
+        host, port = listener.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        print(f"{root}: {url} (Ctrl-C ends it)", flush=True)
+        server.serve(blocks, pathlib.Path(folder), listener)
+
+
+def _listening():
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            _HOST.value, _PORT.value, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot listen on {_HOST.value}:{_PORT.value}: {error.strerror}"
+        ) from None
+    return listener
+
+
+if __name__ == "__main__":
+    start.run(main)

@@ -1,0 +1,465 @@
+"""The page in a real browser, as a person would use it."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from configs import dcgan_digits, fast_style, mlp_mnist, pg_rocks8, vae_mnist
+from dlx import loop, parallel, tasks
+from dlx.envs import rocks
+from launch import runs
+
+gradio = pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
+SHOTS = os.environ.get("DLX_SCREENSHOTS")  # a folder to keep some in
+
+
+def _begin(config, folder, **settings):
+    """A run of no steps: its config, and a checkpoint of its first state."""
+    config.update(settings)
+    task, keys = tasks.make(config), loop.Keys(config.seed)
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with loop.open_checkpoints(task, folder) as checkpoints:
+        checkpoints.save(0, parallel.init(task, keys.init), None, {})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Runs of every kind, hardly trained, and 100 more; and one that is damaged."""
+    root = tmp_path_factory.mktemp("root")
+    config = pg_rocks8.get_config()
+    config.update(
+        num_envs=32, features=(16,), num_steps=8, log_steps=2, eval_steps=4,
+        checkpoint_steps=4, eval_rocks=100,
+    )  # fmt: skip
+    loop.train(tasks.make(config), config, root / "rocks", name="rocks")
+    digits = {"dataset": "digits"}
+    for name in "digits", "other-digits":
+        _begin(mlp_mnist.get_config(), root / name, **digits, seed=len(name))
+    small = {"latents": 2, "features": (16,)}
+    _begin(vae_mnist.get_config(), root / "plane", **digits, **small)
+    _begin(
+        dcgan_digits.get_config(), root / "gan",
+        g_channels=(8, 8), d_channels=((8, 8),), judge=False,
+    )  # fmt: skip
+    (root / "gan" / "figures" / "training").mkdir(parents=True)
+    for step, colour in (2, "red"), (4, "blue"):
+        picture = Image.new("RGB", (64, 64), colour)
+        picture.save(root / "gan" / "figures" / "training" / f"{step:09}.png")
+    _begin(
+        fast_style.get_config(), root / "painter", weights="random",
+        image_size=48, crop=48, channels=(4, 8), blocks=1, style_scale=2.0,
+    )  # fmt: skip
+    for number in range(100):
+        _copy(root / "rocks", root / "many" / f"{number:03}")
+    (root / "damaged").mkdir()
+    (root / "damaged" / "config.json").write_text('{"task": ')
+    return root
+
+
+def _copy(run, folder):
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def url(root):
+    """Of a server of its own process."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "launch.gallery", f"--root={root}", "--port=0"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+    )  # fmt: skip
+    said = server.stdout.readline()
+    found = re.search(r"http://\S+", said)
+    assert found, said + server.stdout.read()
+    lines = []
+    threading.Thread(target=lambda: lines.extend(server.stdout), daemon=True).start()
+    for _ in range(300):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(found[0]).close()
+            break
+        time.sleep(0.1)
+    yield found[0]
+    server.terminate()
+    server.wait(20)
+    assert not [line for line in lines if "Traceback" in line], "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, url):
+    """Opens the page, perhaps at a tab; in the end its console shows no error."""
+    errors, contexts = [], []
+
+    def open_page(tab=None, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: message.type == "error" and errors.append(message.text),
+        )
+        page.goto(url)
+        if tab:
+            page.get_by_role("tab", name=tab).click()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+def _shoot(page, name):
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def _source(page, selector):
+    """Of the picture there, once there is one."""
+    picture = page.locator(f"{selector} img").first
+    picture.wait_for()
+    return picture.get_attribute("src")
+
+
+def _changes(page, selector, before):
+    sync_api.expect(page.locator(f"{selector} img").first).not_to_have_attribute(
+        "src", before, timeout=20_000
+    )
+
+
+def _filter(page, text):
+    page.locator("#runs").get_by_placeholder("Filter...").fill(text)
+
+
+def _choose(page, selector, option):
+    page.locator(f"{selector} input").click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def _row(page, *texts):
+    """A row of the table that has these, once there is one; else a time-out."""
+    row = page.locator("#runs [role=row]:visible")
+    for text in texts:
+        row = row.filter(has_text=text)
+    row.first.wait_for()
+    return row.first
+
+
+def test_runs(visit, root):
+    page = visit()
+    _filter(page, "many/099")
+    _row(page, "many/099", "policy_gradient", "perfect_starts")
+    _filter(page, "damaged")
+    _row(page, "damaged: config.json is damaged")
+    _filter(page, "rocks")
+    _row(page, "rocks", "done").get_by_role("gridcell").first.click()
+    page.locator("#figures figcaption", has_text="play").wait_for()
+    assert page.locator("#figures img").first.evaluate("i => i.naturalWidth") > 0
+    page.locator("#curves .scatterlayer .trace").first.wait_for()
+    _shoot(page, "runs")
+    _filter(page, "digits")
+    _row(page, "other-digits").get_by_role("gridcell").first.click()
+    page.locator("#shown").get_by_text("other-digits").wait_for()
+    _choose(page, "#shown", "digits")
+    differing = page.locator("#differing tr", has_text="seed")
+    assert differing.inner_text().split() == ["seed", "12", "6"]
+    page.keyboard.press("Escape")
+    _shoot(page, "two-runs")
+
+
+def test_a_running_run_moves_by_itself(visit, root):
+    folder = root / "moving"
+    _copy(root / "rocks", folder)
+    try:
+        page = visit()
+        _filter(page, "moving")
+        _row(page, "moving")
+        with (folder / "metrics.jsonl").open("a") as file:
+            line = {"step": 123456, "eval/perfect_starts": 7.0, "train_seconds": 9.0}
+            file.write(json.dumps(line) + "\n")
+        _row(page, "moving", "123456")
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_first_view(visit):
+    """A bound that a loaded machine keeps; launch.bench is for seconds."""
+    began = time.monotonic()
+    page = visit()
+    page.locator("#runs [role=gridcell]:visible", has_text="/").first.wait_for()
+    took = time.monotonic() - began
+    print(f"first view after {took:.2f} s")
+    assert took < 10
+
+
+def test_watching_an_agent(visit):
+    page = visit("Rocks")
+    sync_api.expect(page.locator("#player input")).to_have_value("rocks")
+    page.locator("#watch").click()
+    page.locator("#board .agent figcaption", has_text="of 1").wait_for()
+    said = page.locator("#board output").all_inner_texts()
+    shares = [int(text.removesuffix(" %")) for text in said]
+    assert len(shares) == 3 and 98 <= sum(shares) <= 102
+    assert not page.locator("#board .you").is_visible()
+    _shoot(page, "watching")
+
+
+def test_playing_with_the_arrow_keys(visit):
+    """A person who looks where the rock is, and moves there."""
+    page = visit("Rocks")
+    sync_api.expect(page.locator("#player input")).to_have_value("rocks")
+    page.get_by_label("number input for Rocks a game").fill("3")
+    page.keyboard.press("Tab")
+    page.locator("#join").click()
+    page.locator("#board .you figcaption", has_text="you: 0 of 0").wait_for()
+    look = """() => {
+        const canvas = document.querySelector('#board .you canvas');
+        const n = canvas.width, context = canvas.getContext('2d');
+        const d = context.getImageData(0, 0, n, n).data;
+        const red = (row, column) => d[4 * (row * n + column)];
+        let rock = null, paddle = null;
+        for (let column = 0; column < n; column++) {
+          if (red(n - 1, column) !== 24) paddle = column;
+          for (let row = 0; row < n - 1; row++)
+            if (red(row, column) === 255) rock = column;
+        }
+        return [rock, paddle];
+    }"""
+    held = None
+    while "caught" not in page.locator("#result").inner_text():
+        rock, paddle = page.evaluate(look)
+        wanted = None
+        if rock is not None and rock != paddle:
+            wanted = "ArrowLeft" if rock < paddle else "ArrowRight"
+        if wanted != held:
+            if held:
+                page.keyboard.up(held)
+            if wanted:
+                page.keyboard.down(wanted)
+            held = wanted
+    said = page.locator("#result").inner_text()
+    _shoot(page, "playing")
+    counted = page.locator("#board .you figcaption").inner_text()
+    caught, of = map(int, re.findall(r"\d+", counted))
+    assert of == 3 and caught >= 1  # the browser's count and the game's own
+    assert re.search(rf"You caught {caught} of 3, the agent \d", said)
+    agents = page.locator("#board .agent figcaption").inner_text()
+    assert said.endswith(f"the agent {re.findall(r'[0-9]+', agents)[0]}.")
+
+
+def test_a_digit_is_read(visit):
+    page = visit("Digits")
+    sheet = page.locator("#pad canvas")
+    page.locator("#readers").get_by_text("other-digits").wait_for()
+    box = sheet.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"]
+    page.mouse.move(x, y + 40)
+    page.mouse.down()
+    for down in range(40, 240, 10):
+        page.mouse.move(x, y + down)
+    page.mouse.up()
+    rows = page.locator("#answer tr")
+    rows.nth(2).wait_for()
+    for row in rows.nth(1), rows.nth(2):
+        shares = [int(text) for text in row.locator("td").all_inner_texts()[1:]]
+        assert len(shares) == 10 and 95 <= sum(shares) <= 105
+    _shoot(page, "digits")
+    page.locator("#pad button").click()
+    sync_api.expect(page.locator("#answer tr")).to_have_count(0)
+
+
+def test_a_latent_space(visit):
+    page = visit("Latent space")
+    before = _source(page, "#blend")
+    page.get_by_label("number input for From one to the other").fill("1")
+    page.keyboard.press("Tab")
+    _changes(page, "#blend", before)
+    before = _source(page, "#samples")
+    page.locator("#sample").click()
+    _changes(page, "#samples", before)
+    before = _source(page, "#moved")
+    page.locator("#plane img").click(position={"x": 20, "y": 20})
+    _changes(page, "#moved", before)
+    corner = page.get_by_label("number input for z0").input_value()
+    assert -3 <= float(corner) < -2
+    _shoot(page, "latent")
+
+
+def test_a_generator(visit):
+    page = visit("GAN")
+    before = _source(page, "#sheet")
+    page.get_by_label("number input for Seed").fill("5")
+    page.keyboard.press("Tab")
+    _changes(page, "#sheet", before)
+    before = _source(page, "#frame")
+    page.get_by_text("after 4 steps").wait_for()
+    page.get_by_label("number input for Evaluation").fill("0")
+    page.keyboard.press("Tab")
+    _changes(page, "#frame", before)
+    page.get_by_text("after 2 steps").wait_for()
+    _shoot(page, "gan")
+
+
+def test_a_picture_is_painted(visit, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    page = visit("Style")
+    page.locator("#content input[type=file]").set_input_files(tmp_path / "noise.png")
+    page.locator("#content img").wait_for()
+    page.get_by_label("number input for Longer side, pixels").fill("64")
+    page.keyboard.press("Tab")
+    page.locator("#at-once").click()
+    before = _source(page, "#made")
+    page.locator("#progress", has_text="ms").wait_for()
+    page.locator("#paint").click()
+    forming = page.locator("#progress", has_text=re.compile(r"Step \d+ of 200"))
+    forming.wait_for(timeout=90_000)
+    _changes(page, "#made", before)
+    _shoot(page, "style")
+    page.get_by_role("button", name="Stop").click()
+    assert "textures, no things" in page.locator("#said").inner_text()
+
+
+def test_what_is_no_picture_is_told(visit, tmp_path):
+    (tmp_path / "no.png").write_text("nothing")
+    page = visit("Style")
+    page.locator("#content input[type=file]").set_input_files(tmp_path / "no.png")
+    page.locator("#content img").wait_for()
+    page.locator("#at-once").click()
+    page.get_by_text("that is not a picture").first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1300])
+def test_every_tab_fits_the_screen(visit, width, scheme):
+    page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    for tab in "Runs", "Rocks", "Digits", "Latent space", "GAN", "Style":
+        found = page.get_by_role("tab", name=tab)
+        if not found.is_visible():  # behind the three dots of a narrow screen
+            page.locator(".overflow-menu button").first.click()
+            found = page.get_by_role("button", name=tab)
+        found.click()
+        page.wait_for_timeout(300)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width + 1, tab
+        _shoot(page, f"{tab.split()[0].lower()}-{width}-{scheme}")
+
+
+def test_ten_visitors_at_once(visit):
+    pages = [visit("Rocks") for _ in range(10)]
+    for page in pages:
+        sync_api.expect(page.locator("#player input")).to_have_value("rocks")
+        page.locator("#watch").click()
+    for page in pages:
+        page.locator("#board .agent figcaption", has_text="of 1").wait_for()
+
+
+def _status(url, path, **options):
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + path, **options)) as r:
+            return r.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd", "../../../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd",
+        "README.md", "http://localhost:1/", "{root}/rocks/config.json",
+        "/proc/self/environ",
+    ],
+)  # fmt: skip
+def test_no_file_is_served(url, root, path):
+    for route in "/gradio_api/file=", "/file=", "/gradio_api/file/", "/file/":
+        assert _status(url, route + path.format(root=root)) in (403, 404)
+
+
+def test_large_uploads_are_refused(url):
+    body = b"x" * (11 * 2**20)
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    with contextlib.suppress(
+        urllib.error.URLError
+    ):  # it may hang up before all is sent
+        assert _status(url, "/gradio_api/upload", data=body, headers=kind) == 413
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "../x", "/etc", "rocks/../..", "link", "link/x", "", "a\0b"]
+)
+def test_no_way_leads_out_of_the_root(root, tmp_path, name):
+    link = root / "link"
+    if not link.is_symlink():
+        (tmp_path / "x").mkdir()
+        link.symlink_to(tmp_path)
+    with pytest.raises(runs.UserError):
+        runs.named(root, name)
+
+
+def test_symbolic_links_in_a_run_are_not_followed(root, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    folder = tmp_path / "runs" / "run"
+    shutil.copytree(root / "rocks", folder)
+    (folder / "figures" / "secret.txt").symlink_to(secret)
+    (folder / "metrics.jsonl").unlink()
+    (folder / "metrics.jsonl").symlink_to(secret)
+    (folder / "summary.json").unlink()
+    (folder / "summary.json").symlink_to(secret)
+    (run,) = runs.find(folder.parent)
+    assert run.is_damaged and "leads out" in run.status
+    assert not run.lines and secret.name not in [p.name for p in run.figures()]
+
+
+def test_the_visitors_score_is_the_games(root):
+    """By hand: a paddle that never moves catches what falls on it."""
+    from launch.gallery import rocks as tab
+
+    game = rocks.Params(size=8, rocks_per_episode=2)
+    for seed in range(5):
+        key = tab.jax.random.key(seed)
+        moves = np.full(game.episode_steps, rocks.STAY)
+        score = int(tab._replayer(game)(moves, key)[-1])
+        screens, _ = tab.play.record(lambda x: np.array([rocks.STAY]), game, key)
+        caught = tab._caught(np.asarray(screens), game)
+        assert score == 2 * caught - 2
+        paddle = np.flatnonzero(screens[0, -1])[0]
+        columns = [np.flatnonzero(screens[t, 0])[0] for t in (0, 7)]
+        assert caught == columns.count(paddle)
+
+
+def test_no_folder_is_a_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.gallery", f"--root={tmp_path / 'none'}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"gallery: there is no folder {pathlib.Path(tmp_path)}/none\n"
