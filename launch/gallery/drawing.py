@@ -55,6 +55,14 @@ def pad(label: str, **options) -> tuple[gr.HTML, gr.State]:
     return sheet, state
 
 
+def upload(label: str, **options) -> gr.Image:
+    """A picture from a visitor; handlers get its path, and look at it with `read`."""
+    image = gr.Image(label=label, sources=["upload", "clipboard"], **options)
+    # Gradio would decode it itself, of whatever size, and tell of failures at length.
+    image.preprocess = lambda payload: payload and payload.path
+    return image
+
+
 def read(file: str | IO[bytes], mode: str = "RGB") -> Image.Image:
     """A visitor's picture, decoded; a UserError where it is none, or too large."""
     try:

@@ -57,13 +57,12 @@ def build(root: pathlib.Path, weights: str) -> Any:
             "`--weights=FILE` gives it a trained one"
         )
     gr.Markdown(f"Descent on the picture's pixels, {said}.", elem_id="said")
-    upload = {"type": "filepath", "sources": ["upload", "clipboard"], "height": 260}
     with gr.Row():
         with gr.Column():
-            content = gr.Image(label="Your photograph", elem_id="content", **upload)
+            content = drawing.upload("Your photograph", elem_id="content", height=260)
             photograph = gr.Dropdown(list(_PHOTOGRAPHS), label="or one of these")
         with gr.Column():
-            painting = gr.Image(label="Your painting", elem_id="painting", **upload)
+            painting = drawing.upload("Your painting", elem_id="painting", height=260)
             texture = gr.Dropdown(list(_PAINTINGS), label="or one of these")
         with gr.Column():
             size = gr.Slider(64, 512, 256, step=32, label="Longer side, pixels")
