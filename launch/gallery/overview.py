@@ -30,7 +30,7 @@ def build(root: pathlib.Path) -> Any:
         interactive=False,
         show_search="filter",
         max_height=420,
-        label="Runs: a click on a row shows it, on a heading sorts",
+        label="Click on a run",
         elem_id="runs",
     )
     chosen = gr.Dropdown(
@@ -73,7 +73,8 @@ def build(root: pathlib.Path) -> Any:
         if now == before and not everything:
             return updates
         known = [run.name for run in found]
-        kept = [name for name in names or [] if name in known] or known[:1]
+        sound = [run.name for run in found if not run.is_damaged]
+        kept = [name for name in names or [] if name in known] or sound[:1]
         updates |= {
             table: gr.Dataframe(pd.DataFrame(rows, columns=list(_COLUMNS))),
             chosen: gr.Dropdown(choices=known, value=kept),

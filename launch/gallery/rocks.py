@@ -85,9 +85,7 @@ def build(root: pathlib.Path) -> Any:
     with gr.Row():
         name = shelf.dropdown(elem_id="player")
         size = gr.Dropdown([], label="Screen")
-        every = gr.Slider(
-            0, 31, 0, step=1, label="A rock every ... steps (0: one by one)"
-        )
+        every = gr.Slider(0, 31, 0, step=1, label="Steps between rocks (0: one by one)")
         number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
         speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
     with gr.Row():
