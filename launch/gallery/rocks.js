@@ -34,6 +34,7 @@ function read(screen, size) {
 function begin() {
   clearInterval(timer);
   const game = props.value;
+  find(".rocks").style.visibility = game ? "" : "hidden";
   if (!game) return;
   const { size, reach, human } = game;
   const frames = game.screens.map((screen) => read(screen, size));

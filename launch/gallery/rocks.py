@@ -85,7 +85,9 @@ def build(root: pathlib.Path) -> Any:
     with gr.Row():
         name = shelf.dropdown(elem_id="player")
         size = gr.Dropdown([], label="Screen")
-        every = gr.Slider(0, 31, 0, step=1, label="Steps between rocks (0: one by one)")
+        every = gr.Slider(
+            0, 31, 0, step=1, label="Rain", info="steps between rocks; 0: one at a time"
+        )
         number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
         speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
     with gr.Row():
@@ -168,8 +170,8 @@ def build(root: pathlib.Path) -> Any:
         return [found, *((gr.skip(),) * 3 if now in (None, name) else chosen(now))]
 
     name.input(told(chosen), name, [size, every, number], show_progress="hidden")
-    watch.click(told(watching), settings, outputs, show_progress="hidden")
-    join.click(told(joining), settings, outputs, show_progress="hidden")
+    watch.click(told(watching), settings, outputs, show_progress="minimal")
+    join.click(told(joining), settings, outputs, show_progress="minimal")
     board.select(told(watching), settings, outputs, show_progress="hidden")
     board.submit(told(ended), current, result, show_progress="hidden")
     return told(opened), name, [name, size, every, number]
