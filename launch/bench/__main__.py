@@ -5,7 +5,7 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, gan, rl, style, vae
+from launch.bench import classifiers, envs, gan, rl, scaling, style, vae
 
 SUITES = {
     "envs": envs.main,
@@ -14,6 +14,7 @@ SUITES = {
     "vae": vae.main,
     "gan": gan.main,
     "style": style.main,
+    "scaling": scaling.main,
 }
 
 

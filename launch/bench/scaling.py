@@ -1,0 +1,75 @@
+"""The same training on more devices and in more processes: equal losses, and its rate.
+
+    python -m launch.bench scaling
+
+Devices are virtual ones of this machine's CPU: what they share does not grow, so
+neither can the rate. What it shows is what dividing the work costs.
+"""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from dlx import metrics
+from launch.bench import timing
+from launch.faults import free_port
+
+_LAYOUTS = (1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4)
+_STEPS, _LOG_STEPS, _BATCH = 1000, 20, 128
+_COMPARED = 5  # calls: rounding grows from update to update
+_SETTINGS = {
+    **{"dataset": "digits", "batch_size": _BATCH, "num_steps": _STEPS},
+    **dict.fromkeys(("eval_steps", "checkpoint_steps"), _STEPS),
+    "log_steps": _LOG_STEPS,
+    "shift": 0,  # drawn from each device's own key
+}
+
+
+def main() -> None:
+    print(timing.machine())
+    print(f"\nmlp_mnist on digits, {_STEPS} steps of {_BATCH} images")
+    print(f"{'processes x devices':22}{'steps a second':>16}{'largest difference':>22}")
+    first = None
+    for processes, devices in _LAYOUTS:
+        rate, losses = _train(processes, devices)
+        first = losses if first is None else first
+        apart = np.max(np.abs(losses - first)[:_COMPARED] / first[:_COMPARED])
+        print(f"{processes} x {devices:<18}{rate:16.0f}{apart:22.1e}", flush=True)
+    print(
+        f"difference: of the mean loss of {_LOG_STEPS} steps from that of 1 x 1, as a "
+        f"share of it, in the first {_COMPARED * _LOG_STEPS}"
+    )
+
+
+def _train(processes, devices):
+    """Steps a second after the first call, and the loss of each."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        workdir = pathlib.Path(folder) / "run"
+        settings = [f"--config.{name}={value}" for name, value in _SETTINGS.items()]
+        command = [sys.executable, "-m", "launch.main", f"--workdir={workdir}"]
+        command += ["--config=configs/mlp_mnist.py", *settings]
+        if processes > 1:
+            command += ["--distributed", f"--coordinator=localhost:{free_port()}"]
+            command += [f"--num_processes={processes}"]
+        flag = f"--xla_force_host_platform_device_count={devices}"
+        started = [
+            running.enter_context(
+                subprocess.Popen(
+                    command + [f"--process_id={n}"] * (processes > 1),
+                    env=os.environ | {"XLA_FLAGS": flag, "JAX_PLATFORMS": "cpu"},
+                    stdout=subprocess.DEVNULL,
+                )
+            )
+            for n in range(processes)
+        ]
+        if any(process.wait() for process in started):
+            raise RuntimeError(f"training in {processes} x {devices} has failed")
+        lines = metrics.read_lines(workdir / "metrics.jsonl")
+    seconds = lines[-1]["train_seconds"] - lines[0]["train_seconds"]
+    losses = np.array([line["train/loss"] for line in lines])
+    return (lines[-1]["step"] - lines[0]["step"]) / seconds, losses
