@@ -121,7 +121,7 @@ def visit(browser, url):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",
@@ -152,7 +152,7 @@ def _source(page, selector):
 
 def _changes(page, selector, before):
     sync_api.expect(page.locator(f"{selector} img").first).not_to_have_attribute(
-        "src", before, timeout=20_000
+        "src", before, timeout=60_000
     )
 
 
