@@ -160,4 +160,4 @@ def _median(numbers):
     low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
     if low == high:
         return f"{middle:.4g}"
-    return f"{middle:.3g} ({low:.3g} ... {high:.3g})"
+    return f"{middle:.4g} ({low:.4g} ... {high:.4g})"
