@@ -17,7 +17,7 @@ from dlx.errors import UserError
 from dlx.metrics import write_whole
 from launch import runs, shown
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
 _OUT = flags.DEFINE_string("out", "report.html", "The file.")
 _FACTS = (
     *("task", "config", "status", "signal", "step", "seed", "train_seconds"),
@@ -73,4 +73,5 @@ def _said(value):
 
 
 if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
     start.run(main)
