@@ -1,7 +1,7 @@
 """Two CPU devices, before anything imports JAX; strict about ranks and keys.
 
-Programs are compiled without LLVM's optimisations: what they compute is the same, and
-making them takes most of the time.
+Programs are compiled without LLVM's optimisations, and fused the older way: what they
+compute is the same, and making them takes most of the time.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ _flags = os.environ.get("XLA_FLAGS", "")
 for _flag in (
     "xla_force_host_platform_device_count=2",
     "xla_backend_optimization_level=0",
+    "xla_cpu_use_fusion_emitters=false",
 ):
     if _flag.split("=")[0] not in _flags:
         _flags += f" --{_flag}"

@@ -27,6 +27,7 @@ gradio = pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
+_PATIENCE = 60_000  # milliseconds, of a loaded machine
 SHOTS = os.environ.get("DLX_SCREENSHOTS")  # a folder to keep some in
 
 
@@ -104,6 +105,7 @@ def url(root):
 
 @pytest.fixture(scope="module")
 def browser():
+    sync_api.expect.set_options(timeout=_PATIENCE)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=BROWSER, args=["--no-sandbox"]
@@ -121,7 +123,7 @@ def visit(browser, url):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(_PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
             "console",
@@ -329,18 +331,24 @@ def test_a_generator(visit):
     _shoot(page, "gan")
 
 
-def _upload(page, folder):
+def _upload(page, path):
+    """Chooses a photograph, as soon as the tab is filled."""
+    sync_api.expect(page.locator("#fast input")).to_have_value("painter")
+    page.locator("#content input[type=file]").set_input_files(path)
+    page.locator("#content img").wait_for()
+
+
+def _upload_noise(page, folder):
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     Image.fromarray(noise).save(folder / "noise.png")
-    page.locator("#content input[type=file]").set_input_files(folder / "noise.png")
-    page.locator("#content img").wait_for()
+    _upload(page, folder / "noise.png")
     page.get_by_label("number input for Longer side, pixels").fill("64")
     page.keyboard.press("Tab")
 
 
 def test_a_picture_is_painted_at_once(visit, tmp_path):
     page = visit("Style")
-    _upload(page, tmp_path)
+    _upload_noise(page, tmp_path)
     page.locator("#at-once").click()
     _source(page, "#made")
     page.locator("#progress", has_text="ms").wait_for()
@@ -350,7 +358,7 @@ def test_a_picture_is_painted_at_once(visit, tmp_path):
 @pytest.mark.slow
 def test_a_picture_forms(visit, tmp_path):
     page = visit("Style")
-    _upload(page, tmp_path)
+    _upload_noise(page, tmp_path)
     page.locator("#paint").click()
     forming = page.locator("#progress", has_text=re.compile(r"Step \d+ of 200"))
     forming.wait_for(timeout=90_000)
@@ -362,8 +370,7 @@ def test_a_picture_forms(visit, tmp_path):
 def test_what_is_no_picture_is_told(visit, tmp_path):
     (tmp_path / "no.png").write_text("nothing")
     page = visit("Style")
-    page.locator("#content input[type=file]").set_input_files(tmp_path / "no.png")
-    page.locator("#content img").wait_for()
+    _upload(page, tmp_path / "no.png")
     page.locator("#at-once").click()
     page.get_by_text("that is not a picture").first.wait_for()
 
@@ -423,6 +430,29 @@ def test_large_uploads_are_refused(url):
         urllib.error.URLError
     ):  # it may hang up before all is sent
         assert _status(url, "/gradio_api/upload", data=body, headers=kind) == 413
+
+
+def test_uploads_are_counted_and_tell_their_size(tmp_path):
+    from starlette import responses, testclient
+
+    from launch.gallery import server
+
+    guarded = server.Guard(responses.PlainTextResponse("let in"), tmp_path)
+    client = testclient.TestClient(guarded)
+
+    def status(content, path="/gradio_api/upload"):
+        return client.post(path, content=content).status_code
+
+    assert status(b"x") == 200
+    assert status(iter([b"x"])) == 411, "of no stated length"
+    assert status(bytes(server.LARGEST_UPLOAD + 2**16 + 1)) == 413
+    for number in range(server.MOST_UPLOADS):
+        (tmp_path / f"{number}").mkdir()
+        (tmp_path / f"{number}" / "picture.png").touch()
+    assert status(b"x") == 429
+    assert status(b"x", "/gradio_api/queue/join") == 200, "all else goes on"
+    (tmp_path / "0" / "picture.png").unlink()
+    assert status(b"x") == 200
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,14 @@ def test_what_is_written_in_a_run_is_no_html(run):
     assert all(uri.startswith("data:") for uri in page.fetched)
 
 
+def test_a_figure_of_any_size_is_named_and_a_large_one_not_shown(run):
+    with (run / "figures" / "film.gif").open("wb") as file:
+        file.truncate(13 * 2**20)
+    text = report.page(runs.read(run.parent, run))
+    assert "film.gif: 13 MiB, too large to show here" in text
+    assert len(text) < 2**20
+
+
 def test_a_run_under_way_and_a_killed_one(run):
     (run / "summary.json").unlink()
     shutil.rmtree(run / "figures")

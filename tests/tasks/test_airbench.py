@@ -125,7 +125,7 @@ def test_lookahead_by_hand():
 def test_two_devices_end_where_one_ends(config):
     config.shift = 0
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     generator = np.random.default_rng(0)
     batch = {
         "images": jnp.array(generator.integers(256, size=(256, 8, 8, 1)), jnp.uint8),

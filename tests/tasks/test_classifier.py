@@ -39,7 +39,7 @@ def test_two_devices_end_where_one_ends(network, config):
     """Batch normalisation too: it normalises the whole batch together."""
     config.network, config.dropout, config.shift = network, 0.0, 0
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     generator = np.random.default_rng(0)
     images = jnp.array(generator.integers(256, size=(8, 8, 8, 1)), jnp.uint8)
     batch = {"images": images, "labels": jnp.array(generator.integers(10, size=8))}
@@ -64,7 +64,7 @@ def test_the_average_follows_the_weights(config):
     config.ema_decay, config.dropout = 0.5, 0.0
     task = tasks.make(config)
     step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
-    state, expected = task.init(jax.random.key(0)), None
+    state, expected = jax.jit(task.init)(jax.random.key(0)), None
     images = jnp.zeros((1, 4, 8, 8, 1), jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros((1, 4), jnp.int32)}
     for number in range(12):

@@ -123,12 +123,12 @@ def test_the_loss_is_that_of_the_td_errors(config, huber):
     game, network = dqn.agent(config)
     tx = optimizers.make(config)
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
-    played = dqn.make_play(config, game, network)
+    state = jax.jit(task.init)(jax.random.key(0))
+    played = jax.jit(dqn.make_play(config, game, network))
     for key in jax.random.split(jax.random.key(1), 10):
         state = played(state, key)
     update = dqn.make_update(config, game, network, tx, batch_size=8)
-    _, metrics = jax.vmap(update, (None, 0), axis_name=parallel.AXIS)(
+    _, metrics = jax.jit(jax.vmap(update, (None, 0), axis_name=parallel.AXIS))(
         state, jax.random.split(jax.random.key(2), 1)
     )
     # Again, a transition at a time.

@@ -63,7 +63,7 @@ def test_two_devices_end_where_one_ends(config, monkeypatch):
     # Adam would make steps of gradients that are nothing but rounding.
     monkeypatch.setattr(optimizers, "make", lambda config: optax.sgd(0.1))
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (4, 24, 24, 3), 0, 256, jnp.uint8)
     fixed = task.batches.source(1)["fixed"]
     axes = {"photographs": 0, "fixed": None}

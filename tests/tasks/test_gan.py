@@ -112,7 +112,7 @@ def test_one_discriminator_is_the_plain_game_bit_for_bit(config):
 def test_a_step_is_what_the_paper_says(config):
     """Algorithm 1 of Goodfellow et al. (2014), with Radford's networks, plainly."""
     task = tasks.make(config)
-    state = task.init(jax.random.key(3))
+    state = jax.jit(task.init)(jax.random.key(3))
     images = jax.random.randint(jax.random.key(4), (16, 8, 8, 1), 0, 256, jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros(16, jnp.int32)}
     one = jax.jit(jax.vmap(task.step, axis_name=parallel.AXIS))
@@ -167,7 +167,7 @@ def test_two_devices_end_where_one_with_all_of_the_batch_does(config):
     config.update({"d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "r1": 0.1})
     config.mixing = "softmax"
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (16, 8, 8, 1), 0, 256, jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros(16, jnp.int32)}
     keys = jax.random.split(jax.random.key(2), 2)
@@ -213,7 +213,7 @@ def test_the_alarm_sounds_where_all_samples_are_one(config, caplog):
     config.judge = True
     config.eval_samples = config.last_eval_samples = 500
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     dead = jax.tree.map(jnp.zeros_like, state.average["params"])
     collapsed = state.replace(
         step=jnp.int32(17), average=state.average | {"params": dead}

@@ -29,7 +29,7 @@ def config():
 def _first(config):
     """The task, its first state, and a batch for one device."""
     task = tasks.make(config)
-    state = task.init(jax.random.key(0))
+    state = jax.jit(task.init)(jax.random.key(0))
     images = np.random.default_rng(0).integers(256, size=(64, 8, 8, 1))
     return task, state, {"images": jnp.array(images, jnp.uint8)}
 
