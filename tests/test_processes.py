@@ -22,7 +22,8 @@ SETTINGS = {
 
 def _start(workdir, *more, devices=1, **settings):
     config = [f"--config.{name}={n}" for name, n in (SETTINGS | settings).items()]
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ["XLA_FLAGS"]  # the last of a kind counts
+    flags += f" --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "launch.main", f"--workdir={workdir}"),

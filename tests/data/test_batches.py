@@ -114,7 +114,8 @@ def test_the_order_is_the_same_on_any_number_of_devices(kind):
         f"print(json.dumps(_read(_make({kind!r}, 20, 8), 20, 10).tolist()))"
     )
     for devices in (1, 8):
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = os.environ["XLA_FLAGS"]  # the last of a kind counts
+        flags += f" --xla_force_host_platform_device_count={devices}"
         done = subprocess.run(
             [sys.executable, "-c", code],
             env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

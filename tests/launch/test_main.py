@@ -20,7 +20,9 @@ SMALL = [
     "--config.checkpoint_steps=200",
     "--config.eval_rocks=100",
 ]
-ONE_DEVICE = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+# The last flag of a kind counts.
+_FLAGS = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"
+ONE_DEVICE = {"XLA_FLAGS": _FLAGS, "JAX_PLATFORMS": "cpu"}
 
 
 def _start(program, *arguments):

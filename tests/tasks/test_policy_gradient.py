@@ -203,7 +203,7 @@ def test_eight_devices():
     test = f"{__file__}::test_devices_give_the_update_of_one"
     flag = "--xla_force_host_platform_device_count=8"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", test],
+        [sys.executable, "-m", "pytest", "-n0", test],
         env=os.environ | {"XLA_FLAGS": flag},
         capture_output=True,
         text=True,
