@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+from kubeflow_trainer_api.models import JobsetV1alpha2JobSet
 import pytest
 import yaml
 
@@ -169,7 +170,23 @@ def test_a_preempted_job_is_queued_again(slurm, tmp_path):
     subprocess.run(["scancel", job], env=slurm, check=True)
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
+MANIFESTS = pytest.mark.parametrize(
+    "path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem
+)
+
+
+@MANIFESTS
+def test_manifests_are_what_job_set_knows(path):
+    """By the models that Kubeflow makes of its schema; they drop what it has not."""
+    manifest = yaml.safe_load(path.read_text())
+    assert JobsetV1alpha2JobSet.from_dict(manifest).to_dict() == manifest
+    (workers,) = manifest["spec"]["replicatedJobs"]
+    workers["template"]["spec"]["parallelism"] = "many"
+    with pytest.raises(ValueError, match="parallelism"):
+        JobsetV1alpha2JobSet.from_dict(manifest)
+
+
+@MANIFESTS
 def test_manifests_ask_for_what_launch_main_has(path):
     manifest = yaml.safe_load(path.read_text())
     assert (manifest["apiVersion"], manifest["kind"]) == (
