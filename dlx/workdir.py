@@ -42,8 +42,9 @@ def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
         (workdir / ".writable").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
-    if not any((workdir / part).exists() for part in ("config.json", "checkpoints")):
-        return
+    begun = (workdir / "config.json").exists()
+    if not begun and not any((workdir / "checkpoints").glob("[0-9]*")):
+        return  # or it was killed as it began
     if not resume:
         raise UserError(
             f"{workdir} already holds a run; go on with --resume or give another "

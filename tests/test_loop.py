@@ -95,6 +95,11 @@ def test_a_run_that_is_done_stays_done(config, tmp_path):
         assert again[same] == first[same]
 
 
+def test_a_run_killed_as_it_began_begins_again(config, tmp_path):
+    (tmp_path / "checkpoints").mkdir()  # is made before config.json is
+    assert _train(config, tmp_path)["status"] == "done"
+
+
 def test_seeds(config, tmp_path):
     first = _train(config, tmp_path / "a")["params_sha256"]
     assert _train(config, tmp_path / "b")["params_sha256"] == first
@@ -157,7 +162,7 @@ def test_a_run_that_cannot_even_start_leaves_the_last_summary(config, tmp_path):
 
 @pytest.mark.parametrize("text", ['{"task": "pol', None])
 def test_a_config_that_is_damaged_or_gone(config, tmp_path, text):
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     if text:
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json is damaged|no config\.json"):
