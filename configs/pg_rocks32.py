@@ -6,7 +6,8 @@
 5 seeds of 5 (0 to 4) catch the rock from all 1,024 starts, at every evaluation of the
 run's last quarter, and first do after 44 (36 ... 55) s of training (median and range);
 the run trains for 110 (102 ... 115) s. The convolutional network: 5 of 5, first after
-189 (158 ... 230) s, 441 (349 ... 481) s in all. One core of a shared Intel Xeon, JAX 0.10.2.
+189 (158 ... 230) s, 441 (349 ... 481) s in all. One core of a shared Intel Xeon (for
+half of the convolutional seed 0 both), JAX 0.10.2.
 """
 
 import ml_collections
