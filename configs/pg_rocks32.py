@@ -4,10 +4,10 @@
     python -m launch.main --config=configs/pg_rocks32.py:cnn  # its own settings
 
 5 seeds of 5 (0 to 4) catch the rock from all 1,024 starts, at every evaluation of the
-run's last quarter, and first do after 44 (36 ... 55) s of training (median and range);
-the run trains for 110 (102 ... 115) s. The convolutional network: 5 of 5, first after
-189 (158 ... 230) s, 441 (349 ... 481) s in all. One core of a shared Intel Xeon (for
-half of the convolutional seed 0 both), JAX 0.10.2.
+run's last quarter, and first do after 21 (19 ... 28) s of training (median and range);
+the run trains for 50 (46 ... 63) s. Two cores of a shared Intel Xeon, JAX 0.10.2; on
+one core 5 of 5 too, after 44 (36 ... 55) s. The convolutional network: 5 of 5, after
+189 (158 ... 230) s, 441 (349 ... 481) s in all, on one core but for half of seed 0.
 """
 
 import ml_collections
