@@ -154,7 +154,7 @@ def _source(page, selector):
 
 def _changes(page, selector, before):
     sync_api.expect(page.locator(f"{selector} img").first).not_to_have_attribute(
-        "src", before, timeout=60_000
+        "src", before
     )
 
 
