@@ -60,11 +60,15 @@ def _read_npz(path):
 def _fetch(name):
     import huggingface_hub
 
-    repository, _, file = name.removeprefix("hf:").rpartition("/")
+    parts = name.removeprefix("hf:").split("/", 2)
+    if len(parts) < 3:
+        raise UserError(f"{name}: the hub's files are hf:OWNER/REPOSITORY/FILE")
+    owner, repository, file = parts
     try:
-        return pathlib.Path(huggingface_hub.hf_hub_download(repository, file))
+        path = huggingface_hub.hf_hub_download(f"{owner}/{repository}", file)
+        return pathlib.Path(path)
     except Exception as error:  # of the network, of names, of the hub
-        reason = str(error).splitlines()[0]
+        reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"cannot fetch {name}: {reason}") from None
 
 

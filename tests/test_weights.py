@@ -1,13 +1,17 @@
 """Weights from every kind of file, and files that are something else."""
 
 import collections
+import functools
+import http.server
 import io
 import os
 import pickle
 import sys
+import threading
 import types
 import zipfile
 
+from huggingface_hub import constants
 import jax
 import numpy as np
 import pytest
@@ -159,6 +163,45 @@ def test_a_file_that_is_none_is_a_line(tmp_path):
         path.write_text("weights? what weights?")
         with pytest.raises(UserError, match="holds no weights"):
             weights.read(str(path))
+
+
+class _Hub(http.server.SimpleHTTPRequestHandler):
+    """Answers for files in its directory as the Hugging Face hub does for a commit."""
+
+    def end_headers(self):
+        self.send_header("X-Repo-Commit", "c" * 40)
+        self.send_header("ETag", '"unchanged"')
+        super().end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_hub_keeps_files_in_folders_too(tmp_path, monkeypatch):
+    served = tmp_path / "hub" / "owner" / "repository" / "resolve" / "main" / "deep"
+    served.mkdir(parents=True)
+    safetensors.numpy.save_file(ARRAYS, served / "weights.safetensors")
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    handler = functools.partial(_Hub, directory=tmp_path / "hub")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", hub)
+        template = hub + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        read = weights.read("hf:owner/repository/deep/weights.safetensors")
+        with pytest.raises(UserError, match="cannot fetch hf:owner/repository/none"):
+            weights.read("hf:owner/repository/none.npz")
+        server.shutdown()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_a_name_that_the_hub_cannot_have_is_a_line():
+    for name in ("hf:", "hf:weights.npz", "hf:owner/weights.npz"):
+        with pytest.raises(UserError, match="hf:OWNER/REPOSITORY/FILE"):
+            weights.read(name)
 
 
 def _squeezenet(version, wanted):
