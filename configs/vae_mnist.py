@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     # between them and the pixels, each of which halves the image.
     config.latents = 50
     config.features = (200, 200)
+    config.gated = False  # each with a gate of its own, instead of tanh
     config.channels = ()
 
     # The objective: the ELBO, 'vae', or Burda et al.'s bound, 'iwae'.

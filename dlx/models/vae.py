@@ -10,17 +10,30 @@ import numpy as np
 from dlx.models.layers import Conv, upsample
 
 
+def dense(x: jax.Array, width: int, gated: bool) -> jax.Array:
+    """A dense layer of the module that calls it, [..., n] -> [..., width].
+
+    Its units are tanh's or, `gated`, linear with a sigmoid's gate each (Dauphin et al.
+    2017, equation 1).
+    """
+    if gated:
+        return nn.glu(nn.Dense(2 * width)(x))
+    return nn.tanh(nn.Dense(width)(x))
+
+
 class Encoder(nn.Module):
     """q(z | x), a normal distribution (Kingma and Welling 2014, appendix C.2).
 
     Attributes:
       latents: Dimensions of z.
       features: Width of each dense layer.
+      gated: Whether these are gated, and not tanh's.
       channels: Of each convolution before them, which halves the image; () for none.
     """
 
     latents: int
     features: Sequence[int]
+    gated: bool
     channels: Sequence[int]
 
     @nn.compact
@@ -30,7 +43,7 @@ class Encoder(nn.Module):
             x = nn.gelu(Conv(channels, (3, 3), strides=2)(x))
         x = x.reshape(len(x), -1)
         for width in self.features:
-            x = nn.tanh(nn.Dense(width)(x))
+            x = dense(x, width, self.gated)
         mean, log_std = nn.Dense(self.latents)(x), nn.Dense(self.latents)(x)
         return mean, log_std
 
@@ -41,12 +54,14 @@ class Decoder(nn.Module):
     Attributes:
       shape: Of an image: height, width, channels.
       features: Width of each dense layer.
+      gated: Whether these are gated, and not tanh's.
       channels: Of each convolution after them, which doubles the image; () for none.
       bias: Of the logits at first, [height, width, channels].
     """
 
     shape: Sequence[int]
     features: Sequence[int]
+    gated: bool
     channels: Sequence[int]
     bias: np.ndarray
 
@@ -55,7 +70,7 @@ class Decoder(nn.Module):
         """[..., latents] -> logits [..., height, width, channels]."""
         lead, x = z.shape[:-1], z.reshape(-1, z.shape[-1])
         for width in self.features:
-            x = nn.tanh(nn.Dense(width)(x))
+            x = dense(x, width, self.gated)
         if self.channels:
             small = [side >> len(self.channels) for side in self.shape[:2]]
             x = nn.gelu(nn.Dense(small[0] * small[1] * self.channels[0])(x))
@@ -76,6 +91,7 @@ class VAE(nn.Module):
       shape: Of an image.
       latents: Dimensions of z.
       features: Of the encoder; the decoder's are these turned round.
+      gated: Whether dense layers are, in both.
       channels: Of the encoder; the decoder's are these turned round.
       bias: Of the logits at first.
     """
@@ -83,13 +99,14 @@ class VAE(nn.Module):
     shape: Sequence[int]
     latents: int
     features: Sequence[int]
+    gated: bool
     channels: Sequence[int]
     bias: np.ndarray
 
     def setup(self):
-        self.encoder = Encoder(self.latents, self.features, self.channels)
+        self.encoder = Encoder(self.latents, self.features, self.gated, self.channels)
         self.decoder = Decoder(
-            self.shape, self.features[::-1], self.channels[::-1], self.bias
+            self.shape, self.features[::-1], self.gated, self.channels[::-1], self.bias
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -110,6 +127,7 @@ def make(
     *,
     latents: int,
     features: Sequence[int],
+    gated: bool,
     channels: Sequence[int],
     pixel_means: np.ndarray,
 ) -> VAE:
@@ -119,6 +137,7 @@ def make(
       shape: Of an image: height, width, channels.
       latents: Dimensions of z.
       features: Widths of the dense layers.
+      gated: Whether they are gated, and not tanh's.
       channels: Of the convolutions; () for a fully connected model.
       pixel_means: [height, width, channels], in [0, 1].
 
@@ -132,4 +151,4 @@ def make(
         raise ValueError(f"{shape[0]}x{shape[1]} does not halve {len(channels)} times")
     kept = np.clip(pixel_means, 1e-3, 1 - 1e-3)
     bias = np.log(kept / (1 - kept)).astype(np.float32)
-    return VAE(tuple(shape), latents, tuple(features), tuple(channels), bias)
+    return VAE(tuple(shape), latents, tuple(features), gated, tuple(channels), bias)

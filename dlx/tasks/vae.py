@@ -94,6 +94,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, Model]:
             test.images.shape[1:],
             latents=config.latents,
             features=config.features,
+            gated=config.gated,
             channels=config.channels,
             pixel_means=np.mean(some / 255.0, axis=0),
         )

@@ -10,6 +10,7 @@ import pytest
 from dlx import loop, parallel, tasks
 from dlx.errors import UserError
 from dlx.evaluation import likelihood
+from dlx.models import vae as networks
 from dlx.tasks import vae
 
 
@@ -117,6 +118,29 @@ def test_a_new_model_says_what_the_pixels_mean(channels, config):
     # To float tolerance of the dense model, and roughly through the convolutions.
     tolerance = 0.15 if channels else 2e-3
     np.testing.assert_allclose(probabilities, pixels.mean(0), atol=tolerance)
+
+
+def test_gated_layers_by_hand():
+    network = networks.make(
+        (2, 2, 1),
+        latents=3,
+        features=(5,),
+        gated=True,
+        channels=(),
+        pixel_means=np.full((2, 2, 1), 0.5),
+    )
+    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
+    params = network.init(jax.random.key(0), x)["params"]
+    layers = jax.tree.map(np.asarray, params["encoder"])
+
+    def linear(x, name):
+        return x @ layers[name]["kernel"] + layers[name]["bias"]
+
+    values, gates = np.split(linear(x.reshape(4, 4), "Dense_0"), 2, axis=1)
+    hidden = values / (1 + np.exp(-gates))
+    mean, log_std = network.apply({"params": params}, x, method="encode")
+    np.testing.assert_allclose(mean, linear(hidden, "Dense_1"), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(log_std, linear(hidden, "Dense_2"), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [(), (4, 8)])
