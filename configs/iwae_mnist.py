@@ -8,7 +8,7 @@ Not measured yet.
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(model: str = "gated") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "vae"
     config.seed = 0
@@ -23,8 +23,8 @@ def get_config() -> ml_collections.ConfigDict:
     # The model: dense layers between pixels and latents, with convolutions, if any,
     # between them and the pixels, each of which halves the image.
     config.latents = 50
-    config.features = (200, 200)
-    config.gated = False  # each with a gate of its own, instead of tanh
+    config.features = {"gated": (300, 300), "paper": (200, 200)}[model]
+    config.gated = model == "gated"  # each with a gate of its own, instead of tanh
     config.channels = ()
 
     # The objective: the ELBO, 'vae', or Burda et al.'s bound, 'iwae'.

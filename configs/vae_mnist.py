@@ -12,7 +12,7 @@ that takes another 5 minutes at the least. A classifier (`launch.latent judge`) 
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(model: str = "gated") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "vae"
     config.seed = 0
@@ -27,8 +27,8 @@ def get_config() -> ml_collections.ConfigDict:
     # The model: dense layers between pixels and latents, with convolutions, if any,
     # between them and the pixels, each of which halves the image.
     config.latents = 50
-    config.features = (200, 200)
-    config.gated = False  # each with a gate of its own, instead of tanh
+    config.features = {"gated": (300, 300), "paper": (200, 200)}[model]
+    config.gated = model == "gated"  # each with a gate of its own, instead of tanh
     config.channels = ()
 
     # The objective: the ELBO, 'vae', or Burda et al.'s bound, 'iwae'.
@@ -42,10 +42,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.adam_epsilon = 1e-4
 
     # The run.
-    config.num_steps = 48_000
+    config.num_steps = 36_000
     config.log_steps = 240
-    config.eval_steps = 4800
-    config.checkpoint_steps = 4800
+    config.eval_steps = 3600
+    config.checkpoint_steps = 3600
     config.keep_checkpoints = 2
     config.eval_samples = 50
     config.last_eval_samples = 5000  # what papers measure

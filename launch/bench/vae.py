@@ -27,7 +27,7 @@ def main() -> None:
         f"{'PyTorch':32}dlx / PyTorch"
     )
     for batch_size in _BATCHES:
-        config = vae_mnist.get_config()
+        config = vae_mnist.get_config("paper")
         config.batch_size = batch_size
         calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
         if torch:
