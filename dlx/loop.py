@@ -89,7 +89,7 @@ def train(
     _require_schedule(config)
     require_own(workdir, config, resume)
     run = _Run(task, config, workdir, name, profile)
-    with signals() as stop, run:
+    with signals() as stop, run, processes.together():
         run.start()
         try:
             run.compile()

@@ -49,24 +49,28 @@ def connect(
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(f"no connection to the other processes: {error}") from None
-    _say_why_it_aborts()
+    _say_why_it_aborts(jax.process_index())
 
 
-def _say_why_it_aborts():
-    """JAX ends a process whose peers are gone by abort(), in a thread of its own."""
+def _say_why_it_aborts(process):
+    """JAX ends a process whose peers are gone by abort(), in a thread of its own.
+
+    It may do so when it has already put its devices away, at the process's end: to ask
+    it anything then, even which process this is, would wait for the others.
+    """
 
     def handler(number):
         del number
-        leave("JAX ended it, see above")
+        leave(process, "JAX ended it, see above")
 
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
     _say_why_it_aborts.kept = kind(handler)  # or it would be collected
     ctypes.CDLL(None).signal(signal.SIGABRT, _say_why_it_aborts.kept)
 
 
-def leave(why: str) -> None:
+def leave(process: int, why: str) -> None:
     """Ends this process at once: to wait for one that is lost would take for ever."""
-    line = f"process {jax.process_index()}: another process is lost ({why})\n"
+    line = f"process {process}: another process is lost ({why})\n"
     sys.stdout.flush()
     os.write(2, line.encode())
     os._exit(LOST)
@@ -74,13 +78,16 @@ def leave(why: str) -> None:
 
 @contextlib.contextmanager
 def together():
-    """Leaves where what runs inside fails for want of another process."""
+    """Leaves where what runs inside fails for want of another process.
+
+    Before anything around it closes, which would wait for that process.
+    """
     try:
         yield
     except Exception as error:
         lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
         if jax.process_count() > 1 and lost:
-            leave(str(error).splitlines()[0][:100])
+            leave(jax.process_index(), str(error).splitlines()[0][:100])
         raise
 
 

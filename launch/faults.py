@@ -208,9 +208,13 @@ def lost_peer(campaign: Campaign) -> str:
         victim = campaign.random.randrange(2)
         pair[victim].kill()
         began = time.monotonic()
-        said, _ = pair[1 - victim].communicate(timeout=_LOST_SECONDS.value + 60)
+        other = pair[1 - victim]
+        try:
+            said, _ = other.communicate(timeout=_LOST_SECONDS.value + 60)
+        except subprocess.TimeoutExpired:
+            raise BrokenError(f"process {1 - victim} waits for ever") from None
         took = time.monotonic() - began
-        code = pair[1 - victim].returncode
+        code = other.returncode
     if code == 0:
         return "had ended"
     _require(code == processes.LOST, f"code {code}: {said[-300:]}")

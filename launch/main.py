@@ -55,10 +55,9 @@ def main() -> int:
         processes.connect(*by_hand, _LOST_SECONDS.value)
     config = _CONFIG.value
     name, workdir = start.experiment(_WORKDIR.value)
-    with processes.together():
-        task = tasks.make(config)
-        options = {"resume": _RESUME.value, "profile": _PROFILE.value}
-        summary = loop.train(task, config, workdir, name=name, **options)
+    task = tasks.make(config)
+    options = {"resume": _RESUME.value, "profile": _PROFILE.value}
+    summary = loop.train(task, config, workdir, name=name, **options)
     if processes.first():
         _say(summary, workdir)
     return 128 + summary["signal"] if summary["status"] == "preempted" else 0

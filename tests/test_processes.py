@@ -100,6 +100,34 @@ def test_without_the_other_a_process_ends_with_a_line(tmp_path, how, victim):
     _end(*pair)
 
 
+def test_a_process_that_waits_at_its_end_notices_too():
+    program = (
+        "import sys, time; from dlx import processes; process = int(sys.argv[2]);"
+        "processes.connect(sys.argv[1], 2, process, 5); print('connected', flush=True);"
+        "time.sleep(0 if process else 1000)"
+    )
+    address = f"localhost:{free_port()}"
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", program, address, str(process)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for process in range(2)
+    )
+    assert second.stdout.readline() == "connected\n"
+    time.sleep(1)
+    assert second.poll() is None, "the end of one waits for the other's"
+    first.kill()
+    try:
+        said, _ = second.communicate(timeout=60)
+    finally:
+        second.kill()
+    assert second.returncode == processes.LOST
+    assert "process 1: another process is lost" in said
+
+
 def _newest(workdir):
     folder = workdir / "checkpoints"
     return max(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
