@@ -116,13 +116,14 @@ def test_a_process_that_waits_at_its_end_notices_too():
         )
         for process in range(2)
     )
-    assert second.stdout.readline() == "connected\n"
-    time.sleep(1)
-    assert second.poll() is None, "the end of one waits for the other's"
-    first.kill()
     try:
+        assert second.stdout.readline() == "connected\n"
+        time.sleep(1)
+        assert second.poll() is None, "the end of one waits for the other's"
+        first.kill()
         said, _ = second.communicate(timeout=60)
     finally:
+        first.kill()
         second.kill()
     assert second.returncode == processes.LOST
     assert "process 1: another process is lost" in said
