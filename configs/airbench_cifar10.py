@@ -32,6 +32,7 @@ def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config.patch = 2
     config.patch_stride = 1
     config.widths = {"full": (64, 256, 256), "small": (32, 96, 128)}[size]
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
 
     # The optimiser: Nesterov SGD on the sum of losses, given for 1,024 examples.
     config.learning_rate = 11.5

@@ -23,9 +23,9 @@ def get_config(model: str = "gated") -> ml_collections.ConfigDict:
     # The model: dense layers between pixels and latents, with convolutions, if any,
     # between them and the pixels, each of which halves the image.
     config.latents = 50
-    config.features = {"gated": (300, 300), "paper": (200, 200)}[model]
-    config.gated = model == "gated"  # each with a gate of its own, instead of tanh
-    config.channels = ()
+    config.features = {"gated": (300, 300), "paper": (200, 200), "conv": (300,)}[model]
+    config.gated = model != "paper"  # each with a gate of its own, instead of tanh
+    config.channels = (32, 64) if model == "conv" else ()
 
     # The objective: the ELBO, 'vae', or Burda et al.'s bound, 'iwae'.
     config.objective = "iwae"

@@ -5,6 +5,7 @@ dense layer: section 3 and the listing in appendix A.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -63,18 +64,24 @@ class Group(nn.Module):
 
     Attributes:
       width: Channels.
+      dtype: Of the arithmetic.
       axis_name: Of the mapped axis over which batches are normalised together.
     """
 
     width: int
+    dtype: Any
     axis_name: str | None
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         for number in range(2):
-            x = Conv(self.width, (3, 3), use_bias=False, kernel_init=partial_identity)(
-                x
-            )
+            x = Conv(
+                self.width,
+                (3, 3),
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=partial_identity,
+            )(x)
             if number == 0:
                 x = max_pool(x)
             x = nn.BatchNorm(
@@ -82,6 +89,7 @@ class Group(nn.Module):
                 momentum=0.6,
                 epsilon=1e-12,
                 use_scale=False,
+                dtype=self.dtype,
                 axis_name=self.axis_name,
             )(x)
             x = _gelu(x)
@@ -97,6 +105,7 @@ class Airbench(nn.Module):
       stride: Of the first convolution.
       widths: Channels of each group.
       whiten_bias: Whether the first convolution has a bias, which is trained.
+      dtype: Of the arithmetic; parameters, statistics and logits are float32.
       axis_name: Of the mapped axis over which batches are normalised together.
     """
 
@@ -105,6 +114,7 @@ class Airbench(nn.Module):
     stride: int
     widths: Sequence[int]
     whiten_bias: bool = True
+    dtype: Any = jnp.float32
     axis_name: str | None = None
 
     @property
@@ -135,6 +145,7 @@ class Airbench(nn.Module):
             strides=self.stride,
             padding="VALID",
             use_bias=self.whiten_bias,
+            dtype=self.dtype,
             kernel_init=lambda *_: jnp.asarray(self.kernel),
             name="whiten",
         )
@@ -142,10 +153,10 @@ class Airbench(nn.Module):
         x = _gelu(x if self.whiten_bias else lax.stop_gradient(x))
         found = {"whiten": x}
         for name, width in zip(self.layers[1:], self.widths, strict=True):
-            found[name] = x = Group(width, self.axis_name)(x, train=train)
+            found[name] = x = Group(width, self.dtype, self.axis_name)(x, train=train)
         if wanted:
             return {name: found[name] for name in wanted}
-        x = jnp.max(x, axis=(1, 2))
+        x = jnp.max(x, axis=(1, 2)).astype(jnp.float32)
         head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
         return head(x) / 9
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from dlx import classification, parallel
-from dlx.errors import UserError
+from dlx.errors import UserError, require_one_of
 from dlx.models import airbench
 from dlx.task import Task
 from dlx.tasks.classifier import cross_entropy
@@ -113,6 +113,7 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
 
 def make_network(config, data: classification.Data) -> nn.Module:
     """The network, its first layer made from the training images."""
+    require_one_of(config, "dtype", ("float32", "bfloat16"))
     if not all(isinstance(w, int) and w > 0 for w in config.widths):
         raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
     side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
@@ -128,6 +129,7 @@ def make_network(config, data: classification.Data) -> nn.Module:
         config.patch_stride,
         tuple(config.widths),
         whiten_bias=config.whiten_bias_steps > 0,
+        dtype=jnp.dtype(config.dtype),
         axis_name=parallel.AXIS,
     )
 

@@ -5,11 +5,12 @@ python -m launch.bench envs
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, gan, rl, scaling, style, vae
+from launch.bench import classifiers, envs, gan, goals, rl, scaling, style, vae
 
 SUITES = {
     "envs": envs.main,
     "rl": rl.main,
+    "goals": goals.main,
     "classifiers": classifiers.main,
     "vae": vae.main,
     "gan": gan.main,

@@ -1,4 +1,4 @@
-"""Steps a second of the game, of gymnax's Catch, and of a training rollout."""
+"""Steps a second of the game, of gymnax's Catch, and of agents in training."""
 
 import functools
 import statistics
@@ -7,11 +7,11 @@ from absl import flags
 import jax
 import jax.numpy as jnp
 
-from configs import pg_rocks16
+from configs import dqn_rocks16, pg_rocks16
 from dlx import parallel, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
-from dlx.tasks import policy_gradient
+from dlx.tasks import dqn, policy_gradient
 from launch.bench import timing
 
 _NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")
@@ -29,16 +29,20 @@ def main() -> None:
         "random actions, a 16x16 float32 screen rendered every step, beside "
         "gymnax's Catch-bsuite (10x5)\n"
         f"{'envs':>6}  {'rocks steps/s':<32}{'catch steps/s':<32}{'ratio':>5}"
-        f"{'rendering alone':>20}{'of memory':>11}"
+        f"{'screens':>15}{'of memory':>11}{'rendering alone':>20}{'of memory':>11}"
     )
     for num_envs in map(int, _NUM_ENVS.value):
         _compare(num_envs, catch, bandwidth)
     print(
-        "\na training rollout of pg_rocks16, policy included, and all of a training "
-        f"step\n{'envs':>6}  {'rollout steps/s':<32}{'training steps/s':<32}"
+        "\nsteps/s of agents on 16x16: playing, their networks included, and training\n"
+        f"{'envs':>6}  {'pg_rocks16 playing':<32}{'pg_rocks16 training':<32}"
+        f"{'dqn_rocks16 playing':<32}{'dqn_rocks16 training':<32}"
     )
     for num_envs in map(int, _NUM_ENVS.value):
-        _train(num_envs)
+        print(f"{num_envs:>6}", end="", flush=True)
+        for agent in (_policy_gradient, _dqn):
+            _train(num_envs, *agent(num_envs))
+        print()
 
 
 def _compare(num_envs, catch, bandwidth):
@@ -55,12 +59,11 @@ def _compare(num_envs, catch, bandwidth):
         medians = {name: statistics.median(s) for name, s in seconds.items()}
         other = timing.rate(steps, seconds["catch"])
         ratio = f"{medians['catch'] / medians['rocks']:.2f}"
-    written = 16 * 16 * 4 * steps / statistics.median(seconds["render"])
-    print(
-        f"{num_envs:>6}  {ours:<32}{other:<32}{ratio:>5}"
-        f"{written / 1e9:>15.1f} GB/s{written / bandwidth:>11.0%}",
-        flush=True,
-    )
+    print(f"{num_envs:>6}  {ours:<32}{other:<32}{ratio:>5}", end="")
+    for what, width in (("rocks", 10), ("render", 15)):
+        written = 16 * 16 * 4 * steps / statistics.median(seconds[what])
+        print(f"{written / 1e9:>{width}.1f} GB/s{written / bandwidth:>11.0%}", end="")
+    print(flush=True)
 
 
 def _render(num_envs, num_steps):
@@ -125,31 +128,48 @@ def _catch():
     return reset, step
 
 
-def _train(num_envs):
+def _policy_gradient(num_envs):
+    """Its config, what plays on, (state, key) -> state, and steps of a game in that."""
     config = pg_rocks16.get_config()
     config.num_envs = num_envs * jax.device_count()
-    num_steps = max(2, 500_000 // (num_envs + 500) // config.rollout_steps)
-    task, key = tasks.make(config), jax.random.key(0)
     rollout = policy_gradient.make_rollout(config, *policy_gradient.agent(config))
+
+    def play(state, key):
+        return rollout(state.params, state, key)[0]
+
+    return config, play, config.rollout_steps
+
+
+def _dqn(num_envs):
+    """As for a policy gradient; its replay holds eight steps of all games or more."""
+    config = dqn_rocks16.get_config()
+    config.num_envs = num_envs * jax.device_count()
+    config.replay_size = max(config.replay_size, 8 * config.num_envs)
+    return config, dqn.make_play(config, *dqn.agent(config)), 1
+
+
+def _train(num_envs, config, play, steps_each):
+    num_steps = max(2, 500_000 // (num_envs + 500) // steps_each)
+    task, key = tasks.make(config), jax.random.key(0)
     state = parallel.init(task, key)
     train = parallel.train_steps(task, state, num_steps)
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def play(state, key):
+    def play_on(state, key):
         def body(state, key):
-            state, played = rollout(state.params, state, key)
-            return state, jnp.sum(played.rewards)
+            return play(state, key), None
 
         return jax.lax.scan(body, state, jax.random.split(key, num_steps))
 
     first = jax.tree.map(jnp.copy, parallel.first_copy(task, state))
     seconds = timing.in_turns(
         {
-            "rollout": timing.carried(play, first, key),
+            "playing": timing.carried(play_on, first, key),
             "training": timing.carried(train, state, None, parallel.device_keys(key)),
         }
     )
-    steps = num_envs * num_steps * config.rollout_steps
-    rollouts = timing.rate(steps, seconds["rollout"])
-    trained = timing.rate(steps * jax.device_count(), seconds["training"])
-    print(f"{num_envs:>6}  {rollouts:<32}{trained:<32}", flush=True)
+    steps = num_envs * num_steps * steps_each
+    for what, devices in (("playing", 1), ("training", jax.device_count())):
+        print(
+            f"  {timing.rate(steps * devices, seconds[what]):<30}", end="", flush=True
+        )

@@ -16,7 +16,6 @@ import tempfile
 import time
 from typing import Any
 
-from absl import flags
 from flax import linen as nn
 import gymnasium
 import jax
@@ -24,13 +23,11 @@ from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 
 from configs import dqn_rocks8, dqn_rocks16, pg_rocks16
-from dlx import loop, parallel, tasks
+from dlx import parallel, tasks
 from dlx.envs import adapters, rocks
 from dlx.models import cnn
-from launch.bench import timing
-
-_SEEDS = flags.DEFINE_integer("seeds", 5, "How many of each, from 0.", lower_bound=1)
-_LIMIT = flags.DEFINE_float("limit", 30, "Seconds of training, at the most.")
+from launch.bench import progress, timing
+from launch.bench.progress import LIMIT, SEEDS, Progress
 
 # Settings for Stable-Baselines3, searched by hand until nothing tried was faster: about
 # five others of each, 12 s long; one thread of PyTorch, which is faster here than two.
@@ -73,19 +70,6 @@ _NUM_ENVS = {"DQN 8x8": 16, "DQN 16x16": 16, "PPO 16x16": 256}
 _OURS = {"DQN 8x8": dqn_rocks8, "DQN 16x16": dqn_rocks16, "PPO 16x16": pg_rocks16}
 
 
-@dataclasses.dataclass
-class Progress:
-    """When a training was how good: seconds of training without judging."""
-
-    compile_seconds: float = 0.0
-    seconds: float = 0.0
-    points: list[tuple[float, float]] = dataclasses.field(default_factory=list)
-
-    def until(self, share: float) -> float | None:
-        """Seconds until that share of all starts was caught from."""
-        return next((when for when, caught in self.points if caught >= share), None)
-
-
 def main() -> None:
     try:
         import stable_baselines3
@@ -102,7 +86,7 @@ def _compare(peer: bool):
     print(timing.machine())
     for name in _OURS:
         print(
-            f"\n{name}, {_SEEDS.value} seeds, at most {_LIMIT.value:g} s each: seconds "
+            f"\n{name}, {SEEDS.value} seeds, at most {LIMIT.value:g} s each: seconds "
             "of training, median (range)"
         )
         print(f"{'':16}{'to 99 %':26}{'to perfect':26}compilation, cache empty, filled")
@@ -114,20 +98,14 @@ def _compare(peer: bool):
 
 def _row(who: str, train: Callable[[int], Progress]) -> list[Progress]:
     done = []
-    for seed in range(_SEEDS.value):
+    for seed in range(SEEDS.value):
         done.append(train(seed))
         gc.collect()
-    cells = [_cell([run.until(share) for run in done]) for share in (0.99, 1.0)]
-    compiled = ", ".join(f"{seconds:.1f}" for seconds in _compilations(done))
+    cells = [progress.cell([run.until(share) for run in done]) for share in (0.99, 1.0)]
+    compiled = ", ".join(f"{seconds:.1f}" for seconds in progress.compilations(done))
     compiled = compiled if done[0].compile_seconds else "-"
     print(f"{who:16}{cells[0]:26}{cells[1]:26}{compiled}", flush=True)
     return done
-
-
-def _compilations(runs):
-    """Seconds, where the cache is empty and where it is filled."""
-    first, *others = [run.compile_seconds for run in runs]
-    return [first, statistics.median(others or [first])]
 
 
 def _median(runs, share):
@@ -137,23 +115,15 @@ def _median(runs, share):
     return None if np.isinf(middle) else middle
 
 
-def _cell(times):
-    there = [t for t in times if t is not None]
-    if not there:
-        return "never"
-    text = f"{statistics.median(there):.2f} ({min(there):.2f} ... {max(there):.2f})"
-    return text + (f" {len(there)}/{len(times)}" if len(there) < len(times) else "")
-
-
 def _ratios(ours, theirs):
-    cold, warm = _compilations(ours)
+    cold, warm = progress.compilations(ours)
     for share, name in ((0.99, "99 %"), (1.0, "perfect")):
         a, b = _median(ours, share), _median(theirs, share)
         if a is None:
             print(f"{'':4}{name}: dlx did not get there")
             continue
         more = "" if b is not None else "more than "
-        b = _LIMIT.value if b is None else b
+        b = LIMIT.value if b is None else b
         print(
             f"{'':4}{name}: {more}{b / a:.1f} times dlx; with compilation "
             f"{more}{b / (a + cold):.1f}, cache filled {more}{b / (a + warm):.1f}",
@@ -162,28 +132,9 @@ def _ratios(ours, theirs):
 
 
 def _dlx(config, seed: int) -> Progress:
-    """One of dlx's configs, as its loop runs it."""
+    """One of dlx's configs."""
     config.seed = seed
-    task, keys, run = tasks.make(config), loop.Keys(seed), Progress()
-    jax.clear_caches()
-    judge = jax.jit(task.evaluate)
-    began = time.perf_counter()
-    state = parallel.init(task, keys.init)
-    device_keys = parallel.device_keys(keys.steps)
-    steps = parallel.train_steps(task, state, config.log_steps)
-    steps = steps.lower(state, None, device_keys).compile()
-    run.compile_seconds = time.perf_counter() - began
-    for step in range(0, config.num_steps, config.log_steps):
-        began = time.perf_counter()
-        state, metrics = steps(state, None, device_keys)
-        jax.device_get(metrics)
-        run.seconds += time.perf_counter() - began
-        numbers = judge(parallel.first_copy(task, state), keys.evaluate(step))
-        caught = float(numbers["perfect_starts"] / numbers["starts"])
-        run.points.append((run.seconds, caught))
-        if run.seconds > _LIMIT.value or caught == 1:
-            break
-    return run
+    return progress.train(config, config.log_steps, progress.perfect, 1.0)
 
 
 def _sb3(name: str, kind: str, seed: int) -> Progress:
@@ -210,7 +161,7 @@ def _sb3(name: str, kind: str, seed: int) -> Progress:
             caught = _perfect_share(self.model.policy, game)
             run.points.append((seconds, caught))
             self.began = time.perf_counter()
-            return caught < 1 and seconds < _LIMIT.value
+            return caught < 1 and seconds < LIMIT.value
 
     if kind == "tuned":
         envs = _vec_env(game, _NUM_ENVS[name])

@@ -61,12 +61,16 @@ def machine() -> str:
 
 
 def torch() -> types.ModuleType | None:
-    """PyTorch, or None, and a line that says so."""
+    """PyTorch, on the kind of device that JAX has; or None, and a line that says so."""
     try:
-        return importlib.import_module("torch")
+        library = importlib.import_module("torch")
     except ImportError:
         print("no PyTorch to compare with: pip install '.[bench]'")
         return None
+    if jax.default_backend() == "gpu" and library.cuda.is_available():
+        library.set_default_device("cuda")
+        library.set_float32_matmul_precision("high")  # TF32, as JAX
+    return library
 
 
 def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:

@@ -1,0 +1,78 @@
+"""Seconds of training until perfect play, 99 % of MNIST and 94 % of CIFAR-10.
+
+    python -m launch.bench goals
+
+What is compiled goes into a cache of its own: the first seed finds it empty, the others
+filled, as a second start of a program does.
+"""
+
+import statistics
+import tempfile
+
+from absl import flags
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+
+from configs import (
+    airbench_cifar10,
+    cnn_mnist_fast,
+    dqn_rocks8,
+    dqn_rocks16,
+    dqn_rocks32,
+    pg_rocks8,
+    pg_rocks16,
+    pg_rocks32,
+)
+from launch.bench import timing
+from launch.bench.progress import LIMIT, SEEDS, cell, compilations, perfect, train
+
+_AGENTS = {
+    f"{module.__name__.removeprefix('configs.')}:{network}": (module, network)
+    for module in (
+        *(pg_rocks8, pg_rocks16, pg_rocks32),
+        *(dqn_rocks8, dqn_rocks16, dqn_rocks32),
+    )
+    for network in ("mlp", "cnn")
+}
+_GOALS = flags.DEFINE_list(
+    "goals", None, f"Some of {', '.join((*_AGENTS, 'mnist', 'cifar10'))}."
+)
+
+
+def main() -> None:
+    print(timing.machine())
+    print(
+        f"\nseconds of training, at most {LIMIT.value:g}, median (range) of "
+        f"{SEEDS.value} seeds\n{'':20}{'until':8}{'':30}{'at last, %':30}"
+        "compilation, cache empty, filled"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        compilation_cache.set_cache_dir(cache)
+        for name, (module, network) in _AGENTS.items():
+            config = module.get_config(network)
+            _row(name, config, config.log_steps, perfect, 1.0)
+        config = cnn_mnist_fast.get_config()
+        _row("mnist", config, config.eval_steps, _accuracy, 0.99)
+        config = airbench_cifar10.get_config()
+        if jax.default_backend() != "cpu":
+            config.dtype = "bfloat16"
+        _row("cifar10", config, config.num_steps, _accuracy, 0.94)
+
+
+def _accuracy(numbers):
+    return numbers["eval/accuracy"] / 100
+
+
+def _row(name, config, every, judge, good):
+    if _GOALS.value and name not in _GOALS.value:
+        return
+    runs = []
+    for seed in range(SEEDS.value):
+        config.seed = seed
+        runs.append(train(config, every, judge, good))
+    until = cell([run.until(good) for run in runs])
+    last = [100 * run.points[-1][1] for run in runs if run.points]
+    if last:
+        last = f"{statistics.mean(last):.2f} ({min(last):.2f} ... {max(last):.2f})"
+    compiled = ", ".join(f"{seconds:.1f}" for seconds in compilations(runs))
+    print(f"{name:20}{f'{good:.0%}':8}{until:30}{last or '-':30}{compiled}", flush=True)
