@@ -32,6 +32,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.patch = 3
     config.patch_stride = 2
     config.widths = (64, 128)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
 
     # The optimiser: Nesterov SGD on the sum of losses, given for 1,024 examples.
     config.learning_rate = 11.5

@@ -4,7 +4,7 @@
 
 The network, its random weights, the losses, the optimiser and the pictures are the
 same: SqueezeNet 1.0, Gram matrices of five layers, content of one, Adam. Memory is the
-most that a whole run, from its start to its figures, ever holds.
+most that a whole run, from its start to its figures, ever holds, on the CPU.
 """
 
 import functools
@@ -28,10 +28,11 @@ _MEMORY = (512, 0), (512, 256), (1024, 0), (1024, 256)  # sizes and tiles
 
 def main() -> None:
     print(timing.machine())
-    print("GiB at most")
-    for size, tile in _MEMORY:
-        how = f"in tiles of {tile}" if tile else "as a whole"
-        print(f"{size}x{size} {how:18} {_peak(size, tile):.2f}")
+    if jax.default_backend() == "cpu":
+        print("GiB at most")
+        for size, tile in _MEMORY:
+            how = f"in tiles of {tile}" if tile else "as a whole"
+            print(f"{size}x{size} {how:18} {_peak(size, tile):.2f}")
     torch = timing.torch()
     print(f"\nmilliseconds an iteration, median (range){'':14}dlx / PyTorch")
     for size in _SIZES:
