@@ -45,7 +45,7 @@ def main() -> None:
         seconds = timing.in_turns(calls)
         for who, times in seconds.items():
             each = [1000 * time / _STEPS for time in times]
-            said = f"{statistics.median(each):.0f} ({each[0]:.0f} ... {each[-1]:.0f})"
+            said = f"{statistics.median(each):.3g} ({each[0]:.3g} ... {each[-1]:.3g})"
             print(f"{size}x{size} {who:10}{said:>24}", end="")
             ratio = statistics.median(times) / statistics.median(seconds["dlx"])
             print(f"{1 / ratio:20.2f}" if who == "PyTorch" else "")

@@ -1,22 +1,37 @@
 """The clock of the agents' bench, and how it judges a peer."""
 
+from absl import flags
 import numpy as np
 import pytest
 
 from dlx.envs import rocks
-from launch.bench import rl
+from launch.bench import progress, rl
 
 
 def test_until_and_median():
     runs = [
-        rl.Progress(points=[(1.0, 0.5), (2.0, 0.995), (3.0, 1.0)]),
-        rl.Progress(points=[(1.5, 1.0)]),
-        rl.Progress(points=[(9.0, 0.2)]),
+        progress.Progress(points=[(1.0, 0.5), (2.0, 0.995), (3.0, 1.0)]),
+        progress.Progress(points=[(1.5, 1.0)]),
+        progress.Progress(points=[(9.0, 0.2)]),
     ]
     assert [run.until(0.99) for run in runs] == [2.0, 1.5, None]
     assert rl._median(runs, 1.0) == 3.0, "one that never gets there is the slowest"
     assert rl._median(runs[2:], 1.0) is None
-    assert rl._cell([run.until(0.99) for run in runs]) == "1.75 (1.50 ... 2.00) 2/3"
+    cell = progress.cell([run.until(0.99) for run in runs])
+    assert cell == "1.75 (1.50 ... 2.00) 2/3"
+
+
+def test_a_training_ends_where_it_is_good(config):
+    flags.FLAGS(["bench", "--limit=600"])
+    every, judged = 2 * config.log_steps, []
+
+    def judge(numbers):
+        judged.append(numbers["eval/perfect_starts"])
+        return len(judged)
+
+    run = progress.train(config, every, judge, good=3)
+    assert [good for _, good in run.points] == [1, 2, 3]
+    assert run.until(3) == run.seconds > run.until(2)
 
 
 def test_a_peer_is_judged_from_every_start():

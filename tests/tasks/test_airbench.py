@@ -149,6 +149,30 @@ def test_digits_are_learnt(config, tmp_path):
     assert {"confusion", "mistakes", "filters", "learning_curve"} <= pictures
 
 
+def test_only_the_arithmetic_is_bfloat16():
+    kernel = models.whitening(np.random.default_rng(0).random((9, 8, 8, 1), "f4"), 2)
+    networks = [
+        models.Airbench(10, kernel, 1, (16,), dtype=d)
+        for d in (jnp.float32, jnp.bfloat16)
+    ]
+    x = jax.random.normal(jax.random.key(0), (32, 8, 8, 1))
+    variables = networks[1].init(jax.random.key(1), x, train=True)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("f4")}
+    exact, rough = (
+        network.apply(variables, x, train=True, mutable=["batch_stats"])
+        for network in networks
+    )
+    chex.assert_trees_all_equal_dtypes(exact, rough)
+    chex.assert_trees_all_close(exact, rough, atol=0.05)
+    assert np.any(exact[0] != rough[0])
+
+
+def test_another_dtype_is_refused(config):
+    config.dtype = "float8"
+    with pytest.raises(UserError, match="is 'float8'; there are"):
+        tasks.make(config)
+
+
 def test_images_that_are_too_small_are_refused(config):
     config.widths = (8, 16, 16)
     with pytest.raises(UserError, match="7 pixels, to nothing"):
