@@ -24,14 +24,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The generator: channels from the smallest image on.
     config.latents = 64
-    config.g_channels = (128, 64)
+    config.g_channels = (64, 32)
     config.g_kernel = (3, 3)
     config.factor = (2, 2)  # how many times as high, and wide, a layer makes the image
     config.temperature = 1.0  # of softmax outputs
     config.conditional = False  # on the class
 
     # The discriminators: channels of each layer of each of them.
-    config.d_channels = ((64, 128),)
+    config.d_channels = ((32, 64),)
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # of each of them
@@ -61,7 +61,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
 
     # The run.
-    config.num_steps = 9400  # 10 epochs
+    config.num_steps = 4700  # 5 epochs
     config.log_steps = 94
     config.eval_steps = 940
     config.checkpoint_steps = 940
