@@ -2,8 +2,9 @@
 
 python -m launch.sweep --config=configs/sweeps/dcgan_mnist.py
 
-The original recipe (Radford et al. 2016, with the minimax loss) at a quarter of its
-learning rate, at that, and at four times that.
+The original recipe (Radford et al. 2016, with the minimax loss), for two fifths of the
+steps but on as many images a step as they had, at a quarter of its learning rate, at
+that, and at four and sixteen times that.
 """
 
 import ml_collections
@@ -20,19 +21,22 @@ _ORIGINAL = {
     "adam_b2": 0.999,
     "schedule": "constant",
     "ema_decay": 0.0,
+    "num_steps": 1880,
+    "eval_steps": 188,
 }
 
 
-def get_config(only: str | None = None) -> ml_collections.ConfigDict:
+def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.configs = ("configs/dcgan_mnist.py",)
     variants = [("as it is", {})]
-    for times, text in ((0.25, "a quarter of"), (1, "with"), (4, "four times")):
+    for times in (0.25, 1, 4, 16):
         rates = dict.fromkeys(("g_learning_rate", "d_learning_rate"), 2e-4 * times)
-        variants.append((f"the original, {text} its learning rate", _ORIGINAL | rates))
-    config.variants = tuple(variants if only is None else [variants[int(only)]])
+        name = f"the original, learning rate x {times}"
+        variants.append((name, _ORIGINAL | rates))
+    config.variants = tuple(variants)
     config.seeds = (0, 1, 2, 3, 4)
-    config.side_by_side = True
+    config.side_by_side = False
 
     # Of the evaluation: the share of samples that the rarest digit has, in percent.
     config.metric = "least_share"
