@@ -45,6 +45,7 @@ def _several(number, rule, steps, views="same"):
         "dropout": (0.0,) * number,
         "mixing": rule,
         "views": views,
+        "minibatch_std": False,
         "num_steps": steps,
         "eval_steps": 500,
         "checkpoint_steps": 500,
