@@ -23,6 +23,7 @@ from configs import (
     pg_rocks16,
     pg_rocks32,
 )
+from dlx.errors import UserError
 from launch.bench import timing
 from launch.bench.progress import LIMIT, SEEDS, cell, compilations, perfect, train
 
@@ -34,12 +35,15 @@ _AGENTS = {
     )
     for network in ("mlp", "cnn")
 }
-_GOALS = flags.DEFINE_list(
-    "goals", None, f"Some of {', '.join((*_AGENTS, 'mnist', 'cifar10'))}."
-)
+_ALL = [*_AGENTS, "mnist", "cifar10"]
+_GOALS = flags.DEFINE_list("goals", _ALL, f"Some of {', '.join(_ALL)}.")
 
 
 def main() -> None:
+    if unknown := set(_GOALS.value) - set(_ALL):
+        raise UserError(
+            f"there is no goal {min(unknown)!r}; there are {', '.join(_ALL)}"
+        )
     print(timing.machine())
     print(
         f"\nseconds of training, at most {LIMIT.value:g}, median (range) of "
@@ -64,7 +68,7 @@ def _accuracy(numbers):
 
 
 def _row(name, config, every, judge, good):
-    if _GOALS.value and name not in _GOALS.value:
+    if name not in _GOALS.value:
         return
     runs = []
     for seed in range(SEEDS.value):

@@ -4,8 +4,10 @@ import sys
 
 from absl import flags
 import jax.numpy as jnp
+import pytest
 
-from launch.bench import envs, timing
+from dlx.errors import UserError
+from launch.bench import envs, goals, timing
 
 
 def _parse():
@@ -35,3 +37,9 @@ def test_a_missing_peer_is_a_line(monkeypatch, capsys):
     assert envs._catch() is None
     out = capsys.readouterr().out
     assert out.count("\n") == 1 and "pip install '.[bench]'" in out
+
+
+def test_an_unknown_goal_is_refused():
+    flags.FLAGS(["bench", "--goals=mnist,chess"])
+    with pytest.raises(UserError, match="no goal 'chess'; there are pg_rocks8:mlp"):
+        goals.main()
