@@ -4,7 +4,7 @@
     python -m launch.main --config=configs/iwae_mnist.py:paper  # 784-200-200-50, tanh
 
 83.18 nats on the test split with 5,000 samples an image (seed 0 alone), 34 active
-units, after 109 s of training on an NVIDIA H200 that had four other trainings to do,
+units, after 109 s of training on an NVIDIA H200 that had other trainings to do beside,
 with JAX 0.11.2 and its products in TF32. Burda et al. have 84.78 with one layer of
 latents and k = 50. Neither `:gated` nor `:paper`, which have 50 samples, has been run
 to its end.
