@@ -9,15 +9,18 @@ import pytest
 from dlx.models.layers import Conv, matmul_conv, max_pool
 
 
-@pytest.mark.parametrize("channels", [3, 32])
+@pytest.mark.parametrize(("channels", "out_channels"), [(1, 8), (16, 4), (64, 65)])
 @pytest.mark.parametrize("padding", ["SAME", "VALID", 2])
 @pytest.mark.parametrize(
-    ("kernel", "strides"), [((3, 3), 1), ((3, 3), 2), ((2, 5), (1, 3)), ((1, 1), 2)]
+    ("kernel", "strides"),
+    [((3, 3), 1), ((3, 3), 2), ((4, 4), 2), ((2, 5), (1, 3)), ((1, 1), 2)],
 )
-def test_matrix_products_are_the_convolution(kernel, strides, padding, channels):
+def test_matrix_products_are_the_convolution(
+    kernel, strides, padding, channels, out_channels
+):
     x_key, params_key, y_key = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(x_key, (2, 9, 12, channels))
-    conv = nn.Conv(4, kernel, strides=strides, padding=padding)
+    conv = nn.Conv(out_channels, kernel, strides=strides, padding=padding)
     products = conv.clone(conv_general_dilated=matmul_conv)
     params = conv.init(params_key, x)
     y = conv.apply(params, x)
