@@ -122,7 +122,7 @@ class Scale:
         Args:
           fixed: The network's 'variables', and 'weights' as from `weights`.
           picture: [height, width, 3] in [0, 1].
-          mask: [height, width] in [0, 1], where the style goes.
+          mask: [height, width] in [0, 1], where the style goes; None for everywhere.
           content: As from `content`.
           targets: Of each painting, as from `statistics`.
 
@@ -164,8 +164,7 @@ class Scale:
         """{layer: Statistics} of a painting."""
 
         def window(picture, owned):
-            everywhere = jnp.ones(picture.shape[:2])
-            return self._statistics(self._look(variables, picture), owned, everywhere)
+            return self._statistics(self._look(variables, picture), owned, None)
 
         parts = self._over_windows(window, picture, self._owned)
         return jax.tree.map(lambda part: jnp.sum(part, axis=0), parts)
@@ -174,15 +173,21 @@ class Scale:
         """Of a window's own features, each weighted by the mask at its middle."""
         found = {}
         for layer in self._config.style_layers:
-            reach = self._network.reach[layer]
-            height, width = features[layer].shape[:2]
-            middle = (reach.after - reach.before) // 2
-            rows = jnp.minimum(reach.stride * np.arange(height) + middle, len(mask) - 1)
-            columns = reach.stride * np.arange(width) + middle
-            columns = jnp.minimum(columns, mask.shape[1] - 1)
-            weights = owned[layer] * mask[rows[:, None], columns]
+            weights = owned[layer]
+            if mask is not None:
+                weights = weights * self._under(mask, layer, weights.shape)
             found[layer] = styles.statistics(features[layer], weights)
         return found
+
+    def _under(self, mask, layer, shape):
+        """The mask at the middle of what each of a layer's features sees."""
+        reach = self._network.reach[layer]
+        middle = (reach.after - reach.before) // 2
+        down, across = (
+            jnp.minimum(reach.stride * np.arange(number) + middle, side - 1)
+            for number, side in zip(shape, mask.shape, strict=True)
+        )
+        return mask[down[:, None], across]
 
 
 class Studio:
@@ -208,7 +213,7 @@ class Studio:
             for side in sides
         ]
         self.shape = len(self._blends), *self._scales[-1].shape, 3
-        mask = config.mask and pictures.read(config.mask)
+        mask = pictures.read(config.mask) if config.mask else None
         self.fixed = {
             "variables": network.variables,
             "weights": weights(config),
@@ -221,10 +226,9 @@ class Studio:
     def _at(self, scale, side, network, mask):
         """All of one scale that stays as it is."""
         photograph = pictures.resize(self._photograph, scale.shape)
-        everywhere = np.ones(scale.shape, np.float32)
         if mask:
-            everywhere = styles.luminance(pictures.resize(mask, scale.shape))
-            if np.mean(everywhere) < 0.01:
+            mask = styles.luminance(pictures.resize(mask, scale.shape))
+            if np.mean(mask) < 0.01:
                 raise UserError(f"{self._config.mask} is black: the style goes nowhere")
         targets = []
         for painting in self._paintings:
@@ -234,7 +238,7 @@ class Studio:
             targets.append(jax.jit(other.statistics)(network.variables, painted))
         return {
             "photograph": photograph,
-            "mask": everywhere,
+            "mask": mask,
             "content": jax.jit(scale.content)(network.variables, photograph),
             "targets": targets,
         }
@@ -295,12 +299,12 @@ class Studio:
     def shown(self, fixed, number: int, picture):
         """A picture with the photograph's colours, and outside of the mask as that."""
         photograph = fixed["scales"][number]["photograph"]
-        mask = fixed["scales"][number]["mask"][..., None]
+        mask = fixed["scales"][number]["mask"]
         if self._config.keep_colours:
             picture = styles.with_colours_of(picture, photograph)
-        return (
-            mask * picture + (1 - mask) * photograph if self._config.mask else picture
-        )
+        if mask is None:
+            return picture
+        return mask[..., None] * picture + (1 - mask[..., None]) * photograph
 
     def losses(self, fixed, number: int, made):
         """What is to be small, summed over blends; and its parts' means.

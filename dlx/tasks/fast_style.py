@@ -112,12 +112,11 @@ def make(config) -> Task:
 
     def losses(params, fixed, photographs):
         """The whole, and its parts; means over [batch, side, side, 3] in [0, 1]."""
-        everywhere = jnp.ones((config.crop, config.crop))
 
         def one(photograph, made):
             content = scale.content(fixed["variables"], photograph)
             content, style = scale.differences(
-                fixed, made, everywhere, content, [fixed["style"]]
+                fixed, made, None, content, [fixed["style"]]
             )
             return content, style[0], styles.total_variation(made)
 

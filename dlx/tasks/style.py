@@ -6,6 +6,7 @@ the start, and what is smaller stands in its upper left corner.
 """
 
 import functools
+import math
 
 import chex
 from flax import struct
@@ -73,7 +74,7 @@ def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
     def schedule(step):
         return fall(step % each)
 
-    return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.99))
+    return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.8))
 
 
 def make(config) -> Task:
@@ -107,8 +108,13 @@ def make(config) -> Task:
             )
         params, opt_state, average = studio.take(changing, number)
 
+        # Of a size that does not change with the scale, so that what an optimiser knows
+        # of a pixel's gradient is still true at the next one.
+        pixels = math.prod(params["pictures"].shape[1:3])
+
         def loss(params):
-            return studio.losses(fixed, number, params["pictures"])
+            total, parts = studio.losses(fixed, number, params["pictures"])
+            return pixels * total, parts
 
         (value, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
         grads = lax.pmean(grads, parallel.AXIS)

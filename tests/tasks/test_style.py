@@ -72,6 +72,21 @@ def test_descent_goes_down(config):
     assert metrics["loss"][-1] < 0.3 * metrics["loss"][0]
 
 
+def test_what_adam_knows_of_a_pixel_is_true_at_the_next_scale(config):
+    known = []
+    for size in 48, 96:
+        config.update({"size": size, "scales": 1, "start": "grey"})
+        task = tasks.make(config)
+        state = parallel.init(task, jax.random.key(0))
+        with jax.debug_key_reuse(False):
+            keys = parallel.device_keys(jax.random.key(1))
+            steps = parallel.train_steps(task, state, 1)
+            state, _ = steps(state, task.batches.source(1), keys)
+        adam = optax.tree.get(state.opt_state, "nu")["pictures"]
+        known.append(np.sqrt(np.mean(adam)))
+    assert 0.5 < known[1] / known[0] < 2  # without the factor, for all pixels: 0.25
+
+
 def test_lbfgs_solves_a_quadratic(config):
     config.optimizer = "lbfgs"
     tx = style.make_optimizer(config)
