@@ -5,7 +5,9 @@ python -m launch.main --config=configs/gman_stacked_mnist.py
 Of 26,000 samples there are 1,000 modes of 1,000, with a KL to uniform of 0.0506, where
 perfectly even ones have 0.0233; FID in the features of dlx's classifier 87, where real
 ones that were not trained on have 6.6 (seed 0 alone, 12,000 steps of 0.22 s on one core
-of a shared Intel Xeon, JAX 0.10.2).
+of a shared Intel Xeon, JAX 0.10.2). Discriminators that see how much a batch differs
+(minibatch_std) do worse even after 16,000: 1,000, 0.0606 and 113 (seed 0, one core of
+an AMD EPYC).
 """
 
 import ml_collections
