@@ -3,12 +3,12 @@
 python -m launch.main --config=configs/style.py --config.content=photo.jpg \\
     --config.style=painting.jpg --config.weights=squeezenet1_0_imagenet.safetensors
 
-512 pixels take 49 s of training, 87 s with compilation and figures, on two cores of a
-shared AMD EPYC with JAX 0.10.2 (seed 0). Of two photographs in three styles each, with
-SqueezeNet 1.0, the style loss falls 354 to 1,275 times from the photograph, while the
-content loss is 0.49 to 0.61 of the painting's own.
-With Adam's state and memory as they are now, one of them was made again: 407 times
-and 0.47; its whole loss is 1.39, for 1.65 before.
+512 pixels take 62 s of training, 77 s with figures and what was compiled before, on two
+cores of a shared AMD EPYC with JAX 0.10.2 (seed 0; on another 49 s). Of two photographs
+in three styles each, with SqueezeNet 1.0, the style loss fell 354 to 1,275 times from
+the photograph, while the content loss was 0.49 to 0.61 of the painting's own. With
+Adam's state and memory as they are now, one of them was made again: 403 times and 0.47;
+its whole loss is 1.38, for 1.65 before.
 """
 
 import ml_collections
