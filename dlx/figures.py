@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import dataclasses
+import math
 import pathlib
 import wave
 
@@ -86,14 +87,15 @@ def _save_sound(path, sound):
 
 
 def page(lines: Sequence[str]) -> np.ndarray:
-    """Lines of text, [height, width, 3] uint8."""
-    font = ImageFont.load_default(size=16)
-    text = "\n".join(lines)
-    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    right, bottom = draw.multiline_textbbox((12, 12), text, font)[2:]
-    paper = Image.new("RGB", (640, int(bottom) + 12), "white")
-    paper = paper.resize((max(640, int(right) + 12), paper.height))
-    ImageDraw.Draw(paper).multiline_text((12, 12), text, "black", font)
+    """Lines of text, [height, width, 3] uint8, of one size for lines of one length."""
+    from matplotlib import font_manager  # which brings a font along
+
+    font = ImageFont.truetype(font_manager.findfont("monospace"), 16)
+    width = max(font.getlength(line) for line in lines)
+    paper = Image.new("RGB", (24 + math.ceil(width), 24 + 22 * len(lines)), "white")
+    draw = ImageDraw.Draw(paper)
+    for number, line in enumerate(lines):
+        draw.text((12, 12 + 22 * number), line, "black", font)
     return np.asarray(paper)
 
 

@@ -25,6 +25,16 @@ def test_what_is_no_picture(tmp_path, wrong):
         figures.save(tmp_path, "wrong", wrong)
 
 
+def test_pages_of_one_movie_have_one_size():
+    low, tall = figures.page(["noon", "area"]), figures.page(["lift", "gulp"])
+    assert low.shape == tall.shape and not np.array_equal(low, tall)
+    assert figures.page(["wider", "area"]).shape[1] > low.shape[1]
+    for page in (low, tall):
+        assert (page.min(axis=(1, 2)) < 128).sum() > 12
+        for rim in (page[:8], page[-8:], page[:, :8], page[:, -8:]):
+            assert (rim == 255).all()
+
+
 def test_a_game_of_rocks():
     screens = np.zeros((3, 8, 8), np.int8)
     screens[:, 7, 2], screens[0, 5, 4] = 2, 1

@@ -4,6 +4,7 @@ import types
 import wave
 
 import numpy as np
+from PIL import Image
 import pytest
 
 from dlx import figures, loop, tasks
@@ -124,8 +125,8 @@ def textgan():
     config = textgan.get_config()
     config.length, config.g_channels, config.d_channels = 16, (4, 4), ((4, 4),)
     config.batch_size, config.latents = 16, 4
-    config.num_steps = config.log_steps = config.eval_steps = 2
-    config.checkpoint_steps = 2
+    config.num_steps = config.checkpoint_steps = 2
+    config.log_steps = config.eval_steps = 1
     config.eval_samples = config.last_eval_samples = 40
     return config
 
@@ -154,6 +155,7 @@ def test_a_run_leaves_lines_to_read(textgan, tmp_path):
     lines = (tmp_path / "figures" / "samples.txt").read_text().splitlines()
     assert len(lines) == 64 and {len(line) for line in lines} == {16}
     assert (tmp_path / "figures" / "sheet.png").exists()
+    assert Image.open(tmp_path / "figures" / "training.gif").n_frames == 2
 
 
 def test_a_corpus_of_ones_own(textgan, tmp_path):
