@@ -18,14 +18,28 @@ from launch.plan import Run
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What one seed did: evaluations [points], and the run's summary."""
+    """What one seed did: evaluations [points], and the run's summary.
+
+    Attributes:
+      seed: Of the run.
+      steps: Of training, before each evaluation.
+      seconds: Of training, likewise.
+      measures: Values of the sweep's metric, and then of those beside it.
+      targets: That the metric is to reach, or None.
+      summary: As in summary.json.
+    """
 
     seed: int
     steps: list[int]
     seconds: list[float]
-    values: list[float]
+    measures: dict[str, list[float]]
     targets: list[float] | None
     summary: dict[str, Any]
+
+    @property
+    def values(self) -> list[float]:
+        """Of the metric."""
+        return next(iter(self.measures.values()))
 
     @property
     def reached(self) -> int | None:
@@ -46,7 +60,7 @@ def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
 
     Args:
       sweep: Its `metric`, and perhaps its `target`, a number or what else of the
-        evaluation the metric is to reach.
+        evaluation the metric is to reach; perhaps `also`, measures to show beside it.
       runs: Finished ones.
       workdir: Where to.
 
@@ -57,48 +71,51 @@ def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
         return
     cells = {run.cell: [] for run in runs}
     for run in runs:
-        cells[run.cell] += curves(run, sweep.metric, sweep.get("target"))
+        cells[run.cell] += curves(run, sweep)
     write_whole(workdir / "table.md", table(sweep, cells))
     write_whole(workdir / "runs.csv", rows(sweep, cells))
-    figures.save(workdir, "curves", plot(sweep.metric, cells))
+    figures.save(workdir, "curves", plot(cells))
 
 
-def plot(metric: str, cells: dict[tuple, list[Curve]]) -> np.ndarray:
-    """A panel for each config, a line for each of its cells; bands over the seeds."""
+def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
+    """A panel for each config and measure, a line for each cell; bands over seeds."""
     panels = {}
     for cell, done in cells.items():
         (_, title), *rest = cell
         label = ", ".join(text for _, text in rest) or title
         points = min(len(curve.steps) for curve in done)
-        values = np.stack([curve.values[:points] for curve in done], axis=1)
-        panels.setdefault(f"{title}: {metric}", {})[label] = (
-            done[0].steps[:points],
-            values,
-        )
+        for name in done[0].measures:
+            values = [curve.measures[name][:points] for curve in done]
+            panel = panels.setdefault(f"{title}: {name}", {})
+            panel[label] = done[0].steps[:points], np.stack(values, axis=1)
     return figures.curves(panels, "step", columns=3)
 
 
-def curves(run: Run, metric: str, target: str | float | None) -> list[Curve]:
+def curves(run: Run, sweep) -> list[Curve]:
     """The evaluations of a finished run, a curve for each of its seeds."""
     summary = json.loads((run.workdir / "summary.json").read_text())
     lines = read_lines(run.workdir / "metrics.jsonl")
-    found = []
+    lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
+    target, found = sweep.get("target"), []
     for seed in run.seeds:
         suffix = f"/{seed}" if "seeds" in run.config else ""
-        value = f"eval/{metric}{suffix}"
-        points = [line for line in lines if value in line]
-        if not points:
-            raise UserError(f"config.metric: {run.name} evaluates no {metric!r}")
-        if isinstance(target, str):
-            targets = [line[f"eval/{target}{suffix}"] for line in points]
+
+        def of(name, suffix=suffix):
+            try:
+                return [line[f"eval/{name}{suffix}"] for line in lines]
+            except KeyError:
+                raise UserError(f"{run.name} evaluates no {name!r}") from None
+
+        if target is None or isinstance(target, str):
+            targets = target and of(target)
         else:
-            targets = None if target is None else [target] * len(points)
+            targets = [target] * len(lines)
         found.append(
             Curve(
                 seed,
-                [line["step"] for line in points],
-                [line["train_seconds"] for line in points],
-                [line[value] for line in points],
+                [line["step"] for line in lines],
+                [line["train_seconds"] for line in lines],
+                {name: of(name) for name in _measures(sweep)},
                 targets,
                 summary,
             )
@@ -110,7 +127,8 @@ def table(sweep, cells: dict[tuple, list[Curve]]) -> str:
     """A line of Markdown a cell; medians, with ranges in brackets."""
     axes = [name for name, _ in next(iter(cells))]
     judged = sweep.get("target") is not None
-    head = [*axes, "seeds", f"{sweep.metric} at the end"]
+    measures = _measures(sweep)
+    head = [*axes, "seeds", *(f"{name} at the end" for name in measures)]
     if judged:
         head += ["at the target throughout the last quarter", "steps until first there"]
         head += ["seconds of training until then"]
@@ -118,7 +136,8 @@ def table(sweep, cells: dict[tuple, list[Curve]]) -> str:
     lines = [head, ["---"] * len(head)]
     for cell, done in cells.items():
         line = [text for _, text in cell]
-        line += [str(len(done)), _median([curve.values[-1] for curve in done])]
+        ends = [[curve.measures[name][-1] for curve in done] for name in measures]
+        line += [str(len(done)), *map(_median, ends)]
         if judged:
             line += [f"{sum(curve.held for curve in done)} of {len(done)}"]
             there = [curve for curve in done if curve.reached is not None]
@@ -138,8 +157,9 @@ def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
     text = io.StringIO()
     axes = [name for name, _ in next(iter(cells))]
     writer = csv.writer(text, lineterminator="\n")
-    measured = [sweep.metric, "held", "steps_to_target", "train_seconds_to_target"]
-    writer.writerow([*axes, "seed", *measured, "train_seconds", "params_sha256"])
+    reached = ["held", "steps_to_target", "train_seconds_to_target"]
+    whole = ["train_seconds", "params_sha256"]
+    writer.writerow([*axes, "seed", *_measures(sweep), *reached, *whole])
     for cell, done in cells.items():
         for curve in done:
             reach = [""] * 3
@@ -148,10 +168,15 @@ def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
                 reach = [int(curve.held), "", ""]
                 if first is not None:
                     reach[1:] = [curve.steps[first], curve.seconds[first]]
-            whole = [curve.summary["train_seconds"], curve.summary["params_sha256"]]
+            ends = [values[-1] for values in curve.measures.values()]
+            summary = [curve.summary[name] for name in whole]
             cell_text = [text for _, text in cell]
-            writer.writerow([*cell_text, curve.seed, curve.values[-1], *reach, *whole])
+            writer.writerow([*cell_text, curve.seed, *ends, *reach, *summary])
     return text.getvalue()
+
+
+def _measures(sweep):
+    return sweep.metric, *sweep.get("also", ())
 
 
 def _median(numbers):

@@ -38,7 +38,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = False
 
-    # Of the evaluation: the share of samples that the rarest digit has, in percent.
+    # Of the evaluation: the share of samples that the rarest digit has, in percent,
+    # and what more is shown.
     config.metric = "least_share"
     config.target = 5.0
+    config.also = ("fid_mnist_classifier",)
     return config

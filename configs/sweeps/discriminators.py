@@ -32,9 +32,10 @@ def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = False  # seconds are compared
 
-    # Of the evaluation: what is looked at, and what it is to reach.
+    # Of the evaluation: what is looked at, what it is to reach, and what more is shown.
     config.metric = "modes"
     config.target = 900
+    config.also = ("kl", f"fid_{dataset}_classifier")
     return config
 
 

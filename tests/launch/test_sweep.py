@@ -1,6 +1,7 @@
 """A small sweep, its table against its own numbers, and what it refuses."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import signal
@@ -138,7 +139,7 @@ def _curve(values, target=3):
         0,
         list(range(1, points + 1)),
         [10.0 * i for i in range(1, points + 1)],
-        values,
+        {"score": values, "cost": [100 - value for value in values]},
         [target] * points,
         {"train_seconds": 10.0 * points, "params_sha256": "x"},
     )
@@ -160,3 +161,20 @@ def test_table():
         "| a | 3 | 3 (1 ... 3) | 2 of 3 | 1.5 (1 ... 2) (2 of 3) "
         "| 15 (10 ... 20) (2 of 3) | 20 |"
     )
+
+
+def test_measures_beside_the_metric(tmp_path):
+    config = ml_collections.ConfigDict({"metric": "score", "also": ("cost",)})
+    cells = {(("config", "a"),): [_curve([1, 3]), _curve([2, 5])]}
+    head, _, line = comparison.table(config, cells).splitlines()
+    assert "| score at the end | cost at the end | seconds of" in head
+    assert line == "| a | 2 | 4 (3 ... 5) | 96 (95 ... 97) | 20 |"
+    row = next(csv.DictReader(comparison.rows(config, cells).splitlines()))
+    assert row["score"] == "3" and row["cost"] == "97"
+    one = comparison.plot({cell: [_only_score(c)] for cell, (c, _) in cells.items()})
+    assert comparison.plot(cells).shape[1] > one.shape[1], "a panel for each"
+
+
+def _only_score(curve):
+    measures = {"score": curve.measures["score"]}
+    return dataclasses.replace(curve, measures=measures)
