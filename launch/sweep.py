@@ -9,11 +9,11 @@ again with its --workdir.
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from dlx import loop, tasks
-from dlx.errors import DivergedError, UserError
+from dlx import loop
+from dlx.errors import UserError
 from launch import comparison, plan
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The sweep's file.")
@@ -40,7 +40,7 @@ def main() -> int:
                 continue
             if not stop:
                 print(f"[{number}/{len(runs)}] {run.name}", flush=True)
-                train(run)
+                plan.train(run)
             if stop:
                 print(f"stopped; start it again with --workdir={workdir}")
                 return 128 + stop[0]
@@ -51,15 +51,6 @@ def main() -> int:
         print((workdir / "table.md").read_text())
     print(workdir)
     return 0
-
-
-def train(run: plan.Run) -> None:
-    """Trains one run as far as it goes."""
-    task = tasks.make(run.config)
-    try:
-        loop.train(task, run.config, run.workdir, name=run.name)
-    except DivergedError as error:
-        logging.warning("%s: %s", run.name, error)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 
+import jax
 import ml_collections
 import pytest
 
+from dlx import loop
 from dlx.errors import UserError
 from launch import comparison, plan
 
@@ -108,6 +110,14 @@ def _sweep(**fields):
     config = text["get_config"]()
     config.update(fields)
     return config
+
+
+def test_nothing_compiled_outlives_a_run(monkeypatch):
+    compiled = jax.jit(lambda x: x + 1)
+    monkeypatch.setattr(loop, "train", lambda *_, **__: compiled(1.0))
+    (run, *_) = plan.make(_sweep(), pathlib.Path("out"))
+    plan.train(run)
+    assert compiled._cache_size() == 0
 
 
 def test_side_by_side_is_one_run():
