@@ -133,6 +133,11 @@ def sheet(
     return tiles.reshape(rows * high, columns * wide, 3)
 
 
+# Of lines: matplotlib's colours come again after ten.
+_COLOURS = 10
+_STYLES = "-", "--", ":"
+
+
 def curves(
     panels: dict[str, dict[str, tuple[list, list]]], xlabel: str, columns: int = 0
 ) -> np.ndarray:
@@ -154,11 +159,12 @@ def curves(
     for axis in axes[len(panels) :]:
         axis.axis("off")
     for axis, (title, lines) in zip(axes, panels.items(), strict=False):
-        for name, (x, y) in lines.items():
+        for number, (name, (x, y)) in enumerate(lines.items()):
             runs = np.asarray(y).reshape(len(x), -1)
             middle = np.median(runs, axis=1)
             marker = "." if len(x) < 30 else None
-            (line,) = axis.plot(x, middle, label=name, marker=marker)
+            style = _STYLES[number // _COLOURS % len(_STYLES)]
+            (line,) = axis.plot(x, middle, style, label=name, marker=marker)
             if runs.shape[1] > 1:
                 band = runs.min(axis=1), runs.max(axis=1)
                 axis.fill_between(x, *band, color=line.get_color(), alpha=0.2, lw=0)
@@ -166,7 +172,10 @@ def curves(
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
         if len(lines) > 4:  # too many to stand on the lines
-            axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+            size = "medium" if len(lines) <= _COLOURS else "x-small"
+            axis.legend(
+                frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=size
+            )
         elif len(lines) > 1:
             axis.legend(frameon=False)
     return _pixels(canvas)

@@ -59,6 +59,14 @@ def test_curves():
     assert picture.std() > 0
 
 
+def test_the_eleventh_curve_is_no_second_first():
+    lines = {str(number): ([0, 1], [number, number]) for number in range(11)}
+    picture = figures.curves({"a": lines}, "s")
+    blue = (picture == (31, 119, 180)).all(axis=-1).sum(axis=1)  # in each row
+    top, bottom = blue[:175].max(), blue[175:].max()
+    assert 0 < top < 0.8 * bottom, "dashes"
+
+
 def test_confusion_grid_and_filters_are_pictures():
     counts = np.diag([5, 6, 7])
     counts[0, 2] = 3
