@@ -96,31 +96,31 @@ def curves(run: Run, sweep) -> list[Curve]:
     summary = json.loads((run.workdir / "summary.json").read_text())
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
-    target, found = sweep.get("target"), []
-    for seed in run.seeds:
-        suffix = f"/{seed}" if "seeds" in run.config else ""
+    target = sweep.get("target")
 
-        def of(name, suffix=suffix):
-            try:
-                return [line[f"eval/{name}{suffix}"] for line in lines]
-            except KeyError:
-                raise UserError(f"{run.name} evaluates no {name!r}") from None
+    def evaluated(name, seed):
+        key = f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
+        try:
+            return [line[key] for line in lines]
+        except KeyError:
+            raise UserError(f"{run.name} evaluates no {name!r}") from None
 
-        if target is None or isinstance(target, str):
-            targets = target and of(target)
-        else:
-            targets = [target] * len(lines)
-        found.append(
-            Curve(
-                seed,
-                [line["step"] for line in lines],
-                [line["train_seconds"] for line in lines],
-                {name: of(name) for name in _measures(sweep)},
-                targets,
-                summary,
-            )
+    def targets(seed):
+        if isinstance(target, str):
+            return evaluated(target, seed)
+        return None if target is None else [target] * len(lines)
+
+    return [
+        Curve(
+            seed,
+            [line["step"] for line in lines],
+            [line["train_seconds"] for line in lines],
+            {name: evaluated(name, seed) for name in _measures(sweep)},
+            targets(seed),
+            summary,
         )
-    return found
+        for seed in run.seeds
+    ]
 
 
 def table(sweep, cells: dict[tuple, list[Curve]]) -> str:

@@ -173,7 +173,7 @@ def test_table():
     )
 
 
-def test_measures_beside_the_metric(tmp_path):
+def test_measures_beside_the_metric():
     config = ml_collections.ConfigDict({"metric": "score", "also": ("cost",)})
     cells = {(("config", "a"),): [_curve([1, 3]), _curve([2, 5])]}
     head, _, line = comparison.table(config, cells).splitlines()
