@@ -10,11 +10,12 @@ in the features of dlx's classifier 17.0, where real ones that were not trained 
 see how much a batch's images differ (minibatch_std): 999 modes, 0.164, 17.7.
 
 `:quarter` has one discriminator of 438 parameters, three convolutions of 2, 4 and 8
-channels: 1,000 modes, KL 0.139, FID 151 (seed 0, 435 s). What led there, 1,500 steps:
+channels: 1,000 modes, KL 0.167, FID 151 (seed 0, 326 s on a core of an AMD EPYC; 0.139
+with convolutions that rounded otherwise). What led there, 1,500 steps:
 with as many updates as the generator 15 modes, with 4 for each of those 860, with 10
 974, KL 0.90; and minibatch_std 993, 0.58. Three of (1, 2, 4) channels, 390 parameters,
 instead of the one: 1,000 modes, 0.168, FID 154. The one for 12,000 steps: 1,000, 0.144,
-FID 155, so that time is not what it lacks.
+FID 155.
 
 What led to the first, seed 0, 4,000 steps, g_channels=(64, 32), KL of 5,000 samples
 (for which real ones have 0.1): one discriminator ((32, 64),) without its dense layer
