@@ -50,4 +50,5 @@ def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config.eval_steps = {"full": 238, "small": 441}[size]  # each shows 60,000 views
     config.checkpoint_steps = 14
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     return config

@@ -48,4 +48,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 133  # each shows 60,000 views
     config.checkpoint_steps = 133
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     return config

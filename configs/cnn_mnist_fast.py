@@ -45,4 +45,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 67
     config.checkpoint_steps = 469
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     return config

@@ -70,6 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 5000
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.judge = True  # a classifier of the data set, trained if there is none yet
     config.eval_samples = 1000
     config.last_eval_samples = 10_000

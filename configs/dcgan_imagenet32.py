@@ -67,6 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 5000
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.judge = False  # a classifier of these would be another project
     config.eval_samples = 1000
     config.last_eval_samples = 10_000

@@ -59,5 +59,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 200
     config.checkpoint_steps = 200
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_images = 8
     return config

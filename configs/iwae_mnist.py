@@ -49,6 +49,7 @@ def get_config(model: str = "conv") -> ml_collections.ConfigDict:
     config.eval_steps = 4800
     config.checkpoint_steps = 4800
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_samples = 50
     config.last_eval_samples = 5000  # what papers measure
     return config

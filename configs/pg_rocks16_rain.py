@@ -50,5 +50,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 50
     config.checkpoint_steps = 50
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_rocks = 10_000
     return config

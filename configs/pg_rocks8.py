@@ -53,5 +53,6 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.eval_steps = 10
     config.checkpoint_steps = 20
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_rocks = 10_000
     return config

@@ -62,4 +62,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 20
     config.checkpoint_steps = 100
     config.keep_checkpoints = 1
+    config.parallel = "pmap"  # or "shard_map"
     return config

@@ -73,6 +73,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.eval_steps = 1000
     config.checkpoint_steps = 2000
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

@@ -54,6 +54,7 @@ def get_config(model: str = "gated") -> ml_collections.ConfigDict:
     config.eval_steps = 3600
     config.checkpoint_steps = 3600
     config.keep_checkpoints = 2
+    config.parallel = "pmap"  # or "shard_map"
     config.eval_samples = 50
     config.last_eval_samples = 5000  # what papers measure
     return config

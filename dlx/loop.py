@@ -165,14 +165,18 @@ class _Run(contextlib.ExitStack):
         self.device_keys = parallel.device_keys(self.keys.steps)
         self.next_source()
         with self.timed("compile"):
-            steps = parallel.train_steps(self.task, self.state, self.config.log_steps)
-            if jax.process_count() == 1:  # of several, pmap compiles at its first call
-                steps = steps.lower(self.state, self.source, self.device_keys).compile()
-            self.steps = steps
+            steps = self.train_steps(self.config.log_steps)
+            self.steps = parallel.compiled(
+                steps, self.state, self.source, self.device_keys
+            )
         if self.profile:
-            one = parallel.train_steps(self.task, self.state, 1)
+            one = self.train_steps(1)
             lowered = one.lower(self.state, self.source, self.device_keys)
             self.flops = profiling.flops(lowered)
+
+    def train_steps(self, number):
+        way = self.config.get("parallel", parallel.DEFAULT)
+        return parallel.train_steps(self.task, self.state, number, way)
 
     def next_source(self):
         """Reads ahead: what the next call trains on, and where reading then stood."""
@@ -220,8 +224,7 @@ class _Run(contextlib.ExitStack):
         if self.first:
             require_space(self.workdir, self.state, self.saved)
         with self.timed("checkpoint"):
-            state = parallel.to_save(self.task, self.state)
-            self.checkpoints.save(self.step, state, metrics, notes)
+            self.checkpoints.save(self.step, self.state, metrics, notes)
         self.saved = self.step
 
     def finish(self, status, **why):

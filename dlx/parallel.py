@@ -2,10 +2,11 @@
 
 A state's fields are the same on every device and have no device axis, except those that
 the task names as `local` (a device's own environments, say), which are [devices, ...].
-This is the only module that calls `jax.pmap`.
+Arrays span the devices of all processes, whichever way the steps are mapped. No other
+module calls `jax.pmap` or `jax.shard_map`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import functools
 from typing import Any
 
@@ -18,6 +19,8 @@ from dlx.errors import UserError
 from dlx.task import State, Task
 
 AXIS = "devices"
+WAYS = "pmap", "shard_map"
+DEFAULT = "pmap"
 
 
 def per_device(name: str, count: int) -> int:
@@ -38,10 +41,15 @@ def per_device(name: str, count: int) -> int:
 
 
 def device_keys(key: jax.Array) -> jax.Array:
-    """A key for each of this process's devices, [local devices]."""
-    everywhere = jax.devices()
-    numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+    """A key for each device of all processes, [devices]."""
+    make = jax.jit(
+        lambda data, numbers: jax.vmap(jax.random.fold_in, (None, 0))(
+            jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), numbers
+        ),
+        out_shardings=_sharding(PartitionSpec(AXIS)),
+    )
+    # From the host, for a key on one process's device is not on the others'.
+    return make(np.asarray(jax.random.key_data(key)), np.arange(len(jax.devices())))
 
 
 def init(task: Task, key: jax.Array) -> State:
@@ -52,74 +60,51 @@ def init(task: Task, key: jax.Array) -> State:
 def abstract(task: Task, key: jax.Array) -> State:
     """Shapes, dtypes and shardings of the state that `init` would make."""
     state = jax.eval_shape(functools.partial(_init, task), key)
-    mesh = _mesh(jax.devices())
-    processes = jax.process_count()
 
     def leaf(value, spec):
         shape = value.shape
-        if processes > 1 and spec == PartitionSpec(AXIS):
+        if spec == PartitionSpec(AXIS):
             shape = len(jax.devices()), *shape[1:]
-        sharding = NamedSharding(mesh, spec)
-        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=_sharding(spec))
 
     return jax.tree.map(leaf, state, _specs(task, state))
 
 
 def place(task: Task, state: State) -> State:
-    """Puts a state where the train steps return it, so that none compiles twice."""
-    return jax.device_put(state, _shardings(task, state))
+    """Puts a state where the train steps return it, so that none compiles twice.
 
-
-def to_save(task: Task, state: State) -> State:
-    """The state as one over all processes, which is what Orbax takes."""
-    if jax.process_count() == 1:
-        return state
-    return jax.tree.map(
-        lambda spec, field: multihost_utils.host_local_array_to_global_array(
-            field, _mesh(jax.devices()), spec
-        ),
-        _specs(task, state),
-        state,
-        is_leaf=_is_spec,
-    )
+    Args:
+      task: It knows which fields are local.
+      state: These [local devices, ...]; the others the same in every process.
+    """
+    return jax.tree.map(_put, state, _specs(task, state))
 
 
 def with_local(task: Task, state: State, key: jax.Array) -> State:
     """A restored state whose missing `local` fields are as `init` makes them."""
     missing = [f for f in task.local if getattr(state, f) is None]
     if not missing:
-        return _from_saved(task, state)
+        return state
     fresh = init(task, key)
-    kept = {f: getattr(fresh, f) for f in missing}
-    shared = {
-        f: jax.tree.map(lambda x: x.addressable_data(0), getattr(state, f))
-        for f in state.__dataclass_fields__
-        if f not in missing
-    }
-    return place(task, state.replace(**shared | kept))
+    return state.replace(**{f: getattr(fresh, f) for f in missing})
 
 
-def _from_saved(task: Task, state: State) -> State:
-    """The state on this process's devices, as `init` places it."""
-    if jax.process_count() > 1:
-        state = jax.tree.map(
-            lambda spec, field: multihost_utils.global_array_to_host_local_array(
-                field, _mesh(jax.devices()), spec
-            ),
-            _specs(task, state),
-            state,
-            is_leaf=_is_spec,
-        )
-    return place(task, state)
-
-
-def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
+def train_steps(
+    task: Task, state: State, num_steps: int, way: str = DEFAULT
+) -> Callable[..., Any]:
     """`num_steps` of the task's steps on all devices, as one program.
 
+    Args:
+      task: Whose steps.
+      state: For its fields.
+      num_steps: How many.
+      way: As for `over_devices`.
+
     Returns:
-      A pmapped (state, source, keys) -> (state, metrics). The source is what the task's
-      batches are made from, or None; keys are `device_keys`; the metrics [num_steps]
-      each, averaged over the devices. The state that goes in is donated.
+      (state, source, keys) -> (state, metrics), to be called or `compiled`. The source
+      is what the task's batches are made from, or None; keys are `device_keys`; the
+      metrics [num_steps] each, averaged over the devices. The state that goes in is
+      donated.
     """
     batches = task.batches
 
@@ -132,23 +117,93 @@ def train_steps(task: Task, state: State, num_steps: int) -> Callable[..., Any]:
         return state, jax.lax.pmean(metrics, AXIS)
 
     axes = _by_field(task, state, local=0, shared=None)
-    return jax.pmap(
-        run,
-        AXIS,
-        in_axes=(axes, batches and batches.axis, 0),
-        out_axes=(axes, None),
-        donate_argnums=0,
+    return over_devices(
+        run, (axes, batches and batches.axis, 0), (axes, None), way, donate=0
     )
 
 
+def over_devices(
+    function: Callable[..., Any],
+    in_axes: tuple[Any, ...],
+    out_axes: Any,
+    way: str = DEFAULT,
+    donate: int | Sequence[int] = (),
+) -> Callable[..., Any]:
+    """Maps a function over all devices, which are the axis 'devices' inside.
+
+    Args:
+      function: What one device does.
+      in_axes: For each argument 0 where its leading axis is the devices', None where
+        each device gets all of it; or a tree of those.
+      out_axes: Likewise for what it returns; None means the same on every device, which
+        nobody checks.
+      way: 'pmap', which JAX keeps in maintenance only, or 'shard_map', which is to
+        replace it. Both give the same numbers, bit for bit on one device.
+      donate: Which arguments' memory may be used again.
+
+    Raises:
+      UserError: if there is no such way.
+    """
+    if way not in WAYS:
+        known = ", ".join(map(repr, WAYS))
+        raise UserError(f"config.parallel is {way!r}; there are: {known}")
+    if way == "shard_map":
+        return _shard_mapped(function, in_axes, out_axes, donate)
+    mapped = jax.pmap(
+        function, AXIS, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate
+    )
+    if jax.process_count() == 1:
+        return mapped
+    # Of several processes each hands pmap, and gets back, what its own devices hold.
+    mesh = _mesh(jax.devices())
+    to_local = multihost_utils.global_array_to_host_local_array
+    to_global = multihost_utils.host_local_array_to_global_array
+
+    def call(*arguments):
+        own = _with_axes(
+            lambda axis, x: to_local(x, mesh, _spec(axis)), in_axes, arguments
+        )
+        return _with_axes(
+            lambda axis, x: to_global(x, mesh, _spec(axis)), out_axes, mapped(*own)
+        )
+
+    return call
+
+
+def _shard_mapped(function, in_axes, out_axes, donate):
+    """A shard keeps the devices' axis, of length 1, which `function` is not to see."""
+
+    def on_one(*arguments):
+        arguments = _with_axes(_one, in_axes, arguments)
+        return _with_axes(_as_shard, out_axes, function(*arguments))
+
+    mapped = jax.shard_map(
+        on_one,
+        mesh=_mesh(jax.devices()),
+        in_specs=jax.tree.map(_spec, in_axes, is_leaf=_is_none),
+        out_specs=jax.tree.map(_spec, out_axes, is_leaf=_is_none),
+        check_vma=False,  # else gradients of replicated parameters come summed
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """The program, compiled for such arguments; with several processes, pmap's is not:
+    it compiles when it is first called.
+    """
+    if not hasattr(steps, "lower"):
+        return steps
+    return steps.lower(*arguments).compile()
+
+
 def replicate(tree: Any) -> Any:
-    """Puts arrays on each of this process's devices, whole."""
-    return jax.device_put(tree, _sharding(PartitionSpec()))
+    """Puts arrays, the same in every process, on each device, whole."""
+    return jax.tree.map(lambda array: _put(array, PartitionSpec()), tree)
 
 
 def split(tree: Any) -> Any:
-    """Shares out arrays [devices, ...] over this process's devices."""
-    return jax.device_put(tree, _sharding(PartitionSpec(AXIS)))
+    """Shares out arrays [local devices, ...] over this process's devices."""
+    return jax.tree.map(lambda array: _put(array, PartitionSpec(AXIS)), tree)
 
 
 def first_copy(task: Task, state: State) -> State:
@@ -159,8 +214,12 @@ def first_copy(task: Task, state: State) -> State:
 
 
 def _init(task, key):
+    """With local fields for this process's devices alone."""
     shared_key, local_key = jax.random.split(key)
-    local = jax.vmap(task.init)(device_keys(local_key))
+    everywhere = jax.devices()
+    numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(local_key, numbers)
+    local = jax.vmap(task.init)(keys)
     local = {field: getattr(local, field) for field in task.local}
     return task.init(shared_key).replace(**local)
 
@@ -176,24 +235,42 @@ def _mesh(devices):
 
 
 def _sharding(spec):
-    return NamedSharding(_mesh(jax.local_devices()), spec)
+    return NamedSharding(_mesh(jax.devices()), spec)
+
+
+def _put(array, spec):
+    if jax.process_count() == 1:
+        return jax.device_put(array, _sharding(spec))
+    return jax.make_array_from_process_local_data(_sharding(spec), np.asarray(array))
 
 
 def _specs(task, state):
     """A PartitionSpec for each leaf."""
-    local, shared = PartitionSpec(AXIS), PartitionSpec()
-    prefix = _by_field(task, state, local=local, shared=shared)
+    axes = _by_field(task, state, local=0, shared=None)
+    return _with_axes(lambda axis, _: _spec(axis), axes, state)
+
+
+def _spec(axis):
+    return PartitionSpec() if axis is None else PartitionSpec(AXIS)
+
+
+def _with_axes(change, axes, tree):
+    """`change(axis, leaf)` of each leaf, where `axes` is a prefix of the tree."""
     return jax.tree.map(
-        lambda spec, field: jax.tree.map(lambda _: spec, field),
-        prefix,
-        state,
-        is_leaf=_is_spec,
+        lambda axis, part: jax.tree.map(lambda leaf: change(axis, leaf), part),
+        axes,
+        tree,
+        is_leaf=_is_none,
     )
 
 
-def _is_spec(x):
-    return isinstance(x, PartitionSpec)
+def _one(axis, shard):
+    return shard if axis is None else shard[0]
 
 
-def _shardings(task, state):
-    return jax.tree.map(_sharding, _specs(task, state), is_leaf=_is_spec)
+def _as_shard(axis, x):
+    return x if axis is None else x[None]
+
+
+def _is_none(x):
+    return x is None

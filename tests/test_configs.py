@@ -56,7 +56,7 @@ def test_config_traces(path, monkeypatch):
     task = tasks.make(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = parallel.abstract(task, key)
-    keys = jax.eval_shape(parallel.device_keys, key)
+    keys = parallel.device_keys(jax.random.key(0))
     steps = parallel.train_steps(task, state, 2)
     source = task.batches and task.batches.source(2)
     after, metrics = jax.eval_shape(steps, state, source, keys)

@@ -144,8 +144,8 @@ def _input(name, config, shape, training_rate):
         return jax.lax.scan(body, jnp.uint32(0), steps)[0]
 
     devices = jax.local_device_count()
-    mapped = jax.pmap(read, parallel.AXIS, in_axes=(None, 0))
-    first = jnp.zeros((devices, 1), jnp.int32)
+    mapped = parallel.over_devices(read, (None, 0), 0)
+    first = parallel.split(jnp.zeros((devices, 1), jnp.int32))
     calls = {
         "on the device": functools.partial(mapped, resident.source(_STEPS), first),
         "streamed": functools.partial(_streamed(data, config).source, _STEPS),

@@ -53,7 +53,7 @@ def train(
     device_keys = parallel.device_keys(keys.steps)
     source = task.batches and task.batches.source(config.log_steps)
     steps = parallel.train_steps(task, state, config.log_steps)
-    steps = steps.lower(state, source, device_keys).compile()
+    steps = parallel.compiled(steps, state, source, device_keys)
     run.compile_seconds = time.perf_counter() - began
     for step in range(config.log_steps, config.num_steps + 1, config.log_steps):
         began = time.perf_counter()
