@@ -114,7 +114,7 @@ def _catch():
     try:
         import gymnax
     except ImportError:
-        print("gymnax is not installed, no comparison: pip install '.[bench]'")
+        print("no gymnax (needs JAX < 0.12) to compare with: pip install '.[bench]'")
         return None
     env, params = gymnax.make("Catch-bsuite")
 
