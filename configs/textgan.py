@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The data: 'pictures', 'sounds' or 'texts'.
     config.kind = "texts"
-    config.corpus = ml_collections.config_dict.placeholder(str)  # dlx's own words
+    config.corpus = ml_collections.config_dict.placeholder(str)  # Python's manual
     config.length = 32  # characters
     config.batch_size = 64
 

@@ -131,10 +131,10 @@ def textgan():
     return config
 
 
-def test_the_corpus_is_what_dlx_says_of_itself(textgan):
+def test_the_corpus_is_what_python_says_of_itself(textgan):
     lines = texts.Texts(textgan)._lines
-    assert len(lines) > 5000 and {len(line) for line in lines} == {16}
-    assert "deep convolution" in lines
+    assert len(lines) > 50_000 and {len(line) for line in lines} == {16}
+    assert "assert statement" in lines
 
 
 def test_lines_that_are_real_are_known_and_the_alarm_is_for_one_line(textgan, caplog):

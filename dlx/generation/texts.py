@@ -1,8 +1,8 @@
 """Texts to be generated: lines of characters, [length, 1, characters], one-hot."""
 
-import ast
 from collections.abc import Sequence
 import pathlib
+from pydoc_data import topics
 import re
 import string
 
@@ -10,7 +10,6 @@ from absl import logging
 import jax
 import numpy as np
 
-import dlx
 from dlx import figures as drawing
 from dlx.data import batches
 from dlx.errors import UserError
@@ -26,7 +25,7 @@ class Texts:
     metric = "ngrams_4"
 
     def __init__(self, config):
-        """Reads `config.corpus`, a file; or the words that this package is written in.
+        """Reads `config.corpus`, a file, or Python's documentation of its language.
 
         Raises:
           UserError: where there is no such file, or too little in it.
@@ -94,17 +93,8 @@ def decode(samples: np.ndarray) -> Sequence[str]:
 
 def _read(corpus):
     if corpus is None:
-        return " ".join(_docstrings(pathlib.Path(dlx.__path__[0])))
+        return " ".join(topics.topics.values())
     try:
         return pathlib.Path(corpus).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config.corpus: cannot read {corpus}: {error}") from None
-
-
-def _docstrings(folder):
-    """What the files of a folder say of themselves."""
-    kinds = ast.Module, ast.ClassDef, ast.FunctionDef
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, kinds) and (said := ast.get_docstring(node)):
-                yield said
