@@ -35,15 +35,15 @@ class Guard:
             headers = dict(scope["headers"])
             length = headers.get(b"content-length", b"")
             if not length.isdigit():
-                return 411, "how large is it?"
+                return 411, "Content-Length required"
             if int(length) > LARGEST_UPLOAD + 2**16:
                 return 413, f"no more than {LARGEST_UPLOAD // 2**20} MiB"
             if sum(path.is_file() for path in self._folder.rglob("*")) >= MOST_UPLOADS:
                 return 429, "too many pictures at the moment; try again later"
         for route in "file=", "file/":
             _, found, wanted = path.partition(f"/{route}")
-            if found and "static" not in path and not self._is_ours(wanted):
-                return 403, "not that"
+            if found and not self._is_ours(wanted):
+                return 403, "forbidden"
         return None
 
     def _is_ours(self, wanted):
@@ -69,6 +69,9 @@ def serve(blocks: gr.Blocks, folder: pathlib.Path, listener: socket.socket) -> N
 def application(blocks: gr.Blocks, folder: pathlib.Path) -> fastapi.FastAPI:
     """The page as an ASGI application whose uploads lie in a folder."""
     blocks.queue(max_size=100, default_concurrency_limit=4)
+    # `launch` sets this, `mount_gradio_app` does not. Without it Gradio copies whatever
+    # file an event names to where it is served, as if the page's own code named it.
+    #blocks.has_launched = True
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, folder=folder)
     return gr.mount_gradio_app(

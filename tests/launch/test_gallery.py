@@ -1,6 +1,7 @@
 """The page in a real browser, as a person would use it."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -29,6 +30,7 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not BROWSER, reason="there is no Chromium here")
 _PATIENCE = 60_000  # milliseconds, of a loaded machine
 SHOTS = os.environ.get("DLX_SCREENSHOTS")  # a folder to keep some in
+_SESSIONS = itertools.count()
 
 
 def _begin(config, folder, **settings):
@@ -80,9 +82,16 @@ def _copy(run, folder):
 
 
 @pytest.fixture(scope="module")
-def url(root):
+def temporary(tmp_path_factory):
+    """The server's folder for temporary files, in which it keeps what it serves."""
+    return tmp_path_factory.mktemp("temporary")
+
+
+@pytest.fixture(scope="module")
+def url(root, temporary):
     """Of a server of its own process."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment["TMPDIR"] = str(temporary)
     server = subprocess.Popen(
         [sys.executable, "-m", "launch.gallery", f"--root={root}", "--port=0"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
@@ -415,12 +424,56 @@ def _status(url, path, **options):
     [
         "/etc/passwd", "../../../../etc/passwd", "%2e%2e/%2e%2e/etc/passwd",
         "README.md", "http://localhost:1/", "{root}/rocks/config.json",
-        "/proc/self/environ",
+        "/proc/self/environ", "{root}/static/secret", "/etc/passwd/static/",
     ],
 )  # fmt: skip
 def test_no_file_is_served(url, root, path):
     for route in "/gradio_api/file=", "/file=", "/gradio_api/file/", "/file/":
         assert _status(url, route + path.format(root=root)) in (403, 404)
+
+
+def _fire(url, event, data):
+    """Has the server handle an event: its last message."""
+    session = f"session-{next(_SESSIONS)}"
+    body = {"data": data, "fn_index": event["id"], "session_hash": session}
+    request = urllib.request.Request(
+        f"{url}/gradio_api/queue/join",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urllib.request.urlopen(request).close()
+    with urllib.request.urlopen(
+        f"{url}/gradio_api/queue/data?session_hash={session}"
+    ) as stream:
+        for line in stream:
+            message = json.loads(line.removeprefix(b"data:") or b"{}")
+            if message.get("msg") == "process_completed":
+                return message
+    return None
+
+
+def test_no_event_copies_a_file_that_nobody_uploaded(url, tmp_path, temporary):
+    """An event names a file of the server's as if it had been uploaded."""
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(b"nobody is to read this")
+    forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    with urllib.request.urlopen(f"{url}/config") as page:
+        config = json.load(page)
+    parts = {part["id"]: part for part in config["components"]}
+    tried = 0
+    for event in config["dependencies"]:
+        for place, part in enumerate(event["inputs"] if event["backend_fn"] else []):
+            if parts[part]["type"] == "state":
+                continue  # the server has its own, whatever an event says
+            usual = [parts[each]["props"].get("value") for each in event["inputs"]]
+            usual[place] = forged if tried % 2 else [{"deep": forged}]
+            said = _fire(url, event, usual)
+            assert not said["success"], (event["api_name"], parts[part]["type"])
+            assert "was not uploaded by a user" in said["output"]["error"]
+            tried += 1
+    assert tried > 100
+    copies = [path for path in temporary.rglob("*") if path.is_file()]
+    assert not [path for path in copies if path.read_bytes() == secret.read_bytes()]
 
 
 def test_large_uploads_are_refused(url):
