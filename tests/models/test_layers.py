@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx.models.layers import Conv, matmul_conv, max_pool
+from dlx.models.cpu_conv import matmul_conv
+from dlx.models.layers import Conv, max_pool
 
 
 @pytest.mark.parametrize(("channels", "out_channels"), [(1, 8), (16, 4), (64, 65)])
