@@ -71,7 +71,7 @@ def application(blocks: gr.Blocks, folder: pathlib.Path) -> fastapi.FastAPI:
     blocks.queue(max_size=100, default_concurrency_limit=4)
     # `launch` sets this, `mount_gradio_app` does not. Without it Gradio copies whatever
     # file an event names to where it is served, as if the page's own code named it.
-    #blocks.has_launched = True
+    blocks.has_launched = True
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, folder=folder)
     return gr.mount_gradio_app(
