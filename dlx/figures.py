@@ -1,4 +1,4 @@
-"""Pictures from arrays: uint8, [height, width, 3] or, moving, [frames, ...]."""
+"""Plots, image grids and animations as uint8 arrays, and their files."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -11,16 +11,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dlx.envs import play
 
-FRAMES_PER_SECOND = 12.5  # 80 ms: a GIF counts in hundredths of a second
+FRAMES_PER_SECOND = 12.5  # GIFs store durations in hundredths of a second
 
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """Something to listen to.
+    """A mono sound.
 
     Attributes:
       samples: [number] float32 in [-1, 1].
-      rate: Samples a second.
+      rate: Samples per second.
     """
 
     samples: np.ndarray
@@ -30,19 +30,19 @@ class Sound:
 def save(
     directory: pathlib.Path, name: str, picture: np.ndarray | Sound | str
 ) -> pathlib.Path:
-    """Writes NAME.png, or NAME.gif for a moving picture, NAME.wav or NAME.txt.
+    """Writes an image as NAME.png, an animation as .gif, a sound as .wav, text as .txt.
 
     Args:
-      directory: Where; made if need be.
-      name: Without an ending.
-      picture: uint8, [height, width, 3] or [frames, height, width, 3]; or a sound or a
-        text.
+      directory: The folder; it is made if it is missing.
+      name: The file's name without its ending.
+      picture: [height, width, 3] uint8 (an image), [frames, height, width, 3] uint8 (an
+        animation), a sound, or a text.
 
     Returns:
       The file's path.
 
     Raises:
-      ValueError: for an array of another kind.
+      ValueError: if an array has another dtype or shape.
     """
     if isinstance(picture, str):
         path = _path(directory, f"{name}.txt")
@@ -55,7 +55,7 @@ def save(
         or picture.ndim not in (3, 4)
         or picture.shape[-1] != 3
     ):
-        raise ValueError(f"no picture: {picture.dtype}{list(picture.shape)}")
+        raise ValueError(f"not an image: {picture.dtype}{list(picture.shape)}")
     if picture.ndim == 3:
         path = _path(directory, f"{name}.png")
         Image.fromarray(picture).save(path)
@@ -78,7 +78,7 @@ def _path(directory, name):
 
 
 def _save_sound(path, sound):
-    """16 bits, one channel."""
+    """Writes one channel of 16-bit samples."""
     loudness = np.clip(sound.samples, -1, 1)
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, sound.rate, 0, "NONE", None))
@@ -87,8 +87,8 @@ def _save_sound(path, sound):
 
 
 def page(lines: Sequence[str]) -> np.ndarray:
-    """Lines of text, [height, width, 3] uint8, of one size for lines of one length."""
-    from matplotlib import font_manager  # which brings a font along
+    """Draws lines of text in a monospaced font: [height, width, 3] uint8."""
+    from matplotlib import font_manager  # it ships the font
 
     font = ImageFont.truetype(font_manager.findfont("monospace"), 16)
     width = max(font.getlength(line) for line in lines)
@@ -100,7 +100,7 @@ def page(lines: Sequence[str]) -> np.ndarray:
 
 
 def join(folder: pathlib.Path) -> pathlib.Path:
-    """Writes FOLDER.gif of the pictures in a folder, in the order of their names."""
+    """Joins a folder's PNG files, in the order of their names, into FOLDER.gif."""
     paths = sorted(folder.glob("*.png"))
     frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     return save(folder.parent, folder.name, frames)
@@ -109,16 +109,17 @@ def join(folder: pathlib.Path) -> pathlib.Path:
 def sheet(
     images: np.ndarray, columns: int, height: int = 56, rim: int = 1
 ) -> np.ndarray:
-    """Pictures edge to edge.
+    """Tiles images edge to edge.
 
     Args:
       images: [number, height, width, 1 or 3] uint8.
-      columns: How many in a row.
-      height: Pixels that a picture is to fill at the least.
-      rim: White pixels around each.
+      columns: The number of images in a row.
+      height: The least height of each image, in pixels. Images are enlarged by a whole
+        number.
+      rim: White pixels around each image.
 
     Returns:
-      [height, width, 3] uint8; what is missing in the last row is white.
+      [height, width, 3] uint8. Missing images of the last row are white.
     """
     times = -(-height // images.shape[1])
     images = images.repeat(times, axis=1).repeat(times, axis=2)
@@ -133,7 +134,7 @@ def sheet(
     return tiles.reshape(rows * high, columns * wide, 3)
 
 
-# Of lines: matplotlib's colours come again after ten.
+# matplotlib's colour cycle has ten colours.
 _COLOURS = 10
 _STYLES = "-", "--", ":"
 
@@ -141,13 +142,13 @@ _STYLES = "-", "--", ":"
 def curves(
     panels: dict[str, dict[str, tuple[list, list]]], xlabel: str, columns: int = 0
 ) -> np.ndarray:
-    """Line plots beside each other.
+    """Draws line plots side by side.
 
     Args:
-      panels: {title: {line's name: (x, y)}}. Where y is [points, runs], the line is the
-        median, in a band from the least to the most.
-      xlabel: Under every panel.
-      columns: How many panels in a row; 0 for all.
+      panels: {title: {line's name: (x, y)}}. If y is [points, runs], the line is the
+        median and a band reaches from the minimum to the maximum.
+      xlabel: The label under every panel.
+      columns: The number of panels in a row; 0 puts all in one row.
 
     Returns:
       [height, width, 3] uint8.
@@ -171,7 +172,7 @@ def curves(
         axis.set(title=title, xlabel=xlabel)
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-        if len(lines) > 4:  # too many to stand on the lines
+        if len(lines) > 4:  # a legend inside would cover the lines
             size = "medium" if len(lines) <= _COLOURS else "x-small"
             axis.legend(
                 frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=size
@@ -182,14 +183,14 @@ def curves(
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """What was taken for what.
+    """Draws a confusion matrix.
 
     Args:
-      counts: [classes, classes] integers, by true class and guess.
-      names: Of the classes.
+      counts: [classes, classes] integers, by true class and predicted class.
+      names: The classes' names.
 
     Returns:
-      [height, width, 3] uint8; shades are of the mistakes, since hits outshine all.
+      [height, width, 3] uint8. Only mistakes are shaded.
     """
     classes = len(names)
     canvas = _canvas(1.5 + 0.55 * classes, 1 + 0.5 * classes)
@@ -204,17 +205,17 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> np.ndarray:
         range(classes), names, rotation=45 if max(map(len, names)) > 2 else 0
     )
     axis.set_yticks(range(classes), names)
-    axis.set(xlabel="guess", ylabel="truth")
+    axis.set(xlabel="predicted", ylabel="true")
     return _pixels(canvas)
 
 
 def grid(images: np.ndarray, titles: Sequence[str], columns: int = 8) -> np.ndarray:
-    """Pictures beside each other, each with a line above.
+    """Draws images in a grid, each under its title.
 
     Args:
       images: [number, height, width, 1 or 3] uint8.
-      titles: One for each.
-      columns: How many in a row.
+      titles: One title per image.
+      columns: The number of images in a row.
 
     Returns:
       [height, width, 3] uint8.
@@ -234,13 +235,13 @@ def grid(images: np.ndarray, titles: Sequence[str], columns: int = 8) -> np.ndar
 def scatter(
     points: np.ndarray, labels: np.ndarray, names: Sequence[str], side: int
 ) -> np.ndarray:
-    """Points of the plane, coloured by class.
+    """Draws points of the plane, coloured by class.
 
     Args:
       points: [number, 2].
       labels: [number] integers.
-      names: Of the classes.
-      side: Of the picture, in pixels.
+      names: The classes' names.
+      side: The image's height and width in pixels.
 
     Returns:
       [side, side, 3] uint8.
@@ -257,28 +258,29 @@ def scatter(
 
 
 def resized(picture: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """[height, width, 3] uint8 at another height and width."""
+    """Scales an image, [height, width, 3] uint8, to another height and width."""
     height, width = shape
     image = Image.fromarray(picture).resize((width, height), Image.LANCZOS)
     return np.asarray(image)
 
 
 def beside(pictures: Sequence[np.ndarray], rim: int = 8) -> np.ndarray:
-    """Pictures of one height from left to right, [height, width, 3] uint8."""
+    """Joins images of one height from left to right: [height, width, 3] uint8."""
     between = np.full((len(pictures[0]), rim, 3), 255, np.uint8)
     parts = [part for picture in pictures for part in (between, picture)]
     return np.concatenate(parts[1:], axis=1)
 
 
 def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
-    """A layer's filters as little pictures.
+    """Draws a layer's filters.
+
+    Grey means 0, white the filter's largest magnitude, black its negative.
 
     Args:
-      kernels: [height, width, channels, number] float32; of 3 channels shown in colour,
-        of others the first alone: 0 is grey, the largest weight white, its negative
-        black.
-      most: How many to show, at the most.
-      zoom: Pixels that a filter is to fill at the least.
+      kernels: [height, width, channels, number] float32. Three channels are shown as
+        colours; otherwise the first channel is shown.
+      most: The largest number of filters to show.
+      zoom: The least height of each filter, in pixels.
 
     Returns:
       [height, width, 3] uint8.
@@ -291,7 +293,7 @@ def filters(kernels: np.ndarray, most: int = 64, zoom: int = 64) -> np.ndarray:
 
 
 def _canvas(width, height):
-    """A matplotlib canvas, in inches; the import takes half a second, once a run."""
+    """Makes a matplotlib canvas of a size in inches. The import takes half a second."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Where a run's time and memory go."""
+"""Reports of a run's time and memory."""
 
 import contextlib
 import pathlib
@@ -9,21 +9,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-_SIDE = 2048  # of the matrices whose product is a device's measured peak
+_SIDE = 2048  # side of the matrices whose product measures a device's peak
 
 
 def report(
     seconds: dict[str, float], wall: float, flops: float, steps: int, folder: Any
 ) -> str:
-    """A page of text.
+    """Writes the profile report.
 
     Args:
-      seconds: By what they went to: 'compile', 'train', of which 'input', 'evaluate',
-        'figures', 'checkpoint'.
-      wall: Seconds of everything.
+      seconds: Seconds by activity: 'compile', 'train' (which includes 'input'),
+        'input', 'evaluate', 'figures', 'checkpoint'.
+      wall: Seconds of the whole run.
       flops: Floating-point operations of one step on one device, as XLA counts them.
-      steps: Taken in the 'train' seconds.
-      folder: Where the trace is.
+      steps: The number of steps in the 'train' seconds.
+      folder: The folder that holds the trace.
     """
     shares = {
         "compile": seconds.get("compile", 0.0),
@@ -33,20 +33,20 @@ def report(
         "figures": seconds.get("figures", 0.0),
         "checkpoint": seconds.get("checkpoint", 0.0),
     }
-    shares["all else"] = wall - sum(shares.values())
+    shares["other"] = wall - sum(shares.values())
     lines = [f"{'seconds':12}{'':>10}  share"]
     for name, spent in shares.items():
         lines.append(f"{name:12}{spent:10.2f}  {100 * spent / wall:5.1f} %")
     rate = flops * steps / max(shares["step"], 1e-9)
     peak = _peak()
     lines += [
-        f"{'together':12}{wall:10.2f}",
+        f"{'total':12}{wall:10.2f}",
         "",
-        f"device      {jax.devices()[0].device_kind}, {jax.device_count()} of them",
-        f"memory      {_memory() / 2**20:.0f} MiB at most, {_where()}",
+        f"device      {jax.devices()[0].device_kind}, {jax.device_count()} devices",
+        f"memory      {_memory() / 2**20:.0f} MiB peak, {_where()}",
         f"a step      {1000 * shares['step'] / max(steps, 1):.3g} ms",
-        f"model       {flops / 1e6:.4g} MFLOP a step and device, as XLA counts them",
-        f"rate        {rate / 1e9:.3g} GFLOP/s a device",
+        f"model       {flops / 1e6:.4g} MFLOP per step and device, as XLA counts them",
+        f"rate        {rate / 1e9:.3g} GFLOP/s per device",
         f"peak        {peak / 1e9:.3g} GFLOP/s, measured here: a float32 product of "
         f"{_SIDE}x{_SIDE} matrices",
         f"of peak     {100 * rate / peak:.1f} %",
@@ -58,13 +58,13 @@ def report(
 
 
 def flops(lowered: Any) -> float:
-    """Of a lowered program on one device; 0 where XLA does not say."""
+    """FLOPs of a lowered program on one device; 0 if XLA gives no estimate."""
     analysis = lowered.compile().cost_analysis() or {}
     return float(analysis.get("flops", 0.0))
 
 
 def trace(folder: pathlib.Path | None, wanted: bool):
-    """Where it is wanted, traces what runs inside, for TensorBoard and Perfetto."""
+    """Traces the `with` block for TensorBoard and Perfetto, if `wanted`."""
     if not wanted:
         return contextlib.nullcontext()
     folder.mkdir(exist_ok=True)
@@ -72,7 +72,7 @@ def trace(folder: pathlib.Path | None, wanted: bool):
 
 
 def _peak():
-    """Floating-point operations a second, the best of five products."""
+    """Floating-point operations per second in the best of five matrix products."""
     product = jax.jit(lambda x: x @ x)
     x = jnp.ones((_SIDE, _SIDE))
     best = float("inf")

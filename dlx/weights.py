@@ -1,4 +1,4 @@
-"""Weights from files: safetensors, NumPy's .npz, PyTorch's .pth; nothing in them runs.
+"""Reads weights from .safetensors, .npz and .pth files without running their code.
 
 Names and layouts are torchvision's: 'features.3.squeeze.weight', convolutions [out, in,
 height, width], dense layers [out, in].
@@ -19,30 +19,34 @@ import numpy as np
 
 from dlx.errors import UserError
 
-_SHOWN = 6  # layers in a line
-_ORDER = {1: (0,), 2: (1, 0), 4: (2, 3, 1, 0)}  # Flax's axes, of PyTorch's
+_SHOWN = 6  # layers that an error names
+_ORDER = {
+    1: (0,),
+    2: (1, 0),
+    4: (2, 3, 1, 0),
+}  # PyTorch's axes in Flax's order
 
 
 def read(name: str) -> dict[str, np.ndarray]:
-    """All arrays of a file.
+    """Reads all arrays of a file.
 
     Args:
-      name: A path, by its ending; or hf:OWNER/REPOSITORY/FILE, which the Hugging Face
-        hub's library fetches and keeps.
+      name: A path, or hf:OWNER/REPOSITORY/FILE, which huggingface_hub downloads and
+        caches. The ending says the format.
 
     Raises:
-      UserError: where it cannot be had or is none.
+      UserError: if the file cannot be read or holds no weights.
     """
     path = _fetch(name) if name.startswith("hf:") else pathlib.Path(name)
     readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": read_pth}
     if path.suffix not in readers:
         endings = ", ".join(readers)
-        raise UserError(f"{name}: weights are files that end in {endings}")
+        raise UserError(f"{name}: unknown format; weight files end in {endings}")
     try:
         return readers[path.suffix](path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file fails anywhere in its reader
+    except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path} holds no weights: {error}") from None
 
 
@@ -62,12 +66,12 @@ def _fetch(name):
 
     parts = name.removeprefix("hf:").split("/", 2)
     if len(parts) < 3:
-        raise UserError(f"{name}: the hub's files are hf:OWNER/REPOSITORY/FILE")
+        raise UserError(f"{name}: files of the hub are named hf:OWNER/REPOSITORY/FILE")
     owner, repository, file = parts
     try:
         path = huggingface_hub.hf_hub_download(f"{owner}/{repository}", file)
         return pathlib.Path(path)
-    except Exception as error:  # of the network, of names, of the hub
+    except Exception as error:  # network errors, unknown names, errors of the hub
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"cannot fetch {name}: {reason}") from None
 
@@ -81,10 +85,10 @@ _STORAGES = {
 
 
 class _Tensors(pickle.Unpickler):
-    """Reads tensors in dicts, and refuses to call anything else.
+    """Unpickles dicts of tensors and refuses everything else.
 
     Attributes:
-      storage: (dtype, key, length) -> a flat array.
+      storage: Reads a tensor's storage: (dtype, key, length) -> a flat array.
     """
 
     storage: Callable[[type, str, int], np.ndarray]
@@ -98,7 +102,7 @@ class _Tensors(pickle.Unpickler):
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it wants {module}.{name}, not only tensors")
+            raise pickle.UnpicklingError(f"it needs {module}.{name}, no tensor")
         return known[module, name]
 
     def persistent_load(self, saved):
@@ -107,25 +111,25 @@ class _Tensors(pickle.Unpickler):
 
 
 def _view(storage, offset, shape, strides, *_):
-    """A tensor of a storage, which it may not leave."""
+    """Returns a tensor as a view of its storage, within the storage's bounds."""
     reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     sensible = min((offset, *shape, *strides), default=0) >= 0
     if not sensible or (math.prod(shape) and offset + reach >= len(storage)):
-        raise pickle.UnpicklingError("a tensor reaches beyond its storage")
+        raise pickle.UnpicklingError("a tensor exceeds its storage")
     strides = [s * storage.itemsize for s in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)
 
 
 def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """A state dict that `torch.save` wrote, as a zip archive or the older way.
+    """Reads a state dict that `torch.save` wrote, as a zip archive or the older way.
 
     Raises:
-      pickle.UnpicklingError: where it holds anything but tensors in dicts.
+      pickle.UnpicklingError: if it holds anything but dicts of tensors.
     """
     with path.open("rb") as file:
         found = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
     if not all(isinstance(array, np.ndarray) for array in found.values()):
-        raise pickle.UnpicklingError("it is no dict of tensors")
+        raise pickle.UnpicklingError("it is not a dict of tensors")
     return {name: np.array(array) for name, array in found.items()}
 
 
@@ -144,13 +148,13 @@ def _read_zip(file):
 
 
 def _read_legacy(file):
-    """Magic number, protocol, the writer's machine, the tensors, keys; the numbers."""
+    """Reads magic number, protocol, system, tensors and keys, then the storages."""
     file.seek(0)
     storages = {}
 
     def storage(dtype, key, length):
         if length * np.dtype(dtype).itemsize > size:
-            raise pickle.UnpicklingError("it is cut short")
+            raise pickle.UnpicklingError("the file is cut short")
         return storages.setdefault(key, np.zeros(length, dtype))
 
     size = file.seek(0, 2)
@@ -164,25 +168,26 @@ def _read_legacy(file):
     for key in keys:
         (length,) = np.frombuffer(file.read(8), np.int64)
         if length != len(storages[key]):
-            raise pickle.UnpicklingError("a storage is of another length")
+            raise pickle.UnpicklingError("a storage has another length")
         numbers = file.read(length * storages[key].itemsize)
         storages[key][:] = np.frombuffer(numbers, storages[key].dtype)
     return found
 
 
 def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
-    """Arrays of torchvision's names and layouts as a Flax module's parameters.
+    """Converts arrays of torchvision's names and layouts to a Flax module's parameters.
 
     Args:
-      arrays: By name; may hold more than is wanted.
-      params: The module's, or their shapes; `features_3` is torchvision's `features.3`.
-      source: Where the arrays are from.
+      arrays: Arrays by name; others than the module's are ignored.
+      params: The module's parameters or their shapes. `features_3` stands for
+        torchvision's `features.3`.
+      source: The arrays' origin, for errors.
 
     Returns:
-      As params, float32.
+      The parameters, float32.
 
     Raises:
-      UserError: naming each layer that is missing or of another shape.
+      UserError: if layers are missing or have another shape; it names them.
     """
     wrong = []
 

@@ -21,7 +21,7 @@ def test_still_and_moving(tmp_path):
     "wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros(3, np.uint8)]
 )
 def test_what_is_no_picture(tmp_path, wrong):
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="not an image"):
         figures.save(tmp_path, "wrong", wrong)
 
 

@@ -53,8 +53,8 @@ def test_where_time_and_memory_went(config, tmp_path):
     lines = dict(line.split(maxsplit=1) for line in report.splitlines()[1:] if line)
     spent = ("compile", "step", "input", "evaluate", "figures", "checkpoint")
     known = sum(float(lines[name].split()[0]) for name in spent)
-    assert 0 < known <= float(lines["together"]) + 0.1
-    assert float(lines["model"].split()[0]) > 0 and "MiB at most" in lines["memory"]
+    assert 0 < known <= float(lines["total"]) + 0.1
+    assert float(lines["model"].split()[0]) > 0 and "MiB peak" in lines["memory"]
     traces = list((tmp_path / "profile").rglob("perfetto_trace.json.gz"))
     assert len(traces) == 1
 

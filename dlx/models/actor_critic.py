@@ -8,8 +8,8 @@ class ActorCritic(nn.Module):
     """Action logits and a state value.
 
     Attributes:
-      torso: Module from observations to features, shared by both heads.
-      num_actions: How many logits.
+      torso: A module from observations to features, shared by both heads.
+      num_actions: The number of logits.
     """
 
     torso: nn.Module
@@ -19,7 +19,7 @@ class ActorCritic(nn.Module):
     def __call__(self, observations: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Observations [batch, ...] -> logits [batch, num_actions], values [batch]."""
         features = self.torso(observations)
-        # Small at first: every action equally likely, every value near 0.
+        # Small initial weights make every action equally likely and every value near 0.
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
         logits = nn.Dense(self.num_actions, kernel_init=small)(features)
         values = nn.Dense(1, kernel_init=small)(features)

@@ -13,8 +13,8 @@ class CNN(nn.Module):
     """3x3 convolutions of stride 2, then dense layers, all with ReLU.
 
     Attributes:
-      channels: Of each convolution.
-      features: Width of each dense layer.
+      channels: The channels of each convolution.
+      features: The width of each dense layer.
     """
 
     channels: Sequence[int]

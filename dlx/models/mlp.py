@@ -7,10 +7,10 @@ import jax
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU, over all axes but the first flattened.
+    """Dense layers with ReLU on flattened inputs.
 
     Attributes:
-      features: Width of each layer.
+      features: The width of each layer.
     """
 
     features: Sequence[int]

@@ -6,12 +6,12 @@ import jax.numpy as jnp
 
 
 class QNetwork(nn.Module):
-    """A value for each action.
+    """Action values.
 
     Attributes:
-      torso: Module from observations to features.
-      num_actions: How many values.
-      dueling: Whether they are a state's value plus advantages of mean 0 (equation 9).
+      torso: A module from observations to features.
+      num_actions: The number of values.
+      dueling: Adds a state value to advantages of mean 0 (Wang et al. 2016, eq. 9).
     """
 
     torso: nn.Module

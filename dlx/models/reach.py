@@ -1,13 +1,19 @@
-"""Which of a picture's pixels a feature sees."""
+"""Receptive fields of convolutional features."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
-    """Feature i of a layer sees pixels stride i - before ... stride i + after.
+    """A receptive field along one axis.
 
-    Along either axis, both ends included.
+    Feature i depends on the pixels stride i - before ... stride i + after, both ends
+    included.
+
+    Attributes:
+      stride: Pixels from one feature to the next.
+      before: Pixels to the left of stride i.
+      after: Pixels to the right of stride i.
     """
 
     stride: int = 1
@@ -15,7 +21,7 @@ class Reach:
     after: int = 0
 
     def through(self, kernel: int, stride: int = 1, padding: int = 0) -> "Reach":
-        """What the features of one more layer see."""
+        """Returns the receptive field after one more layer."""
         return Reach(
             self.stride * stride,
             self.before + self.stride * padding,

@@ -1,6 +1,6 @@
-"""SqueezeNet (Iandola et al. 2016), versions 1.0 and 1.1, as a giver of features.
+"""SqueezeNet 1.0 and 1.1 (Iandola et al. 2016) as feature extractors.
 
-Modules have torchvision's names, so that its weights fit.
+Modules have torchvision's names, so that torchvision's weights fit.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from dlx.models.layers import Conv, max_pool_3x3
 from dlx.models.reach import Reach
 
-# In order: a convolution (width, kernel), a pool, or a fire module (squeezed, width of
-# either expansion); each at its place in torchvision's `features`, where ReLUs count.
+# In order: a convolution (index, width, kernel), a pool (index,) or a fire module
+# (index, squeeze channels, channels of each expansion). The index is the place in
+# torchvision's `features`, which counts ReLUs.
 _FEATURES = {
     "1.0": {
         "conv1": (0, 96, 7), "pool1": (2,), "fire2": (3, 16, 64), "fire3": (4, 16, 64),
@@ -32,11 +33,11 @@ VERSIONS = tuple(_FEATURES)
 
 
 class Fire(nn.Module):
-    """Few channels, and from them many: 1x1 and 3x3 ones beside each other.
+    """Fire module: a 1x1 squeeze, then parallel 1x1 and 3x3 expansions.
 
     Attributes:
-      squeezed: How many are few.
-      expanded: How many of either kind are many.
+      squeezed: The squeeze's channels.
+      expanded: The channels of each expansion.
     """
 
     squeezed: int
@@ -52,7 +53,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """The features, all after their ReLUs, and from the last of them the logits.
+    """Features of every layer after its ReLU, and the logits of ImageNet's classes.
 
     Attributes:
       version: One of VERSIONS.
@@ -62,11 +63,11 @@ class SqueezeNet(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the features in order, and 'logits'."""
+        """The layers' names in order; the last is 'logits'."""
         return (*_FEATURES[self.version], "logits")
 
     def reach(self) -> dict[str, Reach]:
-        """What each layer's features see of a picture; of all but the logits."""
+        """The receptive field of every layer but the logits."""
         reach, seen = Reach(), {}
         for name, (_, *sizes) in _FEATURES[self.version].items():
             if name == "conv1":
@@ -80,11 +81,11 @@ class SqueezeNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, wanted: Sequence[str]) -> dict[str, jax.Array]:
-        """Looks at pictures.
+        """Computes the features of images.
 
         Args:
-          x: [batch, height, width, 3] float32, as the weights want it.
-          wanted: Names of layers; nothing is computed that lies beyond them all.
+          x: [batch, height, width, 3] float32, in the convention of the weights.
+          wanted: Names of layers. Later layers are not computed.
 
         Returns:
           {name: [batch, height', width', channels]}, or 'logits': [batch, 1000].

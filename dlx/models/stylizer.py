@@ -1,4 +1,4 @@
-"""A network that paints a photograph in one go (Johnson, Alahi and Fei-Fei 2016)."""
+"""The image transformation network of Johnson, Alahi and Fei-Fei (2016)."""
 
 from collections.abc import Callable, Sequence
 import functools
@@ -11,16 +11,17 @@ from dlx.models.layers import Conv
 
 
 class Stylizer(nn.Module):
-    """Down, residual blocks, and up again; any size.
+    """Downsampling convolutions, residual blocks, upsampling; for images of any size.
 
-    With instance normalisation (Ulyanov et al. 2016) and mirrored edges; upsampled by
-    nearest neighbours before a convolution, which leaves no checkerboard (Odena et al.
+    It has instance normalisation (Ulyanov et al. 2016) and reflection padding. Nearest-
+    neighbour upsampling before each convolution avoids checkerboards (Odena et al.
     2016).
 
     Attributes:
-      channels: At the picture's size, half of it, a quarter, ...
-      blocks: Residual ones, at the smallest size.
-      convolution: As `nn.Conv` takes it; None for what suits a training loop.
+      channels: Channels at the image's size, at half of it, at a quarter, and so on.
+      blocks: The number of residual blocks at the smallest size.
+      convolution: Replaces `lax.conv_general_dilated`. None takes the form that is fast
+        inside a training loop.
     """
 
     channels: Sequence[int]
@@ -29,7 +30,7 @@ class Stylizer(nn.Module):
 
     @nn.compact
     def __call__(self, pictures: jax.Array) -> jax.Array:
-        """[batch, height, width, 3] float32 in [0, 1] -> the same."""
+        """[batch, height, width, 3] float32 in [0, 1] -> the same shape and range."""
         height, width = pictures.shape[1:3]
         whole = 2 ** (len(self.channels) - 1)
         x = jnp.pad(

@@ -1,4 +1,4 @@
-"""Networks from screens to features, by the name that a config gives."""
+"""Networks from observations to features, made from a config's fields."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,12 @@ def make(name: str, *, features: Sequence[int], channels: Sequence[int]) -> nn.M
 
     Args:
       name: 'mlp', fully connected, or 'cnn', convolutional.
-      features: Widths of the dense layers.
-      channels: Of the convolutions; 'cnn' only.
+      features: The widths of the dense layers.
+      channels: The channels of the convolutions of 'cnn'.
 
     Raises:
-      ValueError: for another name, no dense layers, or widths that are none.
+      ValueError: if the name is unknown, there is no dense layer, or a width is not a
+        positive integer.
     """
     widths = [*features, *channels]
     if not features or not all(isinstance(w, int) and w > 0 for w in widths):
@@ -29,4 +30,4 @@ def make(name: str, *, features: Sequence[int], channels: Sequence[int]) -> nn.M
         return MLP(tuple(features))
     if name == "cnn":
         return CNN(tuple(channels), tuple(features))
-    raise ValueError(f"there is no {name!r}; there are: mlp, cnn")
+    raise ValueError(f"unknown network {name!r}; known are: mlp, cnn")

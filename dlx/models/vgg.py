@@ -1,6 +1,6 @@
-"""VGG-16 and VGG-19 (Simonyan and Zisserman 2015), as givers of features.
+"""VGG-16 and VGG-19 (Simonyan and Zisserman 2015) as feature extractors.
 
-Modules have torchvision's names, so that its weights fit.
+Modules have torchvision's names, so that torchvision's weights fit.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ POOLS = {"max": max_pool, "average": average_pool}
 
 
 class VGG(nn.Module):
-    """The features, all after their ReLUs, and from the last of them the logits.
+    """Features of every layer after its ReLU, and the logits of ImageNet's classes.
 
     Attributes:
       depth: One of DEPTHS.
-      pooling: One of POOLS; 'average' is Gatys et al.'s, who liked pictures better so.
+      pooling: One of POOLS. Gatys et al. prefer the pictures of 'average'.
     """
 
     depth: int
@@ -39,7 +39,7 @@ class VGG(nn.Module):
         return (*names, "logits")
 
     def reach(self) -> dict[str, Reach]:
-        """What each layer's features see of a picture; of all but the logits."""
+        """The receptive field of every layer but the logits."""
         reach, seen = Reach(), {}
         for name in self.layers[:-1]:
             pool = name.startswith("pool")
@@ -49,18 +49,21 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, wanted: Sequence[str]) -> dict[str, jax.Array]:
-        """Looks at pictures.
+        """Computes the features of images.
 
         Args:
-          x: [batch, height, width, 3] float32, as the weights want it; 224x224 for
-            logits.
-          wanted: Names of layers; nothing is computed that lies beyond them all.
+          x: [batch, height, width, 3] float32, in the convention of the weights. Logits
+            need 224x224 pixels.
+          wanted: Names of layers. Later layers are not computed.
 
         Returns:
           {name: [batch, height', width', channels]}, or 'logits': [batch, 1000].
         """
         last = max(map(self.layers.index, wanted))
-        found, place = {}, 0  # in torchvision's `features`, where ReLUs and pools count
+        found, place = (
+            {},
+            0,
+        )  # the place in torchvision's `features`, which counts ReLUs
         for name in self.layers[: last + 1]:
             if name == "logits":
                 x = self._classify(x)
@@ -76,7 +79,7 @@ class VGG(nn.Module):
         return found
 
     def _classify(self, x):
-        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # as torchvision lies it flat
+        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # as torchvision has it
         dense = functools.partial(nn.Dense, 4096)
         x = nn.relu(dense(name="classifier_0")(x))
         x = nn.relu(dense(name="classifier_3")(x))
