@@ -32,17 +32,20 @@ class Judge:
     """
 
     def __init__(self, run: trained.Trained, accuracy: float):
-        self._data = classification.Data(run.config)
-        self._average = run.state.average
+        data = classification.Data(run.config)
+        self._state = run.state
         self.dataset = run.config.dataset
-        self.names = self._data.test.names
+        self.names = data.test.names
         self.accuracy = accuracy
-        network = classifier.make_network(run.config, self._data.num_classes)
+        network = classifier.make_network(run.config, data.num_classes)
 
         @jax.jit
-        def look(average, images):
+        def look(state, images):
             logits, sown = network.apply(
-                average, images, train=False, mutable=["intermediates"]
+                state.average,
+                state.scale(images),
+                train=False,
+                mutable=["intermediates"],
             )
             return jax.nn.log_softmax(logits), sown["intermediates"]["features"][0]
 
@@ -62,7 +65,7 @@ class Judge:
         for first in range(0, len(images), _AT_ONCE):
             some = images[first : first + _AT_ONCE]
             full = np.resize(some, (_AT_ONCE, *some.shape[1:]))  # so one program does
-            looked = self._look(self._average, self._data.scale(full))
+            looked = self._look(self._state, full)
             seen.append([np.asarray(part)[: len(some)] for part in looked])
         log_probs, features = zip(*seen, strict=True)
         return np.concatenate(log_probs), np.concatenate(features)

@@ -111,7 +111,7 @@ def _trained(workdir, wanted):
     _require_layers(wanted, network.layers, str(workdir))
 
     def look(variables, pictures, names):
-        x = data.scale(255 * pictures)
+        x = run.state.scale(255 * pictures)
         return network.apply(variables, x, train=False, wanted=tuple(names))
 
     return Perception(network.layers, network.reach(), variables, look)

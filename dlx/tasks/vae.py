@@ -96,7 +96,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, Model]:
             features=config.features,
             gated=config.gated,
             channels=config.channels,
-            pixel_means=np.mean(some / 255.0, axis=0),
+            pixel_means=np.mean(some, axis=0) / 255,
         )
     return train, test, Model(network)
 

@@ -83,7 +83,7 @@ def test_training_images_keep_their_content(config):
     images = jnp.array(data.test.images[:50])
     plain = data.scale(images)
     assert abs(float(jnp.mean(plain))) < 0.1 and abs(float(jnp.std(plain)) - 1) < 0.1
-    moved = data.prepare(jax.random.key(0), {"images": images})
+    moved = data.prepare(jax.random.key(0), {"images": images}, data.scale)
     black = float(data.scale(jnp.zeros((1, 1, 1, 1), jnp.uint8))[0, 0, 0, 0])
     rims = np.asarray(moved)[:, 0]  # what moved in from outside is black, not grey
     assert np.mean(np.isclose(rims, black)) > 0.5
@@ -116,9 +116,6 @@ def test_judges_count():
     class Fake:
         test = classification.sources.load("digits", "test")
         num_classes = 10
-
-        def scale(self, images):
-            return images
 
     labels = Fake.test.labels
     pairs = zip(Fake.test.images, labels, strict=True)
