@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from dlx import classification, parallel
-from dlx.errors import UserError, require_one_of
+from dlx.errors import UserError, require_at_least_0, require_one_of
 from dlx.models import airbench
 from dlx.task import Task
 from dlx.tasks.classifier import cross_entropy
@@ -168,6 +168,7 @@ def make(config) -> Task:
     Raises:
       UserError: where the data cannot be had or the widths are none.
     """
+    require_at_least_0(config, "whiten_bias_steps")
     data = classification.Data(config)
     network = make_network(config, data)
     template = jax.eval_shape(

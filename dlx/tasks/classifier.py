@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from dlx import classification, parallel
-from dlx.errors import blame
+from dlx.errors import UserError, blame, require_at_least_0
 from dlx.models import classifiers
 from dlx.optimizers import moving_average
 from dlx.task import Task
@@ -97,6 +97,13 @@ def make(config) -> Task:
     Raises:
       UserError: where the data cannot be had or the config makes no network.
     """
+    require_at_least_0(config, "warmup_steps")
+    if config.num_steps <= config.warmup_steps:
+        raise UserError(
+            f"config.num_steps={config.num_steps} leaves no step after "
+            f"config.warmup_steps={config.warmup_steps}, over which the learning rate "
+            "rises"
+        )
     data, logits = classify(config)
     network = make_network(config, data.num_classes)
     schedule = optax.warmup_cosine_decay_schedule(

@@ -9,7 +9,9 @@ the parameters `updates` times. Each of these is a switch of the config:
 - `n_step`: returns over several steps (Sutton and Barto 2018, section 7.1);
 - `huber`: where the squared error becomes linear; 0 leaves it squared;
 - `target_steps`: the target network is copied every so many steps; or, where
-  `target_rate` is not 0, follows at that rate (Lillicrap et al. 2016).
+  `target_rate` is not 0, follows at that rate, once a step (Lillicrap et al. 2016).
+
+Durations count steps of training, however many updates each has.
 """
 
 import chex
@@ -21,7 +23,7 @@ import optax
 
 from dlx import agents, optimizers, parallel, replay
 from dlx.envs import rocks
-from dlx.errors import UserError, require_positive
+from dlx.errors import UserError, require_at_least_0, require_positive
 from dlx.models.q_network import QNetwork
 from dlx.task import Task
 
@@ -116,7 +118,7 @@ def policy(config) -> tuple[rocks.Params, agents.Scores]:
 
 def make_play(config, game: rocks.Params, network: QNetwork):
     """(state, key) -> state: one step of all environments, put into the replay."""
-    epsilon = optax.linear_schedule(
+    epsilon = optimizers.linear(
         config.epsilon_start, config.epsilon_end, config.epsilon_steps
     )
 
@@ -150,7 +152,7 @@ def make_play(config, game: rocks.Params, network: QNetwork):
 
 def make_update(config, game: rocks.Params, network: QNetwork, tx, batch_size: int):
     """(state, key) -> (state, metrics): one update from the replay."""
-    beta = optax.linear_schedule(config.beta, 1.0, config.num_steps)
+    beta = optimizers.linear(config.beta, 1.0, config.num_steps)
 
     def td_errors(params, target_params, transitions):
         state, action, reward, discount, next_state = transitions
@@ -209,6 +211,7 @@ def make(config) -> Task:
       UserError: where the config makes no game, no network or no algorithm.
     """
     require_positive(config, "updates", "n_step", "target_steps", "eval_rocks")
+    require_at_least_0(config, "epsilon_steps")
     num_envs = parallel.per_device("config.num_envs", config.num_envs)
     batch_size = parallel.per_device("config.batch_size", config.batch_size)
     slots = config.replay_size // config.num_envs
@@ -218,7 +221,7 @@ def make(config) -> Task:
             f"config.num_envs={config.num_envs}: too few for n_step={config.n_step}"
         )
     game, network = agent(config)
-    tx = optimizers.make(config)
+    tx = optimizers.make(config, config.updates)
     play_one = make_play(config, game, network)
     update = make_update(config, game, network, tx, batch_size)
 

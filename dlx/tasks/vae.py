@@ -18,7 +18,7 @@ import optax
 from dlx import figures as drawing
 from dlx import latents, parallel
 from dlx.data import batches, sources
-from dlx.errors import blame, require_one_of, require_positive
+from dlx.errors import blame, require_at_least_0, require_one_of, require_positive
 from dlx.evaluation import likelihood
 from dlx.models import vae
 from dlx.task import Task
@@ -137,6 +137,7 @@ def make(config) -> Task:
     """
     require_one_of(config, "objective", ("vae", "iwae"))
     require_positive(config, "samples", "eval_samples", "last_eval_samples")
+    require_at_least_0(config, "warmup_steps")
     train, test, model = load(config)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     tx = optax.adam(schedule, eps=config.adam_epsilon)

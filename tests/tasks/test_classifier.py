@@ -147,6 +147,16 @@ def test_what_makes_no_network_is_refused(config):
         tasks.make(config)
 
 
+@pytest.mark.parametrize("warmup", [40, 50])
+def test_a_run_that_ends_while_it_warms_up_is_refused_before_anything_is_read(
+    warmup, config, monkeypatch
+):
+    config.warmup_steps = warmup
+    monkeypatch.setattr(classification, "Data", lambda config: pytest.fail("read"))
+    with pytest.raises(UserError, match=r"num_steps=40 leaves no step after .*warmup"):
+        tasks.make(config)
+
+
 def test_seeds_side_by_side_share_the_data(config):
     config.seeds = (0, 1)
     task = tasks.make(config)

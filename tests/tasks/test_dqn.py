@@ -117,6 +117,32 @@ def test_the_target_network_follows_softly(config):
     )
 
 
+def test_the_learning_rate_falls_over_all_updates_of_the_run(config):
+    """Adam moves by the learning rate where gradients do not change."""
+    config.num_steps, config.updates, config.learning_rate = 5, 4, 1.0
+    config.max_grad_norm = 1.0
+    tx = optimizers.make(config, config.updates)
+    params = jnp.ones(1)
+    state, moved = tx.init(params), []
+    for _ in range(20):
+        updates, state = tx.update(params, state, params)
+        moved.append(-float(updates[0]))
+    np.testing.assert_allclose(moved, 1 - np.arange(20) / 20, atol=1e-4)
+
+    _, _, metrics = _trained(config, 5)
+    assert metrics["l2_updates"][-1] > 0, "the task says how many updates there are"
+
+
+def test_an_epsilon_that_takes_no_time_to_fall_is_down_at_once(config):
+    config.num_envs, config.replay_size = 128, 128 * 16
+    config.epsilon_start, config.epsilon_end, config.epsilon_steps = 1.0, 0.0, 0
+    state = jax.jit(tasks.make(config).init)(jax.random.key(0))
+    game, network = dqn.agent(config)
+    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
+    best = jnp.argmax(network.apply(state.params, rocks.render(state.envs, game)), -1)
+    np.testing.assert_array_equal(played.replay.entries.action[0], best)
+
+
 @pytest.mark.parametrize("huber", [0.0, 0.1])
 def test_the_loss_is_that_of_the_td_errors(config, huber):
     config.huber, config.n_step = huber, 2
@@ -204,6 +230,8 @@ def test_devices_agree_and_play_their_own_games(config):
         ("replay_size", 3, "too few for n_step"),
         ("batch_size", 7, "does not divide over 2 devices"),
         ("updates", 0, "at least 1"),
+        ("epsilon_steps", -1, "at least 0"),
+        ("num_steps", 0, "at least 1"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):
