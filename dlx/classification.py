@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import figures as drawing
+from dlx import streams
 from dlx.data import augment, batches, sources
 from dlx.errors import UserError, require_one_of
 
@@ -106,8 +107,9 @@ class Data:
         flip_key, shift_key, bright_key, contrast_key = jax.random.split(key, 4)
         images = scale(batch["images"])
         if config.flip == "alternating":
+            key = streams.key(batch["seed"], "halves")
             which = batch["index"], batch["epoch"]
-            images = augment.alternating_flip(*which, images, config.seed)
+            images = augment.alternating_flip(key, *which, images)
         elif config.flip == "random":
             images = augment.flip(flip_key, images)
         if config.shift:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import streams
 from dlx.data import augment
 from dlx.models import layers
 
@@ -29,7 +30,7 @@ class Views:
         seen = seen.repeat(config.packing, axis=1)  # as packed images are laid out
         self._seen = seen[:, None, None, None]
         shape = self._number, 4, 4, channels * config.packing, channels
-        self._kernels = jax.random.normal(jax.random.key(0), shape)
+        self._kernels = jax.random.normal(streams.key(0, "projections"), shape)
 
     def __call__(self, key, images, labels, noise):
         """[batch, h, w, c], [batch] -> [discriminators, batch', ...], [..., batch']."""

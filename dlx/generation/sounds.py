@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import figures as drawing
+from dlx import streams
 from dlx.data import batches, sources
 from dlx.evaluation import fid, modes
 
@@ -32,7 +33,7 @@ class Sounds:
         sounds = sources.load_sounds(config.dataset, config.length, *where)
         arrays = {"sounds": sounds.samples, "labels": sounds.labels}
         size = config.batch_size * config.d_steps
-        self.batches = batches.Resident(arrays, size, config.seed)
+        self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, 1
         self.num_classes = len(sounds.names)
         self._rate = sounds.rate

@@ -12,6 +12,7 @@ import numpy as np
 
 import dlx
 from dlx import figures as drawing
+from dlx import streams
 from dlx.data import batches
 from dlx.errors import UserError
 from dlx.evaluation import ngrams
@@ -44,7 +45,7 @@ class Texts:
         codes = np.array([encode(line) for line in self._lines], np.uint8)
         arrays = {"codes": codes, "labels": np.zeros(len(codes), np.int32)}
         size = config.batch_size * config.d_steps
-        self.batches = batches.Resident(arrays, size, config.seed)
+        self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, len(CHARACTERS)
         self.num_classes = 1
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import classification, parallel
+from dlx import classification, parallel, streams
 from dlx.errors import UserError, require_at_least_0, require_one_of
 from dlx.models import airbench
 from dlx.task import Task
@@ -173,7 +173,7 @@ def make(config) -> Task:
     network = make_network(config, data)
     template = jax.eval_shape(
         lambda key: network.init(key, jnp.zeros((1, *data.shape)), train=False),
-        jax.random.key(0),
+        streams.key(0, "unused"),
     )
     tx = make_optimizer(config, template["params"])
 

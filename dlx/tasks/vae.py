@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from dlx import figures as drawing
-from dlx import latents, parallel
+from dlx import latents, parallel, streams
 from dlx.data import batches, sources
 from dlx.errors import blame, require_at_least_0, require_one_of, require_positive
 from dlx.evaluation import likelihood
@@ -187,7 +187,7 @@ def make(config) -> Task:
 
 def _evaluation(config, test, model):
     # The same bits at every evaluation of every run, so that numbers compare.
-    x = np.asarray(bits(jax.random.key(0), jnp.asarray(test.images)))
+    x = np.asarray(bits(streams.key(0, "bits"), jnp.asarray(test.images)))
 
     @jax.jit
     def terms(params, key, x):

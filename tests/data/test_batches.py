@@ -57,18 +57,18 @@ class Squares:
         return {"x": np.int32(index), "y": np.int32(index**2)}
 
 
-def _make(kind, size, batch_size):
+def _make(kind, size, batch_size, seeds=(0,)):
     if kind == "streamed":
-        return Streamed(Squares(size), batch_size, seed=0)
+        return Streamed(Squares(size), batch_size, seeds)
     x = np.arange(size, dtype=np.int32)
-    return Resident({"x": x, "y": x**2}, batch_size, seed=0)
+    return Resident({"x": x, "y": x**2}, batch_size, seeds)
 
 
-def _read(batches, size, steps, first=0, chunk=2):
+def _read(batches, size, steps, first=0, chunk=2, which=0):
     """[steps, batch] of the examples' numbers, as the pmapped loop would see them."""
 
     def batch(source, step):
-        return batches.batch(source, step[0])
+        return batches.batch(source, step[0], which)
 
     read = jax.pmap(batch, parallel.AXIS, in_axes=(batches.axis, 0))
     devices = jax.local_device_count()
@@ -93,6 +93,13 @@ def test_each_epoch_shows_each_example_once(kind, size, batch_size):
     epochs = seen[: whole * size].reshape(whole, size)
     assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
     assert len(np.unique(epochs, axis=0)) > 1, "each in an order of its own"
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_seeds_side_by_side_have_orders_of_their_own(kind):
+    seen = [_read(_make(kind, 20, 4, (5, 6)), 20, 10, which=n) for n in (0, 1)]
+    assert np.any(seen[0] != seen[1])
+    np.testing.assert_array_equal(seen[1], _read(_make(kind, 20, 4, (6,)), 20, 10))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])
