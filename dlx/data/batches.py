@@ -87,11 +87,12 @@ class Resident:
 
     def batch(self, source, step, which=0):
         seed = jnp.asarray(self._seeds)[which]
-        first = step.astype(jnp.uint32) * jnp.uint32(self._batch_size)
-        first += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
-        position = first + jnp.arange(self._share, dtype=jnp.uint32)
-        index = shuffled(position, self._examples, streams.key(seed, "order"))
-        epoch = (position // self._examples).astype(jnp.int32)
+        epoch, index = first_of_batch(step, self._batch_size, self._examples)
+        index += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
+        index += jnp.arange(self._share, dtype=jnp.uint32)
+        epoch, index = epoch + index // self._examples, index % self._examples
+        index = shuffled(epoch, index, self._examples, streams.key(seed, "order"))
+        epoch = epoch.astype(jnp.int32)
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
 
@@ -243,16 +244,42 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     return Resident(arrays, at_once * config.batch_size, seeds), data.images
 
 
-def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:
-    """What is shown at a position of an endless stream of shuffled epochs.
-
-    Epoch e is the positions e size ... (e + 1) size - 1; its order is a pseudo-random
-    permutation that is computed where it is wanted and never stored: a Feistel network
-    on just enough bits, applied again until it falls below `size` (Black and Rogaway
-    2002, "Ciphers with arbitrary finite domains", section 4).
+def first_of_batch(
+    step: jax.Array, batch_size: int, size: int
+) -> tuple[jax.Array, jax.Array]:
+    """`step * batch_size` divided by `size`: exact, though the product may not fit.
 
     Args:
-      position: [...] uint32.
+      step: [] int32, batches before this one.
+      batch_size: Over all devices.
+      size: Examples in an epoch, less than 2^30.
+
+    Returns:
+      Whole epochs before this batch (modulo 2^32) and its place in the one that has
+      begun, [] uint32 each.
+    """
+    step = step.astype(jnp.uint32)
+    rounds, rest = step // size, step % size
+    epoch = index = jnp.uint32(0)
+    for bit in f"{batch_size:b}":  # Horner's rule, with remainders at every digit
+        index = 2 * index + int(bit) * rest
+        epoch, index = 2 * epoch + index // size, index % size
+    return epoch + rounds * batch_size, index
+
+
+def shuffled(
+    epoch: jax.Array, index: jax.Array, size: int, key: jax.Array
+) -> jax.Array:
+    """What is shown at a place in one of endlessly many shuffled epochs.
+
+    An epoch's order is a pseudo-random permutation that is computed where it is wanted
+    and never stored: a Feistel network on just enough bits, applied again until it
+    falls below `size` (Black and Rogaway 2002, "Ciphers with arbitrary finite domains",
+    section 4).
+
+    Args:
+      epoch: [...] uint32.
+      index: [...] uint32, below `size`.
       size: Examples in an epoch.
       key: Of all epochs.
 
@@ -261,7 +288,6 @@ def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:
     """
     half = max(1, -(-(size - 1).bit_length() // 2))
     mask = jnp.uint32((1 << half) - 1)
-    epoch, index = position // size, position % size
 
     def round_keys(epoch):
         return jax.random.bits(jax.random.fold_in(key, epoch), (_ROUNDS,), jnp.uint32)

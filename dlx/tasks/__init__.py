@@ -26,5 +26,9 @@ def make(config) -> Task:
     """
     task_module = module(config)
     require_positive(config, "num_steps")  # before schedules are made of it
+    if config.num_steps >= 2**31:
+        raise UserError(
+            f"config.num_steps={config.num_steps} is too long; 2**31 - 1 is the most"
+        )
     task = task_module.make(config)
     return ensemble.of(task, config.seeds) if config.get("seeds") else task

@@ -19,6 +19,7 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dlx import agents, optimizers, parallel, replay
@@ -133,12 +134,12 @@ def make_play(config, game: rocks.Params, network: QNetwork):
         over = terminated | truncated
         returns = state.returns + rewards
         played = replay.Transition(
-            state=_packed(before),
+            state=_packed(before, game),
             action=actions.astype(jnp.uint8),
             reward=rewards,
             terminated=terminated,
             truncated=truncated,
-            next_state=_packed(info["final_state"]),
+            next_state=_packed(info["final_state"], game),
         )
         return state.replace(
             envs=envs,
@@ -220,6 +221,11 @@ def make(config) -> Task:
             f"config.replay_size={config.replay_size} holds {slots} steps of "
             f"config.num_envs={config.num_envs}: too few for n_step={config.n_step}"
         )
+    if slots * num_envs > replay.MOST:
+        raise UserError(
+            f"config.replay_size={config.replay_size} is more than {replay.MOST} "
+            "transitions on a device, which is as far as they can be numbered"
+        )
     game, network = agent(config)
     tx = optimizers.make(config, config.updates)
     play_one = make_play(config, game, network)
@@ -231,12 +237,12 @@ def make(config) -> Task:
         params = network.init(params_key, observations)
         nothing = jnp.zeros(num_envs, bool)
         example = replay.Transition(
-            state=_packed(envs),
+            state=_packed(envs, game),
             action=nothing.astype(jnp.uint8),
             reward=jnp.zeros(num_envs),
             terminated=nothing,
             truncated=nothing,
-            next_state=_packed(envs),
+            next_state=_packed(envs, game),
         )
         return State(
             step=jnp.int32(0),
@@ -281,10 +287,11 @@ def make(config) -> Task:
     )
 
 
-def _packed(state):
-    """Columns as bytes, as the replay stores them; a screen may be 256 wide."""
+def _packed(state, game):
+    """Columns as the replay stores them: as bytes, on screens of up to 256 pixels."""
+    dtype = np.min_scalar_type(game.size - 1)
     return state.replace(
-        paddle=state.paddle.astype(jnp.uint8), columns=state.columns.astype(jnp.uint8)
+        paddle=state.paddle.astype(dtype), columns=state.columns.astype(dtype)
     )
 
 

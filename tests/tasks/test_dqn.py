@@ -197,6 +197,22 @@ def test_a_transition_takes_19_bytes_and_a_million_fit_in_100_megabytes(config):
         assert per_transition * 1e6 < 100e6
 
 
+@pytest.mark.parametrize("size", [256, 257, 300])
+def test_the_replay_holds_the_games_as_they_were_played(size, config):
+    """A column may be more than a byte holds."""
+    config.env.size = size
+    game, network = dqn.agent(config)
+    state = jax.jit(tasks.make(config).init)(jax.random.key(0))
+    paddle = jnp.full_like(state.envs.paddle, size - 1)
+    state = state.replace(envs=state.envs.replace(paddle=paddle))
+    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
+    before = jax.tree.map(lambda x: x[0], played.replay.entries.state)
+    np.testing.assert_array_equal(before.paddle, paddle)
+    np.testing.assert_array_equal(before.columns, state.envs.columns)
+    after = jax.tree.map(lambda x: x[0], played.replay.entries.next_state)
+    np.testing.assert_array_equal(after.paddle, played.envs.paddle)
+
+
 @pytest.mark.parametrize(
     "switch",
     [
@@ -232,6 +248,8 @@ def test_devices_agree_and_play_their_own_games(config):
         ("updates", 0, "at least 1"),
         ("epsilon_steps", -1, "at least 0"),
         ("num_steps", 0, "at least 1"),
+        ("num_steps", 2**31, "too long"),
+        ("replay_size", 2**32, "more than 1073741824 transitions on a device"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):
