@@ -90,12 +90,6 @@ class Measures:
         """What the judge makes of the training and of the test images."""
         return self._judge(self._real), self._judge(self._test)
 
-    @functools.cached_property
-    def _floor(self):
-        """The distances of real images that were not trained on."""
-        (_, _, train), (_, _, test) = self._looked
-        return fid.frechet_distance(train, test), fid.kernel_distance(train, test)
-
     def __call__(self, images: np.ndarray, step: int) -> dict[str, float]:
         """Measures samples.
 
@@ -119,7 +113,7 @@ class Measures:
         return numbers
 
     def _judged(self, images):
-        (seen, _, real), _ = self._looked
+        (seen, _, train), (_, _, test) = self._looked
         mode, confidence, features = self._judge(images)
         shares = modes.shares(mode, self._judge.num_modes)
         kinds = np.exp(modes.entropy(shares))
@@ -128,8 +122,11 @@ class Measures:
         alarms = []
         if kinds < usual / 2:
             alarms.append(f"as good as {kinds:.1f} classes, real images {usual:.1f}")
-        precision, recall = fid.precision_recall(real, features)
-        distance = fid.frechet_distance(real, features)
+        n = fid.comparable(train, test, features)
+        precision, recall = fid.precision_recall(train[:n], features[:n])
+        three = train, test, features
+        frechet = fid.comparisons(*three, fid.frechet_distance)
+        kernel = fid.comparisons(*three, fid.kernel_distance)
         name = self._judge.name
         numbers = {
             "modes": modes.covered(shares),
@@ -138,13 +135,12 @@ class Measures:
             "least_share": 100 * shares.min(),
             "most_share": 100 * shares.max(),
             "confidence": 100 * np.mean(confidence),
-            f"fid_{name}": distance,
-            f"kid_{name}": fid.kernel_distance(real, features),
-            f"fid_{name}_floor": self._floor[0],
-            f"kid_{name}_floor": self._floor[1],
+            **{f"fid_{name}{what}": distance for what, distance in frechet.items()},
+            **{f"kid_{name}{what}": distance for what, distance in kernel.items()},
+            "fid_samples": n,
             "precision": 100 * precision,
             "recall": 100 * recall,
-            "minus_fid": -distance,
+            "minus_fid": -frechet[""],
         }
         return numbers, alarms
 

@@ -281,7 +281,7 @@ def make(config) -> Task:
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric="perfect_starts",
+        metric=agents.metric(game),
         counts={"env_steps": config.num_envs},
         local=("envs", "replay", "returns", "last_returns"),
     )

@@ -292,7 +292,7 @@ def make(config) -> Task:
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric="perfect_starts",
+        metric=agents.metric(game),
         counts={"env_steps": config.num_envs * config.rollout_steps},
         local=("envs", "returns", "last_returns"),
     )

@@ -199,22 +199,23 @@ def _evaluation(config, test, model):
         fit, ratio, _, _ = model.terms(params, key, x, samples)
         return fit + ratio
 
-    def evaluate(state, key):
-        elbo_key, key = jax.random.split(key)
-        fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
+    def bound(state, key, samples):
+        bounds = likelihood.log_likelihood(log_weights, state.params, x, key, samples)
+        mean = np.mean(bounds, dtype=np.float64)
+        return {"log_likelihood": mean, "nll": -mean, "samples": samples}
 
-        last = state.step == config.num_steps
-        samples = config.last_eval_samples if last else config.eval_samples
-        bound = likelihood.log_likelihood(log_weights, state.params, x, key, samples)
-        numbers = {
-            "log_likelihood": np.mean(bound),
-            "nll": -np.mean(bound),
+    def evaluate(state, key):
+        elbo_key, key, last_key = jax.random.split(key, 3)
+        fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
+        numbers = bound(state, key, config.eval_samples) | {
             "elbo": np.mean(fit - kl),
             "reconstruction": np.mean(fit),
             "kl": np.mean(kl),
             "active_units": likelihood.active_units(mean),
-            "samples": samples,
         }
+        if state.step == config.num_steps:
+            last = bound(state, last_key, config.last_eval_samples)
+            numbers |= {f"last_{name}": number for name, number in last.items()}
         return {name: jnp.float32(number) for name, number in numbers.items()}
 
     return evaluate

@@ -197,6 +197,15 @@ def test_a_transition_takes_19_bytes_and_a_million_fit_in_100_megabytes(config):
         assert per_transition * 1e6 < 100e6
 
 
+def test_the_best_checkpoint_is_that_of_what_the_game_is_about(config):
+    assert tasks.make(config).metric == "perfect_starts"
+    config.env.spawn_every = 3  # other rocks fall beside the one that has landed last
+    task = tasks.make(config)
+    assert task.metric == "optimal_fraction"
+    numbers = task.evaluate(jax.jit(task.init)(jax.random.key(0)), jax.random.key(1))
+    assert 0 <= numbers[task.metric] <= 1
+
+
 @pytest.mark.parametrize("size", [256, 257, 300])
 def test_the_replay_holds_the_games_as_they_were_played(size, config):
     """A column may be more than a byte holds."""

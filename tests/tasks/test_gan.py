@@ -236,9 +236,35 @@ def test_real_images_raise_no_alarm_and_miss_no_mode(config, caplog):
         assert numbers["modes"] == kinds
         assert numbers["precision"] > 50 and numbers["recall"] > 50
         assert numbers["kl"] < 0.1
-        floor = numbers["fid_digits_classifier_floor"]
-        if dataset == "digits":
-            assert np.isclose(numbers["fid_digits_classifier"], floor)
+
+
+def test_a_generator_that_repeats_its_examples_is_found_out(config):
+    """It is at no distance from these, and at the floor's from images held out."""
+    config.judge = True
+    train, test = (sources.load("digits", split) for split in ("train", "test"))
+    examples = train.images[:500]
+    numbers = pictures.Measures(config, examples, test)(examples, 0)
+    name = "fid_digits_classifier"
+    assert abs(numbers[name]) < 1e-3
+    floor, held_out = numbers[f"{name}_floor"], numbers[f"{name}_held_out"]
+    np.testing.assert_allclose(held_out, floor, rtol=1e-5)
+    assert floor > 1
+    assert numbers["fid_samples"] == len(test.images) == 360
+
+
+def test_what_selects_is_measured_at_the_end_as_it_is_before(config):
+    config.eval_samples, config.last_eval_samples = 40, 80
+    task = tasks.make(config)
+    state = jax.jit(task.init)(jax.random.key(0))
+    before, last = (
+        task.evaluate(state.replace(step=jnp.int32(step)), jax.random.key(1))
+        for step in (2, config.num_steps)
+    )
+    assert before["samples"] == 40 and "last_samples" not in before
+    assert last["last_samples"] == 80
+    for name, number in before.items():
+        assert last[name] == number
+    assert task.metric in before and last["last_distance"] != last["distance"]
 
 
 @pytest.mark.parametrize(

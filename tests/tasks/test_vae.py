@@ -8,6 +8,7 @@ from PIL import Image
 import pytest
 
 from dlx import loop, parallel, tasks
+from dlx import metrics as metrics_of
 from dlx.errors import UserError
 from dlx.evaluation import likelihood
 from dlx.models import vae as networks
@@ -150,8 +151,12 @@ def test_digits_are_learnt_and_a_stopped_run_goes_on_exactly(
     config.channels = channels
     whole = loop.train(tasks.make(config), config, tmp_path / "whole", name="whole")
     metrics = whole["metrics"]
-    assert metrics["samples"] == 50, "the last evaluation is the thorough one"
+    assert metrics["samples"] == 5 and metrics["last_samples"] == 50
     assert metrics["nll"] == -metrics["log_likelihood"]
+    assert metrics["last_nll"] == -metrics["last_log_likelihood"]
+    assert metrics["last_nll"] < metrics["nll"], "the tighter bound"
+    lines = metrics_of.read_lines(tmp_path / "whole" / "metrics.jsonl")
+    assert [line["eval/samples"] for line in lines if "eval/samples" in line] == [5, 5]
     assert metrics["elbo"] == pytest.approx(
         metrics["reconstruction"] - metrics["kl"], rel=1e-5
     )
