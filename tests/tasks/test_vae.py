@@ -121,6 +121,43 @@ def test_a_new_model_says_what_the_pixels_mean(channels, config):
     np.testing.assert_allclose(probabilities, pixels.mean(0), atol=tolerance)
 
 
+def test_the_convolutional_decoder_by_hand():
+    """One nonlinearity between any two layers that are linear."""
+    network = networks.make(
+        (4, 4, 1),
+        latents=3,
+        features=(5,),
+        gated=False,
+        channels=(2, 6),
+        pixel_means=np.full((4, 4, 1), 0.3),
+    )
+    z = jax.random.normal(jax.random.key(0), (7, 3))
+    params = network.init(jax.random.key(1), jnp.zeros((1, 4, 4, 1)))["params"]
+    layers = params["decoder"]
+
+    def linear(x, name):
+        return x @ layers[name]["kernel"] + layers[name]["bias"][None]
+
+    x = linear(jnp.tanh(linear(z, "Dense_0")), "Dense_1").reshape(7, 1, 1, 6)
+    for number in range(2):
+        conv = layers[f"Conv_{number}"]
+        x = jax.lax.conv_general_dilated(
+            jax.nn.gelu(x),
+            conv["kernel"],
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        x = x + conv["bias"].reshape(1, 1, 1, -1)
+        # Four channels become a square of pixels (sub-pixel convolution).
+        size, width = x.shape[1], x.shape[3] // 4
+        x = x.reshape(7, size, size, 2, 2, width).transpose(0, 1, 3, 2, 4, 5)
+        x = x.reshape(7, 2 * size, 2 * size, width)
+    expected = x + layers["bias"][None]
+    logits = network.apply({"params": params}, z, method="decode")
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_gated_layers_by_hand():
     network = networks.make(
         (2, 2, 1),
