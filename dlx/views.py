@@ -46,14 +46,15 @@ class Views:
         if config.instance_noise:
             images += noise * jax.random.normal(noise_key, images.shape)
         if config.packing > 1:
-            images = jnp.stack(jnp.split(images, config.packing), axis=-1)
+            # Neighbours, so that it is no matter how many devices share the batch.
+            images = images.reshape(-1, config.packing, *images.shape[1:])
+            images = jnp.moveaxis(images, 1, -1)
             images = images.reshape(*images.shape[:3], -1)
             labels = labels[: len(images)]  # which mean nothing then
         if config.views == "split":
-            shape = self._number, len(images) // self._number
-            return (
-                images.reshape(*shape, *images.shape[1:]),
-                labels.reshape(shape),
+            return tuple(
+                jnp.swapaxes(x.reshape(-1, self._number, *x.shape[1:]), 0, 1)
+                for x in (images, labels)
             )
         images = jnp.broadcast_to(images[None], (self._number, *images.shape))
         labels = jnp.broadcast_to(labels[None], (self._number, *labels.shape))

@@ -95,9 +95,13 @@ def epsilon_greedy(key: jax.Array, q: jax.Array, epsilon: jax.Array) -> jax.Arra
 def importance_weights(
     probability: jax.Array, size: jax.Array, beta: jax.Array
 ) -> jax.Array:
-    """(1 / (size P))^beta, over their largest (Schaul et al. 2016, section 3.4)."""
+    """(1 / (size P))^beta, over their largest (Schaul et al. 2016, section 3.4).
+
+    Of all devices' batches the largest; sizes and probabilities are of each one's own
+    replay, which all draw equally often from.
+    """
     weights = (size * probability) ** -beta
-    return weights / jnp.max(weights)
+    return weights / lax.pmax(jnp.max(weights), parallel.AXIS)
 
 
 def agent(config) -> tuple[rocks.Params, QNetwork]:

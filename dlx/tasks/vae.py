@@ -152,6 +152,7 @@ def make(config) -> Task:
         if config.objective == "iwae":
             return -jnp.mean(likelihood.importance_bound(fit + beta * ratio))
         kl = jnp.mean(likelihood.kl_to_standard_normal(mean, log_std), axis=0)
+        kl = lax.pmean(kl, parallel.AXIS)  # what is free is so on a whole batch
         kl = jnp.sum(jnp.maximum(kl, config.free_bits))
         return beta * kl - jnp.mean(fit)
 

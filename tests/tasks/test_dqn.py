@@ -64,9 +64,14 @@ def test_epsilon_greedy():
 
 
 def test_importance_weights_by_hand():
-    weights = dqn.importance_weights(jnp.array([0.5, 0.25, 0.125]), 4, 0.5)
-    raw = np.array([2.0, 1.0, 0.5]) ** -0.5
-    np.testing.assert_allclose(weights, raw / raw.max(), rtol=1e-6)
+    """Two devices with half a batch each have one's weights for the whole."""
+    probability = jnp.array([0.5, 0.25, 0.125, 0.25])
+    raw = np.array([2.0, 1.0, 0.5, 1.0]) ** -0.5
+    for devices in (1, 2):
+        weights = jax.vmap(
+            lambda p: dqn.importance_weights(p, 4, 0.5), axis_name=parallel.AXIS
+        )(probability.reshape(devices, -1))
+        np.testing.assert_allclose(weights.ravel(), raw / raw.max(), rtol=1e-6)
 
 
 def test_dueling_values_are_state_value_plus_advantages_of_mean_0():
@@ -90,9 +95,9 @@ def _trained(config, num_steps):
     task, keys = tasks.make(config), loop.Keys(config.seed)
     state = parallel.init(task, keys.init)
     steps = parallel.train_steps(task, state, num_steps)
-    first = jax.device_get(state.params)
+    first = jax.tree.map(np.array, state.params)  # copied: the state is donated
     state, metrics = steps(state, None, parallel.device_keys(keys.steps))
-    return first, jax.device_get(state), metrics
+    return first, state, metrics
 
 
 def _equal(a, b):
@@ -242,8 +247,12 @@ def test_every_switch_trains(config, switch):
     assert int(state.step) == 4
 
 
-def test_devices_agree_and_play_their_own_games(config):
-    _, state, _ = _trained(config, 4)
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_devices_agree_and_play_their_own_games(prioritized, config, same_everywhere):
+    config.prioritized = prioritized
+    first, state, _ = _trained(config, 4)
+    same_everywhere((state.params, state.target_params, state.opt_state))
+    assert not _equal(first, state.params)
     assert state.envs.paddle.shape == (2, 2)
     actions = state.replay.entries.action
     assert actions.shape[0] == 2 and (actions[0] != actions[1]).any()

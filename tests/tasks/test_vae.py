@@ -93,6 +93,34 @@ def test_free_bits_cost_nothing(config):
     np.testing.assert_allclose(difference, 2 * 100.0 - kl, rtol=1e-4)
 
 
+def test_free_bits_are_those_of_the_whole_batch(config, monkeypatch):
+    """Half of it, on a device of its own, may have more or fewer."""
+    task, state, batch = _first(config)
+    dark = jnp.arange(64).reshape(-1, 1, 1, 1) < 32
+    batch["images"] = 255 * (batch["images"] // jnp.where(dark, 250, 128)).astype(
+        jnp.uint8
+    )
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.zeros(shape))
+    _, _, model = vae.load(config)
+    kl = likelihood.kl_to_standard_normal(
+        *model.encode(state.params, batch["images"] / 255.0)
+    )
+    dim, bright = (
+        float(jnp.max(jnp.mean(half, axis=0))) for half in (kl[:32], kl[32:])
+    )
+    assert dim < bright
+    config.free_bits = dim / 4 + bright / 4  # between the half's and the whole's
+    with jax.debug_key_reuse(False):
+        one, two = (
+            jax.tree.map(
+                lambda x: x[0], _step(task, state, batch, jax.random.key(1), devices)[0]
+            )
+            for devices in (1, 2)
+        )
+    # Not the parameters alone: Adam's first step sees little but the gradients' signs.
+    chex.assert_trees_all_close(one, two, rtol=1e-3, atol=1e-5)
+
+
 def test_devices_agree(config):
     task, state, batch = _first(config)
     after, _ = _step(task, state, batch, jax.random.key(1), devices=2)
