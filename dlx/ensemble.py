@@ -98,6 +98,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         counts={name: n * len(seeds) for name, n in task.counts.items()},
         batches=task.batches and _Sources(task.batches),
         frames=task.frames and frames,
+        about=task.about,
         local=("local",),
     )
 

@@ -1,7 +1,9 @@
 """A classifier that measures what generative models make.
 
 It is dlx's own, trained by dlx's loop when first asked for, in seconds, and then kept
-in ~/.cache/dlx/judges.
+in ~/.cache/dlx/judges. Another machine, or another version of JAX or of the code that
+makes it, has another one with other features: its digest stands beside what it measures
+and says whether two numbers compare.
 """
 
 import functools
@@ -16,10 +18,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from dlx import cache, classification, loop, trained
+from dlx import cache, checkpoint, classification, loop, optimizers, streams, trained
+from dlx.data import augment, batches, sources
+from dlx.models import classifiers, layers
 from dlx.tasks import classifier
 
 _AT_ONCE = 500  # images in one call of the network
+_MADE_BY = (
+    *(augment, batches, sources, classification, optimizers, streams),
+    *(classifier, classifiers, layers),
+)
 
 
 class Judge:
@@ -29,6 +37,7 @@ class Judge:
       dataset: What it was trained on.
       names: Of the classes, by label.
       accuracy: On the test split, in percent.
+      digest: Of all that its features follow from, 12 hexadecimal digits.
     """
 
     def __init__(self, run: trained.Trained, accuracy: float):
@@ -37,6 +46,7 @@ class Judge:
         self.dataset = run.config.dataset
         self.names = data.test.names
         self.accuracy = accuracy
+        self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
         network = classifier.make_network(run.config, data.num_classes)
 
         @jax.jit
@@ -84,15 +94,22 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
       UserError: where the data cannot be had.
     """
     config = _config(dataset, data_dir, manual_dir)
-    described = json.dumps(config.to_dict(), sort_keys=True)
-    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
     name = dataset.replace("/", "-")
-    workdir = cache.folder("judges", f"{name}-{digest}")
+    workdir = cache.folder("judges", f"{name}-{_described(config)}")
     if not workdir.exists():
         _train(config, workdir)
     summary = json.loads((workdir / "summary.json").read_text())
     run = trained.load(workdir, best=False)
     return Judge(run, summary["metrics"]["accuracy"])
+
+
+def _described(config):
+    """A digest of what decides which judge is made."""
+    here = jax.__version__, jax.default_backend(), jax.devices()[0].device_kind
+    made = hashlib.sha256(json.dumps([config.to_dict(), here], sort_keys=True).encode())
+    for module in _MADE_BY:
+        made.update(pathlib.Path(module.__file__).read_bytes())
+    return made.hexdigest()[:16]
 
 
 def _train(config, workdir):

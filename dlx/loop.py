@@ -273,6 +273,7 @@ class _Run(contextlib.ExitStack):
             "step": self.step,
             "seed": self.config.seed,
             "metric": self.task.metric,
+            "about": self.task.about,
             "compile_seconds": round(self.seconds["compile"], 3),
             "train_seconds": round(self.seconds["train"], 3),
             "wall_seconds": round(time.monotonic() - self.began, 3),

@@ -95,6 +95,7 @@ def _judge(config, codec):
     """What a classifier sees in both ends of blends, and in samples."""
     see = judge.load(config.dataset, config.data_dir, config.manual_dir)
     print(f"the judge: {see.accuracy:.2f} % of {see.dataset}'s test split right")
+    print(f"its parameters' digest: {see.digest}")
     pair_key, sample_key = (
         streams.key(_SEED.value, purpose) for purpose in ("between", "sheet")
     )

@@ -25,6 +25,7 @@ class Judge:
 
     Attributes:
       name: Of whose features these are.
+      digest: Of its parameters, 12 hexadecimal digits.
       num_modes: How many kinds of images there are.
     """
 
@@ -38,6 +39,7 @@ class Judge:
         self._judge = judging.load(dataset, config.data_dir, config.manual_dir)
         self._stacked = dataset != config.dataset
         self.name = f"{dataset.replace('/', '_')}_classifier"
+        self.digest = self._judge.digest
         self._classes = len(self._judge.names)
         self.num_modes = self._classes ** (3 if self._stacked else 1)
 
@@ -65,6 +67,7 @@ class Measures:
 
     Attributes:
       metric: The name of the measure that matters most; more is better.
+      about: Whose features these are, as {name: digest}.
     """
 
     def __init__(self, config, real: np.ndarray, test: sources.Images):
@@ -82,8 +85,11 @@ class Measures:
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"
+        self.about = {}
         if self._judge is None:
             self.metric = "distance"
+        else:
+            self.about[f"{self._judge.name}_sha256"] = self._judge.digest
 
     @functools.cached_property
     def _looked(self):
@@ -162,7 +168,7 @@ class Pictures:
         self.shape = test.images.shape[1:]
         self.num_classes = len(test.names)
         self._measures = Measures(config, self._real, test)
-        self.metric = self._measures.metric
+        self.metric, self.about = self._measures.metric, self._measures.about
 
     def units(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["images"].astype(jnp.float32) / 127.5 - 1

@@ -1,6 +1,7 @@
 """Sounds to be generated: [length, 1, 1], 16-bit samples as -1 ... 1."""
 
 import itertools
+from typing import ClassVar
 
 from absl import logging
 import jax
@@ -22,6 +23,7 @@ class Sounds:
 
     output = "tanh"
     metric = "minus_fid_spectrum"
+    about: ClassVar = {}
 
     def __init__(self, config):
         """Reads `config.dataset`, `config.length` samples of each sound.

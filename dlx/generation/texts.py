@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pathlib
 import re
 import string
+from typing import ClassVar
 
 from absl import logging
 import jax
@@ -25,6 +26,7 @@ class Texts:
 
     output = "softmax"
     metric = "ngrams_4"
+    about: ClassVar = {}
 
     def __init__(self, config):
         """Reads `config.corpus`, a file; or the words that this package is written in.

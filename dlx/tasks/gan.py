@@ -323,6 +323,7 @@ def make(config) -> Task:
         metric=kind.metric,
         counts={"examples": config.batch_size * config.d_steps},
         batches=kind.batches,
+        about=kind.about,
     )
 
 

@@ -212,6 +212,7 @@ def test_resuming_is_exact(config, tmp_path):
             loop.train(task, config, tmp_path / "cut", name="x")
         rest = loop.train(tasks.make(config), config, tmp_path / "cut", name="x")
     assert whole["params_sha256"] == rest["params_sha256"]
+    assert whole["about"] == {}, "nothing but itself has measured it"
     for name in ("sheet.png", "interpolation.png", "neighbours.png", "training.gif"):
         assert (tmp_path / "cut" / "figures" / name).exists()
 
