@@ -100,14 +100,6 @@ def test_every_switch_trains_both_sides(config, name):
         assert still <= 2
 
 
-@pytest.mark.slow
-def test_one_discriminator_is_the_plain_game_bit_for_bit(config):
-    plain, _ = _trained(config)
-    config.mixing = "softmax"
-    mixed, _ = _trained(config)
-    chex.assert_trees_all_equal(plain.params, mixed.params)
-
-
 @pytest.mark.usefixtures("keys_used_twice")
 def test_a_step_is_what_the_paper_says(config):
     """Algorithm 1 of Goodfellow et al. (2014), with Radford's networks, plainly."""
