@@ -4,8 +4,8 @@ python -m launch.main --config=configs/cnn_cifar10.py
 
 Crop, flip, brightness and contrast are changed as there; the network and the recipe are
 those of configs/airbench_cifar10.py, with fewer layers and from half the resolution on.
-Test accuracy 86.29 % after 159 s of training (seed 0 alone), on two cores of a shared
-AMD EPYC with JAX 0.10.2.
+Test accuracy at the last step 86.29 % after 159 s of training (seed 0 alone), on two
+cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections

@@ -2,8 +2,8 @@
 
 python -m launch.main --config=configs/cnn_mnist.py
 
-Test accuracy 99.51 % (99.49 ... 99.52, mean and range of seeds 0 to 4) after 102 s of
-training (99 ... 106), on two cores of a shared AMD EPYC with JAX 0.10.2.
+Test accuracy at the last step 99.51 % (99.49 ... 99.52, mean and range of seeds 0 to 4)
+after 102 s of training (99 ... 106), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections

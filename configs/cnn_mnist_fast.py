@@ -2,8 +2,9 @@
 
 python -m launch.main --config=configs/cnn_mnist_fast.py
 
-Test accuracy 99.04 % (99.01 ... 99.09, mean and range of seeds 0 to 4) after 4.4 s of
-training (4.3 ... 4.6), on two cores of a shared AMD EPYC with JAX 0.10.2.
+Test accuracy at the last step 99.04 % (99.01 ... 99.09, mean and range of seeds 0 to 4)
+after 4.4 s of training (4.3 ... 4.6), on two cores of a shared AMD EPYC with JAX
+0.10.2.
 """
 
 import ml_collections

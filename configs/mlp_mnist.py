@@ -2,8 +2,9 @@
 
 python -m launch.main --config=configs/mlp_mnist.py
 
-Test accuracy 98.86 % (98.78 ... 98.93, mean and range of seeds 0 to 4) after 8.1 s of
-training (7.5 ... 8.4), on two cores of a shared AMD EPYC with JAX 0.10.2.
+Test accuracy at the last step 98.86 % (98.78 ... 98.93, mean and range of seeds 0 to 4)
+after 8.1 s of training (7.5 ... 8.4), on two cores of a shared AMD EPYC with JAX
+0.10.2.
 """
 
 import ml_collections

@@ -2,8 +2,8 @@
 
 python -m launch.main --config=configs/numpy_mnist.py
 
-Test accuracy 98.73 % (98.59 ... 98.79, mean and range of seeds 0 to 4) after 21 s of
-training (19 ... 24), on two cores of a shared AMD EPYC with JAX 0.10.2.
+Test accuracy at the last step 98.73 % (98.59 ... 98.79, mean and range of seeds 0 to 4)
+after 21 s of training (19 ... 24), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections

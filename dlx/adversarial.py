@@ -98,7 +98,7 @@ def gradient_penalty(
 
 RULES = "mean", "max", "softmax", "learnt", "hypervolume"
 _LAMBDA_GAIN = 1e-3
-_SLACK = 1.1
+_SLACK = 0.1
 
 
 def mix(losses: jax.Array, rule: str, strength: jax.Array) -> jax.Array:
@@ -106,8 +106,10 @@ def mix(losses: jax.Array, rule: str, strength: jax.Array) -> jax.Array:
 
     Durugkar, Gemp and Mahadevan (2017), section 4: the mean; the harshest's; or the
     mean weighted by softmax(lambda losses), lambda being given, or learnt with a bonus
-    for being large. 'hypervolume' is Albuquerque et al. (2019), eq. 4, whose nadir is
-    a tenth above the largest loss.
+    for being large. 'hypervolume' is Albuquerque et al. (2019), eq. 4. Its nadir, which
+    they have at delta times the largest loss, is above it only where that is positive;
+    here it is above by a tenth of the largest magnitude among the losses, which for
+    positive losses is theirs with delta = 1.1 and is right for losses of any sign.
 
     Args:
       losses: [discriminators], the generator's against each.
@@ -122,7 +124,8 @@ def mix(losses: jax.Array, rule: str, strength: jax.Array) -> jax.Array:
     if rule == "max":
         return jnp.max(losses)
     if rule == "hypervolume":
-        nadir = _SLACK * lax.stop_gradient(jnp.max(losses)) + 1e-3
+        slack = _SLACK * jnp.max(jnp.abs(losses)) + 1e-3
+        nadir = lax.stop_gradient(jnp.max(losses) + slack)
         return -jnp.sum(jnp.log(nadir - losses))
     mixed = jnp.sum(jax.nn.softmax(strength * losses) * losses)
     return mixed - _LAMBDA_GAIN * strength if rule == "learnt" else mixed

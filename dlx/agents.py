@@ -34,6 +34,14 @@ def make_torso(config) -> nn.Module:
         )
 
 
+def metric(game: rocks.Params) -> str:
+    """What matters most: every start caught; or, where rocks fall together, the share.
+
+    Of a lone rock's starts each can be tried; of several rocks only some episodes.
+    """
+    return "perfect_starts" if game.max_rocks == 1 else "optimal_fraction"
+
+
 def judges(game: rocks.Params, scores: Scores, num_rocks: int):
     """A task's `evaluate` and `figures`, of the greedy policy that it has learnt.
 

@@ -8,6 +8,7 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 
+from dlx import streams
 from dlx.task import Task
 
 
@@ -34,7 +35,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
     float tolerance.
 
     Args:
-      task: What to train.
+      task: What to train; its batches have an order for each of the seeds.
       seeds: Non-negative integers.
 
     Returns:
@@ -42,7 +43,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
       'NAME/SEED' for every name and seed, and the average of the task's metric under
       that one's own name. Its figures and frames are those of the first seed.
     """
-    one = type(jax.eval_shape(task.init, jax.random.key(0)))
+    kind = type(jax.eval_shape(task.init, streams.key(0, "unused")))
     numbers = jnp.array(seeds, jnp.uint32)
 
     def keys(key):
@@ -54,15 +55,18 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         return State(step=step, params=fields, local=local)
 
     def unpack(state):
-        return one(**state.params, **state.local)
+        return kind(**state.params, **state.local)
 
     def init(key):
         return pack(jnp.int32(0), jax.vmap(task.init)(keys(key)))
 
     def step(state, batch, key):
-        states, metrics = jax.vmap(task.step, (0, None, 0))(
-            unpack(state), batch, keys(key)
-        )
+        def one(own, key, which):
+            own_batch = task.batches and task.batches.batch(batch, state.step, which)
+            return task.step(own, own_batch, key)
+
+        places = jnp.arange(len(seeds))
+        states, metrics = jax.vmap(one)(unpack(state), keys(key), places)
         return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
 
     def nth(state, n):
@@ -92,7 +96,20 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         figures=figures,
         metric=task.metric,
         counts={name: n * len(seeds) for name, n in task.counts.items()},
-        batches=task.batches,
+        batches=task.batches and _Sources(task.batches),
         frames=task.frames and frames,
+        about=task.about,
         local=("local",),
     )
+
+
+class _Sources:
+    """Batches of which a step gets the source, to make those of each seed itself."""
+
+    def __init__(self, batches):
+        self.axis, self.source = batches.axis, batches.source
+        self.save, self.restore = batches.save, batches.restore
+
+    def batch(self, source, step):
+        del step
+        return source

@@ -28,6 +28,13 @@ def require_positive(config, *names: str) -> None:
             raise UserError(f"config.{name} must be at least 1, got {config[name]}")
 
 
+def require_at_least_0(config, *names: str) -> None:
+    """Raises a UserError where one of the config's numbers is below 0."""
+    for name in names:
+        if config[name] < 0:
+            raise UserError(f"config.{name} must be at least 0, got {config[name]}")
+
+
 def require_one_of(config, name: str, choices: Sequence[str]) -> None:
     """Raises a UserError where the config has something else."""
     if config[name] not in choices:

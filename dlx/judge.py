@@ -1,7 +1,9 @@
 """A classifier that measures what generative models make.
 
 It is dlx's own, trained by dlx's loop when first asked for, in seconds, and then kept
-in ~/.cache/dlx/judges.
+in ~/.cache/dlx/judges. Another machine, or another version of JAX or of the code that
+makes it, has another one with other features: its digest stands beside what it measures
+and says whether two numbers compare.
 """
 
 import functools
@@ -16,10 +18,16 @@ import jax
 import ml_collections
 import numpy as np
 
-from dlx import cache, classification, loop, trained
+from dlx import cache, checkpoint, classification, loop, optimizers, streams, trained
+from dlx.data import augment, batches, sources
+from dlx.models import classifiers, layers
 from dlx.tasks import classifier
 
 _AT_ONCE = 500  # images in one call of the network
+_MADE_BY = (
+    *(augment, batches, sources, classification, optimizers, streams),
+    *(classifier, classifiers, layers),
+)
 
 
 class Judge:
@@ -29,20 +37,25 @@ class Judge:
       dataset: What it was trained on.
       names: Of the classes, by label.
       accuracy: On the test split, in percent.
+      digest: Of all that its features follow from, 12 hexadecimal digits.
     """
 
     def __init__(self, run: trained.Trained, accuracy: float):
-        self._data = classification.Data(run.config)
-        self._average = run.state.average
+        data = classification.Data(run.config)
+        self._state = run.state
         self.dataset = run.config.dataset
-        self.names = self._data.test.names
+        self.names = data.test.names
         self.accuracy = accuracy
-        network = classifier.make_network(run.config, self._data.num_classes)
+        self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
+        network = classifier.make_network(run.config, data.num_classes)
 
         @jax.jit
-        def look(average, images):
+        def look(state, images):
             logits, sown = network.apply(
-                average, images, train=False, mutable=["intermediates"]
+                state.average,
+                state.scale(images),
+                train=False,
+                mutable=["intermediates"],
             )
             return jax.nn.log_softmax(logits), sown["intermediates"]["features"][0]
 
@@ -62,7 +75,7 @@ class Judge:
         for first in range(0, len(images), _AT_ONCE):
             some = images[first : first + _AT_ONCE]
             full = np.resize(some, (_AT_ONCE, *some.shape[1:]))  # so one program does
-            looked = self._look(self._average, self._data.scale(full))
+            looked = self._look(self._state, full)
             seen.append([np.asarray(part)[: len(some)] for part in looked])
         log_probs, features = zip(*seen, strict=True)
         return np.concatenate(log_probs), np.concatenate(features)
@@ -81,15 +94,22 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
       UserError: where the data cannot be had.
     """
     config = _config(dataset, data_dir, manual_dir)
-    described = json.dumps(config.to_dict(), sort_keys=True)
-    digest = hashlib.sha256(described.encode()).hexdigest()[:16]
     name = dataset.replace("/", "-")
-    workdir = cache.folder("judges", f"{name}-{digest}")
+    workdir = cache.folder("judges", f"{name}-{_described(config)}")
     if not workdir.exists():
         _train(config, workdir)
     summary = json.loads((workdir / "summary.json").read_text())
     run = trained.load(workdir, best=False)
     return Judge(run, summary["metrics"]["accuracy"])
+
+
+def _described(config):
+    """A digest of what decides which judge is made."""
+    here = jax.__version__, jax.default_backend(), jax.devices()[0].device_kind
+    made = hashlib.sha256(json.dumps([config.to_dict(), here], sort_keys=True).encode())
+    for module in _MADE_BY:
+        made.update(pathlib.Path(module.__file__).read_bytes())
+    return made.hexdigest()[:16]
 
 
 def _train(config, workdir):

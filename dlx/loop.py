@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dlx import figures, parallel, processes, profiling
+from dlx import figures, parallel, processes, profiling, streams
 from dlx.checkpoint import Checkpoints, digest
 from dlx.errors import DivergedError, UserError, require_positive
 from dlx.metrics import Writers, read_lines, write_whole
@@ -34,8 +34,10 @@ class Keys:
     """The keys of a run, by what they are for; all follow from `config.seed`."""
 
     def __init__(self, seed: int):
-        keys = jax.random.split(jax.random.key(seed), 4)
-        self.init, self.steps, self._evaluate, self._figures = keys
+        self.init, self.steps, self._evaluate, self._figures = (
+            streams.key(seed, purpose)
+            for purpose in ("init", "steps", "evaluation", "figures")
+        )
 
     def evaluate(self, step: int) -> jax.Array:
         return jax.random.fold_in(self._evaluate, step)
@@ -274,6 +276,7 @@ class _Run(contextlib.ExitStack):
             "step": self.step,
             "seed": self.config.seed,
             "metric": self.task.metric,
+            "about": self.task.about,
             "compile_seconds": round(self.seconds["compile"], 3),
             "train_seconds": round(self.seconds["train"], 3),
             "wall_seconds": round(time.monotonic() - self.began, 3),

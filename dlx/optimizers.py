@@ -1,4 +1,4 @@
-"""Optimisers from configs, and averages of what they move."""
+"""Optimisers and schedules from configs, and averages of what they move."""
 
 import chex
 import jax
@@ -6,13 +6,21 @@ import jax.numpy as jnp
 import optax
 
 
-def make(config) -> optax.GradientTransformation:
+def linear(start: float, end: float, duration: int) -> optax.Schedule:
+    """From start to end, linearly; a duration of 0 means the end value at once."""
+    if duration == 0:
+        return optax.constant_schedule(end)
+    return optax.linear_schedule(start, end, duration)
+
+
+def make(config, updates: int = 1) -> optax.GradientTransformation:
     """Adam with clipped gradients, its learning rate falling linearly to 0.
 
     Args:
       config: Its `learning_rate`, `max_grad_norm` and `num_steps` count.
+      updates: Of the parameters in each of these steps.
     """
-    learning_rate = optax.linear_schedule(config.learning_rate, 0.0, config.num_steps)
+    learning_rate = linear(config.learning_rate, 0.0, config.num_steps * updates)
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm), optax.adam(learning_rate)
     )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import weights
+from dlx import streams, weights
 from dlx.errors import UserError, require_one_of
 from dlx.models import squeezenet, vgg
 from dlx.models.reach import Reach
@@ -77,7 +77,7 @@ def load(config, wanted: Sequence[str]) -> Perception:
     if isinstance(network, vgg.VGG):
         network = network.clone(pooling=config.pooling)
     _require_layers(wanted, network.layers, config.network)
-    init_key = jax.random.key(config.seed)
+    init_key = streams.key(config.seed, "weights")
     x = jnp.zeros((1, 224, 224, 3))
     if config.weights == RANDOM:
         logging.warning("a network of random weights: it knows textures, no things")
@@ -111,7 +111,7 @@ def _trained(workdir, wanted):
     _require_layers(wanted, network.layers, str(workdir))
 
     def look(variables, pictures, names):
-        x = data.scale(255 * pictures)
+        x = run.state.scale(255 * pictures)
         return network.apply(variables, x, train=False, wanted=tuple(names))
 
     return Perception(network.layers, network.reach(), variables, look)

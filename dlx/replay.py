@@ -14,6 +14,8 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 
+MOST = 2**30  # transitions: nodes of a tree of that many leaves are numbered in int32
+
 
 @struct.dataclass
 class Transition:

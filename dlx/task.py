@@ -38,6 +38,8 @@ class Task:
       batches: Where training's batches come from, `dlx.data.batches`.
       local: Names of the state's fields that differ from device to device, such as
         ('envs', 'replay').
+      about: What one has to know beside the numbers, such as the digest of a network
+        that measures them; goes into summary.json.
     """
 
     init: Callable[[jax.Array], State]
@@ -50,3 +52,4 @@ class Task:
     frames: Callable[[State, jax.Array], dict[str, Any]] | None = None
     local: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    about: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import streams
 from dlx.data import augment
 from dlx.models import layers
 
@@ -29,7 +30,7 @@ class Views:
         seen = seen.repeat(config.packing, axis=1)  # as packed images are laid out
         self._seen = seen[:, None, None, None]
         shape = self._number, 4, 4, channels * config.packing, channels
-        self._kernels = jax.random.normal(jax.random.key(0), shape)
+        self._kernels = jax.random.normal(streams.key(0, "projections"), shape)
 
     def __call__(self, key, images, labels, noise):
         """[batch, h, w, c], [batch] -> [discriminators, batch', ...], [..., batch']."""
@@ -45,14 +46,15 @@ class Views:
         if config.instance_noise:
             images += noise * jax.random.normal(noise_key, images.shape)
         if config.packing > 1:
-            images = jnp.stack(jnp.split(images, config.packing), axis=-1)
+            # Neighbours, so that it is no matter how many devices share the batch.
+            images = images.reshape(-1, config.packing, *images.shape[1:])
+            images = jnp.moveaxis(images, 1, -1)
             images = images.reshape(*images.shape[:3], -1)
             labels = labels[: len(images)]  # which mean nothing then
         if config.views == "split":
-            shape = self._number, len(images) // self._number
-            return (
-                images.reshape(*shape, *images.shape[1:]),
-                labels.reshape(shape),
+            return tuple(
+                jnp.swapaxes(x.reshape(-1, self._number, *x.shape[1:]), 0, 1)
+                for x in (images, labels)
             )
         images = jnp.broadcast_to(images[None], (self._number, *images.shape))
         labels = jnp.broadcast_to(labels[None], (self._number, *labels.shape))

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import pathlib
 import statistics
 from typing import Any
@@ -100,10 +101,9 @@ def curves(run: Run, sweep) -> list[Curve]:
 
     def evaluated(name, seed):
         key = f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
-        try:
-            return [line[key] for line in lines]
-        except KeyError:
-            raise UserError(f"{run.name} evaluates no {name!r}") from None
+        if not any(key in line for line in lines):
+            raise UserError(f"{run.name} evaluates no {name!r}")
+        return [line.get(key, math.nan) for line in lines]  # perhaps only the last has
 
     def targets(seed):
         if isinstance(target, str):

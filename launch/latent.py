@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, judge, latents, pictures, trained
+from dlx import figures, judge, latents, pictures, streams, trained
 from dlx.errors import UserError
 from dlx.evaluation import modes
 from dlx.tasks import vae
@@ -63,7 +63,7 @@ def main(command: str, *paths: str) -> None:
         if _N.value > _MOST:
             raise UserError(f"--n={_N.value} is more than a picture's {_MOST}")
         shape = _N.value, codec.latents
-        z = jax.random.normal(jax.random.key(_SEED.value), shape)
+        z = jax.random.normal(streams.key(_SEED.value, "sheet"), shape)
     elif command == "blend":
         z = _way()(vector(_A), vector(_B), jnp.linspace(0, 1, _STEPS.value))
     elif command == "analogy":
@@ -95,7 +95,10 @@ def _judge(config, codec):
     """What a classifier sees in both ends of blends, and in samples."""
     see = judge.load(config.dataset, config.data_dir, config.manual_dir)
     print(f"the judge: {see.accuracy:.2f} % of {see.dataset}'s test split right")
-    pair_key, sample_key = jax.random.split(jax.random.key(_SEED.value))
+    print(f"its parameters' digest: {see.digest}")
+    pair_key, sample_key = (
+        streams.key(_SEED.value, purpose) for purpose in ("between", "sheet")
+    )
     pairs = jax.random.randint(pair_key, (2, _BLENDS), 0, len(codec.test.images))
     means = codec.encode(codec.test.images)
     ends = jax.jit(jax.vmap(_way(), in_axes=(0, 0, None)))

@@ -18,7 +18,7 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import tasks, trained
+from dlx import streams, tasks, trained
 from dlx.envs import play, rocks
 from dlx.errors import UserError
 from launch.match import Match
@@ -46,7 +46,7 @@ def main() -> None:
     scores = functools.partial(jax.jit(scores), run.state.params)
     match = Match(game, scores, human=_HUMAN.value)
     seed = time.time_ns() % 2**32 if _SEED.value is None else _SEED.value
-    print(curses.wrapper(_show, match, jax.random.key(seed)))
+    print(curses.wrapper(_show, match, streams.key(seed, "game")))
 
 
 def _show(window, match, key):

@@ -33,7 +33,7 @@ def main(*paths: str) -> None:
         )
     data, logits = module.classify(run.config)
     images = np.stack([fitting.fit(picture, data.test.images) for picture in seen])
-    probabilities = jax.nn.softmax(np.asarray(logits(run.state, data.scale(images))))
+    probabilities = jax.nn.softmax(np.asarray(logits(run.state, images)))
     for path, row in zip(paths, np.asarray(probabilities), strict=True):
         best = np.argsort(-row)[: _TOP.value]
         said = ", ".join(f"{data.test.names[i]} {100 * row[i]:.1f} %" for i in best)

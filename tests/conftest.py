@@ -27,6 +27,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # else pytest-xdist's parent 
 
 # ruff: noqa: E402
 import jax
+import numpy as np
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -61,6 +62,23 @@ def config():
     config.eval_steps = config.checkpoint_steps = 4
     config.eval_rocks = 100
     return config
+
+
+@pytest.fixture
+def same_everywhere():
+    """Of a tree as `pmap` returns it, asserts that all devices' copies are equal.
+
+    `out_axes=None` says that they are; what one looks at is the first one's.
+    """
+
+    def check(tree):
+        for leaf in jax.tree.leaves(tree):
+            first, *others = (shard.data for shard in leaf.addressable_shards)
+            assert len(others) == jax.device_count() - 1 and first.shape == leaf.shape
+            for other in others:
+                np.testing.assert_array_equal(first, other)
+
+    return check
 
 
 @pytest.fixture

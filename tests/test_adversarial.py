@@ -78,6 +78,59 @@ def test_mixtures_of_losses():
     assert np.isclose(mix("hypervolume"), direct)
 
 
+@pytest.mark.parametrize(
+    "losses", [[1.0, 2.0, 4.0], [-1.1, -0.7, -0.9], [-2.0, 0.0, 1e-4], [0.0, 0.0, 0.0]]
+)
+def test_hypervolume_weighs_the_harshest_most_whatever_the_sign(losses):
+    """Its gradients are 1 / (nadir - loss): positive, the largest loss's largest."""
+    losses = np.array(losses, "f4")
+    value, grads = jax.value_and_grad(
+        lambda x: adversarial.mix(x, "hypervolume", jnp.float32(1))
+    )(losses)
+    nadir = losses.max() + 0.1 * np.abs(losses).max() + 1e-3
+    np.testing.assert_allclose(value, -np.sum(np.log(nadir - losses)), rtol=1e-3)
+    np.testing.assert_allclose(grads, 1 / (nadir - losses), rtol=1e-2)
+    assert np.all(grads > 0) and grads[losses.argmax()] == grads.max()
+
+
+SIGNS = {"either": 1.0, "large": 40.0, "above": 3.0, "below": -3.0}
+
+
+@pytest.mark.parametrize("signs", SIGNS)
+@pytest.mark.parametrize("rule", adversarial.RULES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_rule_and_penalty_is_finite_with_finite_gradients(name, rule, signs):
+    loss, scale = LOSSES[name], SIGNS[signs]
+    x_key, w_key = jax.random.split(jax.random.key(0))
+    real, fake = scale * jax.random.normal(x_key, (2, 3, 4, 5))
+    w = jax.random.normal(w_key, (3, 5))
+    if signs in ("above", "below"):  # all logits on one side of 0
+        real, fake, w = (jnp.sign(scale) * jnp.abs(real), jnp.abs(fake), jnp.abs(w))
+        fake *= jnp.sign(scale)
+
+    def logits(w, x):
+        h = jnp.einsum("nbp,np->nb", x, w)
+        return h + 0.1 * jnp.sin(h)  # not linear, so that penalties have gradients
+
+    def discriminators(w):
+        smoothing = S if loss.smooths else 0.0
+        losses = loss.discriminator(logits(w, real), logits(w, fake), smoothing)
+        penalties = (
+            adversarial.gradient_penalty(lambda x: logits(w, x), x)
+            for x in (real, fake)
+        )
+        return jnp.sum(jnp.mean(losses, axis=1)) + sum(penalties)
+
+    def generator(fake, strength):
+        losses = jnp.mean(loss.generator(logits(w, real), logits(w, fake)), axis=1)
+        return adversarial.mix(losses, rule, strength)
+
+    theirs = jax.value_and_grad(discriminators)(w)
+    ours = jax.value_and_grad(generator, (0, 1))(fake, jnp.float32(1))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((theirs, ours)))
+    assert np.any(theirs[1] != 0) and (np.any(ours[1][0] != 0) or scale == 40)
+
+
 def test_a_learnt_lambda_falls_where_the_harshest_weighs_more_than_the_bonus():
     slope = jax.grad(lambda s: adversarial.mix(jnp.array([0.0, 1.0]), "learnt", s))
     assert slope(jnp.float32(0.0)) > 0, "a smaller lambda makes the loss smaller"

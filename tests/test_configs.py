@@ -1,6 +1,7 @@
 """Every config makes a task that traces, without computing anything."""
 
 import importlib.util
+import inspect
 import pathlib
 
 import jax
@@ -11,33 +12,66 @@ from dlx import parallel, tasks
 from dlx.data import sources
 from launch import plan
 
+# What the files' get_config takes, besides what it has if nothing is said.
+VARIANTS = {
+    "airbench_cifar10": ["small"],
+    **{f"pg_rocks{size}": ["cnn"] for size in (8, 16, 32)},
+    **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
+    "gman_stacked_digits": ["quarter"],
+    "iwae_mnist": ["gated", "paper"],
+    "vae_mnist": ["paper"],
+}
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
 SWEEPS = sorted(pathlib.Path("configs/sweeps").glob("*.py"))
 
 
-def _read(path):
+OPENED = [
+    pytest.param(path, arguments, id=":".join([path.stem, *arguments]))
+    for path in CONFIGS
+    for arguments in ([], *([name] for name in VARIANTS.get(path.stem, ())))
+]
+
+
+def _module(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def _read(path, *arguments):
+    module = _module(path)
     assert f"--config={path}" in module.__doc__
-    return module.get_config()
+    return module.get_config(*arguments)
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_sweep_plans(path, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 1)  # one environment may be swept
     sweep = _read(path)
-    if "mnist" in path.stem:
-        sweep.grid = {"dataset": ("digits",)}
-    if path.stem == "discriminators":
-        sweep.grid = {"judge": (False,)}  # making one takes longer than all else here
+    grid = {"dataset": ("digits",)} if "mnist" in path.stem else {}
+    if path.stem in ("discriminators", "dcgan_mnist"):
+        grid["judge"] = (False,)  # making one takes longer than all else here
+    if grid:
+        sweep.grid = grid
     runs = plan.make(sweep, pathlib.Path("nowhere"))
     assert len({run.workdir for run in runs}) == len(runs) > 1
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_traces(path, monkeypatch):
-    config = _read(path)
+def test_all_variants_are_opened():
+    taking = {
+        path.stem
+        for path in CONFIGS
+        if inspect.signature(_module(path).get_config).parameters
+    }
+    assert taking == set(VARIANTS)
+    with pytest.raises(KeyError):
+        _read(pathlib.Path("configs/vae_mnist.py"), "none")
+
+
+@pytest.mark.parametrize(("path", "arguments"), OPENED)
+def test_config_traces(path, arguments, monkeypatch):
+    config = _read(path, *arguments)
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"  # is here, and has all that others have but size
     if "widths" in config:

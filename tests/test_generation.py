@@ -19,7 +19,7 @@ def tones(tmp_path, monkeypatch):
     """As TFDS's spoken_digit: tones of two pitches, of lengths that differ."""
     generator = np.random.default_rng(0)
     examples = []
-    for number in range(64):
+    for number in range(80):
         pitch = 400 * (1 + number % 2) * generator.uniform(0.9, 1.1)
         time = np.arange(generator.integers(200, 400)) / 8000
         loud = np.round(20_000 * np.sin(2 * np.pi * pitch * time))
@@ -28,7 +28,7 @@ def tones(tmp_path, monkeypatch):
     features = {"audio": types.SimpleNamespace(sample_rate=8000), "label": label}
     info = types.SimpleNamespace(features=features)
     builder = types.SimpleNamespace(
-        name="tones", info=info, as_data_source=lambda _: examples
+        name="tones", info=info, as_data_source=lambda _: list(examples)
     )
     monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
     return examples
@@ -49,10 +49,14 @@ def wavegan():
 
 
 def test_sounds_are_the_middle_of_longer_and_the_whole_of_shorter_ones(tones):
-    data = sources.load_sounds("tones", 300)
-    assert data.samples.shape == (64, 300) and data.samples.dtype == np.int16
+    data = sources.load_sounds("tones", "train", 300)
+    test = sources.load_sounds("tones", "test", 300)
+    assert data.samples.shape == (72, 300) and data.samples.dtype == np.int16
     assert (data.rate, data.names) == (8000, ["low", "high"])
-    for example, sound in zip(tones, data.samples, strict=True):
+    tested = tones[::10]
+    del tones[::10]
+    both = np.concatenate([data.samples, test.samples])
+    for example, sound in zip([*tones, *tested], both, strict=True):
         audio, extra = example["audio"], len(example["audio"]) - 300
         if extra >= 0:
             np.testing.assert_array_equal(sound, audio[extra // 2 :][:300])
@@ -67,7 +71,7 @@ def test_pictures_are_no_sounds(monkeypatch):
     builder = types.SimpleNamespace(name="mnist", info=info)
     monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
     with pytest.raises(UserError, match="mnist has image, label; an audio and"):
-        sources.load_sounds("mnist", 100)
+        sources.load_sounds("mnist", "train", 100)
 
 
 def test_a_tone_has_its_power_where_its_pitch_is():
@@ -90,7 +94,10 @@ def test_sounds_are_measured_and_the_alarm_sounds(wavegan, caplog):
 @pytest.mark.usefixtures("tones")
 def test_a_run_leaves_sounds_to_hear(wavegan, tmp_path):
     summary = loop.train(tasks.make(wavegan), wavegan, tmp_path, name="tones")
-    assert summary["status"] == "done" and "fid_spectrum" in summary["metrics"]
+    numbers = summary["metrics"]
+    assert summary["status"] == "done" and numbers["fid_samples"] == 8
+    for name in ("fid_spectrum", "fid_spectrum_held_out", "fid_spectrum_floor"):
+        assert np.isfinite(numbers[name]) and f"last_{name}" in numbers
     with wave.open(str(tmp_path / "figures" / "samples.wav")) as file:
         assert file.getframerate() == 8000 and file.getsampwidth() == 2
         assert file.getnframes() == 8 * (512 + 2000)

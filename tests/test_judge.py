@@ -1,5 +1,6 @@
 """The classifier that judges what generative models make."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,6 +22,37 @@ def test_it_reads_digits_and_is_trained_but_once(monkeypatch):
     assert features.shape == (360, 128) and np.all(features >= 0), "behind a ReLU"
     for ours, theirs in zip((log_probs, features), second(test.images), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_its_digest_follows_its_parameters_and_stands_beside_what_it_measures():
+    import dataclasses
+
+    from configs import dcgan_digits
+    from dlx import tasks, trained
+
+    see = judge.load("digits", None, None)
+    task = tasks.make(dcgan_digits.get_config())
+    assert task.about == {"digits_classifier_sha256": see.digest}
+    assert len(see.digest) == 12
+    folder = judge.cache.folder("judges")
+    (workdir,) = folder.glob("digits-*")
+    run = trained.load(workdir, best=False)
+    assert judge.Judge(run, 0.0).digest == see.digest
+    scale = run.state.scale.replace(mean=run.state.scale.mean + 1e-3)
+    other = dataclasses.replace(run, state=run.state.replace(scale=scale))
+    assert judge.Judge(other, 0.0).digest != see.digest
+
+
+def test_another_version_or_machine_has_a_judge_of_its_own(monkeypatch):
+    config = judge._config("digits", None, None)
+    names = [judge._described(config)]
+    monkeypatch.setattr(jax, "__version__", "0.0.1")
+    names.append(judge._described(config))
+    monkeypatch.setattr(jax, "default_backend", lambda: "abacus")
+    names.append(judge._described(config))
+    monkeypatch.setattr(judge, "_MADE_BY", judge._MADE_BY[1:])
+    names.append(judge._described(config))
+    assert len(set(names)) == 4
 
 
 def test_features_are_what_the_logits_are_made_of():

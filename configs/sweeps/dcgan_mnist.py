@@ -42,5 +42,5 @@ def get_config() -> ml_collections.ConfigDict:
     # and what more is shown.
     config.metric = "least_share"
     config.target = 5.0
-    config.also = ("fid_mnist_classifier",)
+    config.also = ("last_least_share", "last_fid_mnist_classifier")
     return config

@@ -35,7 +35,7 @@ def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
     # Of the evaluation: what is looked at, what it is to reach, and what more is shown.
     config.metric = "modes"
     config.target = 900
-    config.also = ("kl", f"fid_{dataset}_classifier")
+    config.also = ("last_modes", "last_kl", f"last_fid_{dataset}_classifier")
     return config
 
 

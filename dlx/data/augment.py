@@ -10,18 +10,19 @@ def flip(key: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.where(mirror, images[:, :, ::-1], images)
 
 
-def alternating_flip(index: jax.Array, epoch: jax.Array, images: jax.Array, seed: int):
+def alternating_flip(
+    key: jax.Array, index: jax.Array, epoch: jax.Array, images: jax.Array
+) -> jax.Array:
     """Mirrors half of the examples in even epochs and the other half in odd ones.
 
     So that two epochs show both sides of each (Jordan 2024, section 3.6).
 
     Args:
+      key: Of the halves, the same at every step.
       index: [batch] which examples these are.
       epoch: [batch] how often each had been shown before.
       images: The batch.
-      seed: Of the halves.
     """
-    key = jax.random.key(seed)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
     half = jax.vmap(jax.random.bernoulli)(keys)
     mirror = (half ^ (epoch % 2 == 1))[:, None, None, None]

@@ -2,9 +2,11 @@
 
 Either way every epoch shows every example once, in an order that follows from the seed
 alone; batches run on across the ends of epochs, so that none is cut short. The order is
-one over all devices and processes: each takes its share of every batch.
+one over all devices and processes: each takes its share of every batch. Seeds that
+train side by side have an order each.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grain
@@ -13,7 +15,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import parallel
+from dlx import parallel, streams
 from dlx.data import sources
 
 _ROUNDS = 6
@@ -32,11 +34,19 @@ class Batches(Protocol):
     def source(self, num_steps: int) -> Any:
         """What the next `num_steps` steps of training need, on the devices."""
 
-    def batch(self, source: Any, step: jax.Array) -> dict[str, jax.Array]:
+    def batch(
+        self, source: Any, step: jax.Array, which: int | jax.Array = 0
+    ) -> dict[str, jax.Array]:
         """One device's batch of one step; pure, under the axis 'devices'.
 
-        Besides what an example has, it says which one it is, 'index' [batch] int32, and
-        how often that had been shown before, 'epoch' [batch] int32.
+        Besides what an example has, it says which one it is, 'index' [batch] int32, how
+        often that had been shown before, 'epoch' [batch] int32, and whose order this
+        is, 'seed' [] uint32.
+
+        Args:
+          source: As it came from `source`, less the axis that devices share out.
+          step: [] int32.
+          which: Of the seeds that train side by side, by its place.
         """
 
     def save(self) -> dict[str, Any] | None:
@@ -51,20 +61,22 @@ class Resident:
 
     axis = None
 
-    def __init__(self, arrays: dict[str, np.ndarray], batch_size: int, seed: int):
+    def __init__(
+        self, arrays: dict[str, np.ndarray], batch_size: int, seeds: Sequence[int]
+    ):
         """Puts the arrays on the devices.
 
         Args:
           arrays: {name: [examples, ...]}.
           batch_size: Over all devices.
-          seed: Of the order.
+          seeds: Of the orders, one for each training that runs side by side.
 
         Raises:
           UserError: where the devices do not divide the batch.
         """
         self._share = parallel.per_device("config.batch_size", batch_size)
         self._batch_size = batch_size
-        self._seed = seed
+        self._seeds = np.array(seeds, np.uint32)
         self._arrays = parallel.replicate(arrays)
         self._examples = len(next(iter(arrays.values())))
 
@@ -73,14 +85,16 @@ class Resident:
         del num_steps
         return self._arrays
 
-    def batch(self, source, step):
-        first = step.astype(jnp.uint32) * jnp.uint32(self._batch_size)
-        first += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
-        position = first + jnp.arange(self._share, dtype=jnp.uint32)
-        index = shuffled(position, self._examples, jax.random.key(self._seed))
-        epoch = (position // self._examples).astype(jnp.int32)
+    def batch(self, source, step, which=0):
+        seed = jnp.asarray(self._seeds)[which]
+        epoch, index = first_of_batch(step, self._batch_size, self._examples)
+        index += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
+        index += jnp.arange(self._share, dtype=jnp.uint32)
+        epoch, index = epoch + index // self._examples, index % self._examples
+        index = shuffled(epoch, index, self._examples, streams.key(seed, "order"))
+        epoch = epoch.astype(jnp.int32)
         examples = jax.tree.map(lambda array: array[index], source)
-        return examples | {"index": index, "epoch": epoch}
+        return examples | {"index": index, "epoch": epoch, "seed": seed}
 
     def save(self):
         return None  # the step says it all
@@ -94,55 +108,62 @@ class Streamed:
 
     axis = 0
 
-    def __init__(self, examples: Any, batch_size: int, seed: int):
-        """Opens the stream.
+    def __init__(self, examples: Any, batch_size: int, seeds: Sequence[int]):
+        """Opens a stream for each seed.
 
         Args:
           examples: Has `len` and `[index]`, a dict of arrays of fixed shapes.
           batch_size: Over all devices.
-          seed: Of the order.
+          seeds: Of the orders, one for each training that runs side by side.
 
         Raises:
           UserError: where the devices do not divide the batch.
         """
         self._share = parallel.per_device("config.batch_size", batch_size)
-        processes = jax.process_count()
-        batches = (
-            grain.MapDataset.source(examples)
-            .map_with_index(
-                lambda i, example: example | {"index": np.int32(i % len(examples))}
-            )
-            .shuffle(seed=seed)
-            .repeat()
-            .map_with_index(
-                lambda i, example: example | {"epoch": np.int32(i // len(examples))}
-            )
-            .batch(batch_size // processes)
-        )
-        if processes > 1:
-            batches = batches[jax.process_index() :: processes]
-        self._iterator = iter(batches.to_iter_dataset())
+        self._seeds = np.array(seeds, np.uint32)
+        self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
-        """{name: [local devices, num_steps, batch of a device, ...]}."""
-        steps = [next(self._iterator) for _ in range(num_steps)]
+        """{name: [local devices, num_steps, seeds, batch of a device, ...]}."""
+        steps = [next(one) for _ in range(num_steps) for one in self._iterators]
 
         def stack(*arrays):
-            stacked = np.stack(arrays)
-            shape = (num_steps, -1, self._share, *stacked.shape[2:])
-            return np.swapaxes(stacked.reshape(shape), 0, 1)
+            first = num_steps, len(self._seeds), -1, self._share
+            return np.moveaxis(np.reshape(arrays, (*first, *arrays[0].shape[1:])), 2, 0)
 
         return parallel.split(jax.tree.map(stack, *steps))
 
-    def batch(self, source, step):
+    def batch(self, source, step, which=0):
         num_steps = jax.tree.leaves(source)[0].shape[0]
-        return jax.tree.map(lambda array: array[step % num_steps], source)
+        examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
+        return examples | {"seed": jnp.asarray(self._seeds)[which]}
 
     def save(self):
-        return self._iterator.get_state()
+        return [one.get_state() for one in self._iterators]
 
     def restore(self, saved):
-        self._iterator.set_state(saved)
+        for one, state in zip(self._iterators, saved, strict=True):
+            one.set_state(state)
+
+
+def _stream(examples, batch_size, seed):
+    """An iterator over this process's part of all batches in one seed's order."""
+    processes = jax.process_count()
+    batches = (
+        grain.MapDataset.source(examples)
+        .map_with_index(
+            lambda i, example: example | {"index": np.int32(i % len(examples))}
+        )
+        .shuffle(seed=seed)
+        .repeat()
+        .map_with_index(
+            lambda i, example: example | {"epoch": np.int32(i // len(examples))}
+        )
+        .batch(batch_size // processes)
+    )
+    if processes > 1:
+        batches = batches[jax.process_index() :: processes]
+    return iter(batches.to_iter_dataset())
 
 
 class Constant:
@@ -158,8 +179,8 @@ class Constant:
         del num_steps
         return self._tree
 
-    def batch(self, source, step):
-        del step
+    def batch(self, source, step, which=0):
+        del step, which
         return source
 
     def save(self):
@@ -179,9 +200,10 @@ class Beside:
     def source(self, num_steps: int) -> dict[str, Any]:
         return {name: kind.source(num_steps) for name, kind in self._kinds.items()}
 
-    def batch(self, source, step):
+    def batch(self, source, step, which=0):
         return {
-            name: kind.batch(source[name], step) for name, kind in self._kinds.items()
+            name: kind.batch(source[name], step, which)
+            for name, kind in self._kinds.items()
         }
 
     def save(self):
@@ -197,39 +219,67 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
 
     Args:
       config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed; perhaps
-        image_size.
+        seeds and image_size.
       at_once: How many times `batch_size` a step takes.
 
     Returns:
       Batches of {'images': [batch, height, width, channels] uint8, 'labels': [batch]
       int32}; and images to take statistics of, [examples, height, width, channels]
-      uint8: all of them, or a thousand of those that are streamed.
+      uint8: all of them; of a streamed data set a thousand, evenly spaced.
 
     Raises:
       UserError: where it cannot be had, or does not divide over the devices.
     """
     where = config.dataset, "train", config.data_dir, config.manual_dir
     where += (config.get("image_size"),)
+    seeds = streams.seeds(config)
     if config.streamed:
         examples = sources.Examples(*where)
-        some = range(min(len(examples), 1000))
+        number = min(len(examples), 1000)
+        some = np.linspace(0, len(examples) - 1, number).astype(int)
         some = np.stack([examples[i]["images"] for i in some])
-        return Streamed(examples, at_once * config.batch_size, config.seed), some
+        return Streamed(examples, at_once * config.batch_size, seeds), some
     data = sources.load(*where)
     arrays = {"images": data.images, "labels": data.labels}
-    return Resident(arrays, at_once * config.batch_size, config.seed), data.images
+    return Resident(arrays, at_once * config.batch_size, seeds), data.images
 
 
-def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:
-    """What is shown at a position of an endless stream of shuffled epochs.
-
-    Epoch e is the positions e size ... (e + 1) size - 1; its order is a pseudo-random
-    permutation that is computed where it is wanted and never stored: a Feistel network
-    on just enough bits, applied again until it falls below `size` (Black and Rogaway
-    2002, "Ciphers with arbitrary finite domains", section 4).
+def first_of_batch(
+    step: jax.Array, batch_size: int, size: int
+) -> tuple[jax.Array, jax.Array]:
+    """`step * batch_size` divided by `size`: exact, though the product may not fit.
 
     Args:
-      position: [...] uint32.
+      step: [] int32, batches before this one.
+      batch_size: Over all devices.
+      size: Examples in an epoch, less than 2^30.
+
+    Returns:
+      Whole epochs before this batch (modulo 2^32) and its place in the one that has
+      begun, [] uint32 each.
+    """
+    step = step.astype(jnp.uint32)
+    rounds, rest = step // size, step % size
+    epoch = index = jnp.uint32(0)
+    for bit in f"{batch_size:b}":  # Horner's rule, with remainders at every digit
+        index = 2 * index + int(bit) * rest
+        epoch, index = 2 * epoch + index // size, index % size
+    return epoch + rounds * batch_size, index
+
+
+def shuffled(
+    epoch: jax.Array, index: jax.Array, size: int, key: jax.Array
+) -> jax.Array:
+    """What is shown at a place in one of endlessly many shuffled epochs.
+
+    An epoch's order is a pseudo-random permutation that is computed where it is wanted
+    and never stored: a Feistel network on just enough bits, applied again until it
+    falls below `size` (Black and Rogaway 2002, "Ciphers with arbitrary finite domains",
+    section 4).
+
+    Args:
+      epoch: [...] uint32.
+      index: [...] uint32, below `size`.
       size: Examples in an epoch.
       key: Of all epochs.
 
@@ -238,7 +288,6 @@ def shuffled(position: jax.Array, size: int, key: jax.Array) -> jax.Array:
     """
     half = max(1, -(-(size - 1).bit_length() // 2))
     mask = jnp.uint32((1 << half) - 1)
-    epoch, index = position // size, position % size
 
     def round_keys(epoch):
         return jax.random.bits(jax.random.fold_in(key, epoch), (_ROUNDS,), jnp.uint32)

@@ -147,12 +147,17 @@ class AllSounds:
 
 
 def load_sounds(
-    name: str, length: int, data_dir: str | None = None, manual_dir: str | None = None
+    name: str,
+    split: str,
+    length: int,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
 ) -> AllSounds:
-    """Reads the training split of a TFDS builder whose examples have 'audio', 'label'.
+    """Reads a split of a TFDS builder whose examples have 'audio', 'label'.
 
     Args:
       name: Of the builder, such as 'spoken_digit'.
+      split: 'train' or 'test', which is every tenth of the builder's training examples.
       length: Samples of each sound: its middle, or itself amid silence.
       data_dir: As for `load`.
       manual_dir: As for `load`.
@@ -169,6 +174,9 @@ def load_sounds(
             "an audio and a label are wanted"
         )
     examples = list(builder.as_data_source("train"))
+    test = examples[::10]
+    del examples[::10]
+    examples = test if split == "test" else examples
     samples = np.stack([_middle(example["audio"], length) for example in examples])
     labels = np.array([example["label"] for example in examples], np.int32)
     rate = features["audio"].sample_rate

@@ -269,19 +269,22 @@ def _frames(render_mode, state, game):
 
 @functools.partial(jax.jit, static_argnames="num_envs")
 def _reset(seed, game, num_envs):
-    return rocks.reset(jax.random.key(seed), game, num_envs)
+    return rocks.reset(_key(seed, 0), game, num_envs)
+
+
+def _key(seed, steps):
+    """Of the reset for 0, and of the steps, which count from 1."""
+    return jax.random.fold_in(jax.random.key(seed), steps)
 
 
 @jax.jit
 def _step(seed, steps, state, actions, game):
-    key = jax.random.fold_in(jax.random.key(seed), steps)
-    return rocks.step(key, state, actions, game)
+    return rocks.step(_key(seed, steps), state, actions, game)
 
 
 @jax.jit
 def _step_env(seed, steps, state, actions, game):
-    key = jax.random.fold_in(jax.random.key(seed), steps)
-    return rocks.step_env(key, state, actions, game)
+    return rocks.step_env(_key(seed, steps), state, actions, game)
 
 
 def _single(tree):

@@ -43,7 +43,7 @@ def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int
     start = rocks.State(jnp.zeros_like(paddle), paddle, column[:, None])
     key = jax.random.key(0)  # nothing is drawn: no other rock appears
     _, rewards = _play(lambda screens, _: policy(screens), alone, start, key)
-    return jnp.sum(rewards > 0, dtype=jnp.float32), paddle.size
+    return jnp.sum(rewards > 0).astype(jnp.float32), paddle.size
 
 
 def episodes(

@@ -109,4 +109,4 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
       means: [images, latents], of q(z | x).
       threshold: Of a dimension's variance over the images.
     """
-    return int(np.sum(np.var(means, axis=0) > threshold))
+    return int(np.sum(np.var(means, axis=0, dtype=np.float64) > threshold))

@@ -24,6 +24,7 @@ class Kind(Protocol):
       output: What the generator's last layer is to be: 'tanh', or 'softmax' over the
         channels.
       metric: The name of the measure that matters most; more is better.
+      about: As of `dlx.task.Task`.
     """
 
     batches: Batches
@@ -31,6 +32,7 @@ class Kind(Protocol):
     num_classes: int
     output: str
     metric: str
+    about: dict[str, str]
 
     def units(self, batch: dict[str, jax.Array]) -> jax.Array:
         """A batch as networks see it, [batch, height, width, channels] float32."""

@@ -25,6 +25,7 @@ class Judge:
 
     Attributes:
       name: Of whose features these are.
+      digest: Of its parameters, 12 hexadecimal digits.
       num_modes: How many kinds of images there are.
     """
 
@@ -38,6 +39,7 @@ class Judge:
         self._judge = judging.load(dataset, config.data_dir, config.manual_dir)
         self._stacked = dataset != config.dataset
         self.name = f"{dataset.replace('/', '_')}_classifier"
+        self.digest = self._judge.digest
         self._classes = len(self._judge.names)
         self.num_modes = self._classes ** (3 if self._stacked else 1)
 
@@ -65,6 +67,7 @@ class Measures:
 
     Attributes:
       metric: The name of the measure that matters most; more is better.
+      about: Whose features these are, as {name: digest}.
     """
 
     def __init__(self, config, real: np.ndarray, test: sources.Images):
@@ -82,19 +85,16 @@ class Measures:
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"
+        self.about = {}
         if self._judge is None:
             self.metric = "distance"
+        else:
+            self.about[f"{self._judge.name}_sha256"] = self._judge.digest
 
     @functools.cached_property
     def _looked(self):
         """What the judge makes of the training and of the test images."""
         return self._judge(self._real), self._judge(self._test)
-
-    @functools.cached_property
-    def _floor(self):
-        """The distances of real images that were not trained on."""
-        (_, _, train), (_, _, test) = self._looked
-        return fid.frechet_distance(train, test), fid.kernel_distance(train, test)
 
     def __call__(self, images: np.ndarray, step: int) -> dict[str, float]:
         """Measures samples.
@@ -119,7 +119,7 @@ class Measures:
         return numbers
 
     def _judged(self, images):
-        (seen, _, real), _ = self._looked
+        (seen, _, train), (_, _, test) = self._looked
         mode, confidence, features = self._judge(images)
         shares = modes.shares(mode, self._judge.num_modes)
         kinds = np.exp(modes.entropy(shares))
@@ -128,8 +128,11 @@ class Measures:
         alarms = []
         if kinds < usual / 2:
             alarms.append(f"as good as {kinds:.1f} classes, real images {usual:.1f}")
-        precision, recall = fid.precision_recall(real, features)
-        distance = fid.frechet_distance(real, features)
+        n = fid.comparable(train, test, features)
+        precision, recall = fid.precision_recall(train[:n], features[:n])
+        three = train, test, features
+        frechet = fid.comparisons(*three, fid.frechet_distance)
+        kernel = fid.comparisons(*three, fid.kernel_distance)
         name = self._judge.name
         numbers = {
             "modes": modes.covered(shares),
@@ -138,13 +141,12 @@ class Measures:
             "least_share": 100 * shares.min(),
             "most_share": 100 * shares.max(),
             "confidence": 100 * np.mean(confidence),
-            f"fid_{name}": distance,
-            f"kid_{name}": fid.kernel_distance(real, features),
-            f"fid_{name}_floor": self._floor[0],
-            f"kid_{name}_floor": self._floor[1],
+            **{f"fid_{name}{what}": distance for what, distance in frechet.items()},
+            **{f"kid_{name}{what}": distance for what, distance in kernel.items()},
+            "fid_samples": n,
             "precision": 100 * precision,
             "recall": 100 * recall,
-            "minus_fid": -distance,
+            "minus_fid": -frechet[""],
         }
         return numbers, alarms
 
@@ -166,7 +168,7 @@ class Pictures:
         self.shape = test.images.shape[1:]
         self.num_classes = len(test.names)
         self._measures = Measures(config, self._real, test)
-        self.metric = self._measures.metric
+        self.metric, self.about = self._measures.metric, self._measures.about
 
     def units(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["images"].astype(jnp.float32) / 127.5 - 1

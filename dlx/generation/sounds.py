@@ -1,6 +1,7 @@
 """Sounds to be generated: [length, 1, 1], 16-bit samples as -1 ... 1."""
 
 import itertools
+from typing import ClassVar
 
 from absl import logging
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import figures as drawing
+from dlx import streams
 from dlx.data import batches, sources
 from dlx.evaluation import fid, modes
 
@@ -21,6 +23,7 @@ class Sounds:
 
     output = "tanh"
     metric = "minus_fid_spectrum"
+    about: ClassVar = {}
 
     def __init__(self, config):
         """Reads `config.dataset`, `config.length` samples of each sound.
@@ -29,20 +32,27 @@ class Sounds:
           UserError: where it cannot be had.
         """
         where = config.data_dir, config.manual_dir
-        sounds = sources.load_sounds(config.dataset, config.length, *where)
+        sounds, test = (
+            sources.load_sounds(config.dataset, split, config.length, *where)
+            for split in sources.SPLITS
+        )
         arrays = {"sounds": sounds.samples, "labels": sounds.labels}
         size = config.batch_size * config.d_steps
-        self.batches = batches.Resident(arrays, size, config.seed)
+        self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, 1
         self.num_classes = len(sounds.names)
         self._rate = sounds.rate
-        self._real = sounds.samples[:_REFERENCE] / np.float32(2**15)
+        self._real, self._held_out = (
+            split.samples[:_REFERENCE] / np.float32(2**15) for split in (sounds, test)
+        )
 
     def units(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["sounds"].astype(jnp.float32)[:, :, None, None] / 2**15
 
     def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
-        bands, real = (_bands(x) for x in (samples[:, :, 0, 0], self._real))
+        bands, real, held_out = (
+            _bands(x) for x in (samples[:, :, 0, 0], self._real, self._held_out)
+        )
         apart, usual = (modes.pairwise_distance(x) for x in (bands, real))
         collapsed = apart < usual / 2
         if collapsed:
@@ -50,13 +60,14 @@ class Sounds:
                 "step %d: it collapses: spectra of samples differ by %.2f, of real "
                 "sounds %.2f", step, apart, usual,
             )  # fmt: skip
-        distance = fid.frechet_distance(real, bands)
+        distances = fid.comparisons(real, held_out, bands, fid.frechet_distance)
         return {
             "samples": len(samples),
             "collapsed": collapsed,
             "distance": apart,
-            "fid_spectrum": distance,
-            "minus_fid_spectrum": -distance,
+            **{f"fid_spectrum{what}": d for what, d in distances.items()},
+            "fid_samples": fid.comparable(real, held_out, bands),
+            "minus_fid_spectrum": -distances[""],
         }
 
     def show(self, samples: np.ndarray, columns: int) -> np.ndarray:

@@ -5,12 +5,14 @@ import pathlib
 from pydoc_data import topics
 import re
 import string
+from typing import ClassVar
 
 from absl import logging
 import jax
 import numpy as np
 
 from dlx import figures as drawing
+from dlx import streams
 from dlx.data import batches
 from dlx.errors import UserError
 from dlx.evaluation import ngrams
@@ -23,6 +25,7 @@ class Texts:
 
     output = "softmax"
     metric = "ngrams_4"
+    about: ClassVar = {}
 
     def __init__(self, config):
         """Reads `config.corpus`, a file, or Python's documentation of its language.
@@ -43,7 +46,7 @@ class Texts:
         codes = np.array([encode(line) for line in self._lines], np.uint8)
         arrays = {"codes": codes, "labels": np.zeros(len(codes), np.int32)}
         size = config.batch_size * config.d_steps
-        self.batches = batches.Resident(arrays, size, config.seed)
+        self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, len(CHARACTERS)
         self.num_classes = 1
 

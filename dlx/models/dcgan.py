@@ -11,6 +11,7 @@ import math
 
 from flax import linen as nn
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -92,7 +93,8 @@ class Discriminator(nn.Module):
         (Karras et al. 2018, section 3).
       num_classes: That an image may be asked to be of; 0 for none. The logit is then
         that of Miyato and Koyama (2018, eq. 3).
-      axis_name: Of the mapped axis over which batches are normalised together.
+      axis_name: Of the mapped axis whose parts of a batch are one, for `norm` and
+        `minibatch_std`.
     """
 
     channels: Sequence[int]
@@ -140,7 +142,8 @@ class Discriminator(nn.Module):
                 )
                 x = jnp.where(kept, x / (1 - dropout), 0)
         if self.minibatch_std:
-            deviation = jnp.mean(jnp.sqrt(jnp.var(x, axis=0) + 1e-8))
+            variance = self._over_devices((x - self._over_devices(x)[None]) ** 2)
+            deviation = jnp.mean(jnp.sqrt(variance + 1e-8))
             x = jnp.concatenate([x, jnp.full_like(x[..., :1], deviation)], axis=-1)
         x = x.reshape(len(x), -1)
         for width in self.features:
@@ -150,6 +153,13 @@ class Discriminator(nn.Module):
             embed = nn.Embed(self.num_classes, x.shape[-1])
             logits += jnp.sum(layer(embed, labels) * x, axis=-1)
         return logits
+
+    def _over_devices(self, x):
+        """The mean over the batch, [...], of which each device has a part."""
+        mean = jnp.mean(x, axis=0)
+        if self.axis_name is None or self.is_initializing():
+            return mean
+        return lax.pmean(mean, self.axis_name)
 
 
 class Discriminators(nn.Module):

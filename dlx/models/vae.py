@@ -73,7 +73,7 @@ class Decoder(nn.Module):
             x = dense(x, width, self.gated)
         if self.channels:
             small = [side >> len(self.channels) for side in self.shape[:2]]
-            x = nn.gelu(nn.Dense(small[0] * small[1] * self.channels[0])(x))
+            x = nn.Dense(small[0] * small[1] * self.channels[0])(x)
             x = x.reshape(len(x), *small, self.channels[0])
             for channels in (*self.channels[1:], self.shape[-1]):
                 x = nn.gelu(x)

@@ -5,7 +5,7 @@ import pkgutil
 import types
 
 from dlx import ensemble
-from dlx.errors import UserError
+from dlx.errors import UserError, require_positive
 from dlx.task import Task
 
 
@@ -24,5 +24,11 @@ def make(config) -> Task:
     Raises:
       UserError: where there is none of that name, or its config makes no sense.
     """
-    task = module(config).make(config)
+    task_module = module(config)
+    require_positive(config, "num_steps")  # before schedules are made of it
+    if config.num_steps >= 2**31:
+        raise UserError(
+            f"config.num_steps={config.num_steps} is too long; 2**31 - 1 is the most"
+        )
+    task = task_module.make(config)
     return ensemble.of(task, config.seeds) if config.get("seeds") else task

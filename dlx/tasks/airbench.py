@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import classification, parallel
-from dlx.errors import UserError, require_one_of
+from dlx import classification, parallel, streams
+from dlx.errors import UserError, require_at_least_0, require_one_of
 from dlx.models import airbench
 from dlx.task import Task
 from dlx.tasks.classifier import cross_entropy
@@ -33,6 +33,7 @@ class State:
       batch_stats: Its batch normalisation's running statistics.
       opt_state: The optimiser's.
       slow: Of params and batch_stats, lookahead's slow weights; what is judged.
+      scale: Of the images that it was trained on.
     """
 
     step: jax.Array
@@ -40,6 +41,7 @@ class State:
     batch_stats: chex.ArrayTree
     opt_state: chex.ArrayTree
     slow: chex.ArrayTree
+    scale: classification.Scale
 
 
 def triangle(step, num_steps: int):
@@ -135,7 +137,7 @@ def make_network(config, data: classification.Data) -> nn.Module:
 
 
 def classify(config) -> tuple[classification.Data, classification.Logits]:
-    """The data, and (state, scaled images) -> logits, over all views."""
+    """The data, and (state, images) -> logits, over all views."""
     data = classification.Data(config)
     return data, _logits(make_network(config, data))
 
@@ -151,7 +153,7 @@ def _logits(network):
     def logits(state, images):
         return sum(
             weight * network.apply(state.slow, view, train=False)
-            for weight, view in airbench.views(images)
+            for weight, view in airbench.views(state.scale(images))
         )
 
     return logits
@@ -166,11 +168,12 @@ def make(config) -> Task:
     Raises:
       UserError: where the data cannot be had or the widths are none.
     """
+    require_at_least_0(config, "whiten_bias_steps")
     data = classification.Data(config)
     network = make_network(config, data)
     template = jax.eval_shape(
         lambda key: network.init(key, jnp.zeros((1, *data.shape)), train=False),
-        jax.random.key(0),
+        streams.key(0, "unused"),
     )
     tx = make_optimizer(config, template["params"])
 
@@ -178,7 +181,7 @@ def make(config) -> Task:
         variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
         params, stats = variables["params"], variables["batch_stats"]
         slow = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
-        return State(jnp.int32(0), params, stats, tx.init(params), slow)
+        return State(jnp.int32(0), params, stats, tx.init(params), slow, data.scale)
 
     def loss(params, state, images, labels):
         """Of this device's examples, times the devices: the mean is the batch's sum."""
@@ -193,7 +196,7 @@ def make(config) -> Task:
         return config.batch_size * mean, (new["batch_stats"], mean, right)
 
     def step(state, batch, key):
-        images = data.prepare(key, batch)
+        images = data.prepare(key, batch, state.scale)
         grads, (stats, mean, right) = jax.grad(loss, has_aux=True)(
             state.params, state, images, batch["labels"]
         )
@@ -203,7 +206,7 @@ def make(config) -> Task:
         step = state.step + 1
         fast = {"params": params, "batch_stats": stats}
         fast, slow = lookahead(fast, state.slow, step, config.num_steps)
-        state = State(step, fast["params"], fast["batch_stats"], opt_state, slow)
+        state = state.replace(step=step, opt_state=opt_state, slow=slow, **fast)
         return state, {
             "loss": mean,
             "accuracy": 100 * right,

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from dlx import classification, parallel
-from dlx.errors import blame
+from dlx.errors import UserError, blame, require_at_least_0
 from dlx.models import classifiers
 from dlx.optimizers import moving_average
 from dlx.task import Task
@@ -31,6 +31,7 @@ class State:
       batch_stats: Its batch normalisation's running statistics.
       opt_state: The optimiser's.
       average: Of params and batch_stats, what is judged.
+      scale: Of the images that it was trained on.
     """
 
     step: jax.Array
@@ -38,6 +39,7 @@ class State:
     batch_stats: chex.ArrayTree
     opt_state: chex.ArrayTree
     average: chex.ArrayTree
+    scale: classification.Scale
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
@@ -69,13 +71,13 @@ def make_network(config, num_classes: int) -> nn.Module:
 
 
 def classify(config) -> tuple[classification.Data, classification.Logits]:
-    """The data, and (state, scaled images) -> logits, as it is judged."""
+    """The data, and (state, images) -> logits, as it is judged."""
     data = classification.Data(config)
     network = make_network(config, data.num_classes)
 
     @jax.jit
     def logits(state, images):
-        return network.apply(state.average, images, train=False)
+        return network.apply(state.average, state.scale(images), train=False)
 
     return data, logits
 
@@ -95,6 +97,13 @@ def make(config) -> Task:
     Raises:
       UserError: where the data cannot be had or the config makes no network.
     """
+    require_at_least_0(config, "warmup_steps")
+    if config.num_steps <= config.warmup_steps:
+        raise UserError(
+            f"config.num_steps={config.num_steps} leaves no step after "
+            f"config.warmup_steps={config.warmup_steps}, over which the learning rate "
+            "rises"
+        )
     data, logits = classify(config)
     network = make_network(config, data.num_classes)
     schedule = optax.warmup_cosine_decay_schedule(
@@ -106,7 +115,7 @@ def make(config) -> Task:
         variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
         params, stats = variables["params"], variables.get("batch_stats", {})
         average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
-        return State(jnp.int32(0), params, stats, tx.init(params), average)
+        return State(jnp.int32(0), params, stats, tx.init(params), average, data.scale)
 
     def loss(params, state, images, labels, key):
         logits, new = network.apply(
@@ -122,7 +131,7 @@ def make(config) -> Task:
 
     def step(state, batch, key):
         augment_key, dropout_key = jax.random.split(key)
-        images = data.prepare(augment_key, batch)
+        images = data.prepare(augment_key, batch, state.scale)
         (total, (stats, right)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params, state, images, batch["labels"], dropout_key
         )
@@ -131,7 +140,7 @@ def make(config) -> Task:
         params = optax.apply_updates(state.params, updates)
         now = {"params": params, "batch_stats": stats}
         average = moving_average(now, state.average, config.ema_decay, state.step)
-        state = State(state.step + 1, params, stats, opt_state, average)
+        state = State(state.step + 1, params, stats, opt_state, average, state.scale)
         return state, {
             "loss": total,
             "accuracy": 100 * right,

@@ -9,7 +9,9 @@ the parameters `updates` times. Each of these is a switch of the config:
 - `n_step`: returns over several steps (Sutton and Barto 2018, section 7.1);
 - `huber`: where the squared error becomes linear; 0 leaves it squared;
 - `target_steps`: the target network is copied every so many steps; or, where
-  `target_rate` is not 0, follows at that rate (Lillicrap et al. 2016).
+  `target_rate` is not 0, follows at that rate, once a step (Lillicrap et al. 2016).
+
+Durations count steps of training, however many updates each has.
 """
 
 import chex
@@ -17,11 +19,12 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from dlx import agents, optimizers, parallel, replay
 from dlx.envs import rocks
-from dlx.errors import UserError, require_positive
+from dlx.errors import UserError, require_at_least_0, require_positive
 from dlx.models.q_network import QNetwork
 from dlx.task import Task
 
@@ -92,9 +95,13 @@ def epsilon_greedy(key: jax.Array, q: jax.Array, epsilon: jax.Array) -> jax.Arra
 def importance_weights(
     probability: jax.Array, size: jax.Array, beta: jax.Array
 ) -> jax.Array:
-    """(1 / (size P))^beta, over their largest (Schaul et al. 2016, section 3.4)."""
+    """(1 / (size P))^beta, over their largest (Schaul et al. 2016, section 3.4).
+
+    Of all devices' batches the largest; sizes and probabilities are of each one's own
+    replay, which all draw equally often from.
+    """
     weights = (size * probability) ** -beta
-    return weights / jnp.max(weights)
+    return weights / lax.pmax(jnp.max(weights), parallel.AXIS)
 
 
 def agent(config) -> tuple[rocks.Params, QNetwork]:
@@ -116,7 +123,7 @@ def policy(config) -> tuple[rocks.Params, agents.Scores]:
 
 def make_play(config, game: rocks.Params, network: QNetwork):
     """(state, key) -> state: one step of all environments, put into the replay."""
-    epsilon = optax.linear_schedule(
+    epsilon = optimizers.linear(
         config.epsilon_start, config.epsilon_end, config.epsilon_steps
     )
 
@@ -131,12 +138,12 @@ def make_play(config, game: rocks.Params, network: QNetwork):
         over = terminated | truncated
         returns = state.returns + rewards
         played = replay.Transition(
-            state=_packed(before),
+            state=_packed(before, game),
             action=actions.astype(jnp.uint8),
             reward=rewards,
             terminated=terminated,
             truncated=truncated,
-            next_state=_packed(info["final_state"]),
+            next_state=_packed(info["final_state"], game),
         )
         return state.replace(
             envs=envs,
@@ -150,7 +157,7 @@ def make_play(config, game: rocks.Params, network: QNetwork):
 
 def make_update(config, game: rocks.Params, network: QNetwork, tx, batch_size: int):
     """(state, key) -> (state, metrics): one update from the replay."""
-    beta = optax.linear_schedule(config.beta, 1.0, config.num_steps)
+    beta = optimizers.linear(config.beta, 1.0, config.num_steps)
 
     def td_errors(params, target_params, transitions):
         state, action, reward, discount, next_state = transitions
@@ -209,6 +216,7 @@ def make(config) -> Task:
       UserError: where the config makes no game, no network or no algorithm.
     """
     require_positive(config, "updates", "n_step", "target_steps", "eval_rocks")
+    require_at_least_0(config, "epsilon_steps")
     num_envs = parallel.per_device("config.num_envs", config.num_envs)
     batch_size = parallel.per_device("config.batch_size", config.batch_size)
     slots = config.replay_size // config.num_envs
@@ -217,8 +225,13 @@ def make(config) -> Task:
             f"config.replay_size={config.replay_size} holds {slots} steps of "
             f"config.num_envs={config.num_envs}: too few for n_step={config.n_step}"
         )
+    if slots * num_envs > replay.MOST:
+        raise UserError(
+            f"config.replay_size={config.replay_size} is more than {replay.MOST} "
+            "transitions on a device, which is as far as they can be numbered"
+        )
     game, network = agent(config)
-    tx = optimizers.make(config)
+    tx = optimizers.make(config, config.updates)
     play_one = make_play(config, game, network)
     update = make_update(config, game, network, tx, batch_size)
 
@@ -228,12 +241,12 @@ def make(config) -> Task:
         params = network.init(params_key, observations)
         nothing = jnp.zeros(num_envs, bool)
         example = replay.Transition(
-            state=_packed(envs),
+            state=_packed(envs, game),
             action=nothing.astype(jnp.uint8),
             reward=jnp.zeros(num_envs),
             terminated=nothing,
             truncated=nothing,
-            next_state=_packed(envs),
+            next_state=_packed(envs, game),
         )
         return State(
             step=jnp.int32(0),
@@ -272,16 +285,17 @@ def make(config) -> Task:
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric="perfect_starts",
+        metric=agents.metric(game),
         counts={"env_steps": config.num_envs},
         local=("envs", "replay", "returns", "last_returns"),
     )
 
 
-def _packed(state):
-    """Columns as bytes, as the replay stores them; a screen may be 256 wide."""
+def _packed(state, game):
+    """Columns as the replay stores them: as bytes, on screens of up to 256 pixels."""
+    dtype = np.min_scalar_type(game.size - 1)
     return state.replace(
-        paddle=state.paddle.astype(jnp.uint8), columns=state.columns.astype(jnp.uint8)
+        paddle=state.paddle.astype(dtype), columns=state.columns.astype(dtype)
     )
 
 

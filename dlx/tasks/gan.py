@@ -323,6 +323,7 @@ def make(config) -> Task:
         metric=kind.metric,
         counts={"examples": config.batch_size * config.d_steps},
         batches=kind.batches,
+        about=kind.about,
     )
 
 
@@ -386,9 +387,13 @@ def _shown(config, samples):
     kind = samples.kind
 
     def evaluate(state, key):
-        last = state.step == config.num_steps
-        number = config.last_eval_samples if last else config.eval_samples
-        numbers = kind.measure(samples.some(state, key, number), int(state.step))
+        step, (key, last_key) = int(state.step), jax.random.split(key)
+        some = samples.some(state, key, config.eval_samples)
+        numbers = kind.measure(some, step)
+        if step == config.num_steps:
+            some = samples.some(state, last_key, config.last_eval_samples)
+            last = kind.measure(some, step)
+            numbers |= {f"last_{name}": number for name, number in last.items()}
         return {name: jnp.float32(number) for name, number in numbers.items()}
 
     def figures(state, key):

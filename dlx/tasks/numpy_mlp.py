@@ -31,11 +31,13 @@ class State:
       step: [] int32.
       params: A pair of weights [inputs, outputs] and biases [outputs] for each layer.
       velocity: As params.
+      scale: Of the images that it was trained on.
     """
 
     step: jax.Array
     params: list[tuple[jax.Array, jax.Array]]
     velocity: list[tuple[jax.Array, jax.Array]]
+    scale: classification.Scale
 
 
 def linear_forward(x, weights, bias):
@@ -127,11 +129,11 @@ def initial(generator: np.random.Generator, widths):
 
 
 def classify(config) -> tuple[classification.Data, classification.Logits]:
-    """The data, and (state, scaled images) -> logits."""
+    """The data, and (state, images) -> logits."""
     data = classification.Data(config)
 
     def logits(state, images):
-        params, images = jax.tree.map(np.asarray, (state.params, images))
+        params, images = jax.tree.map(np.asarray, (state.params, state.scale(images)))
         return forward(params, images.reshape(len(images), -1))[0]
 
     return data, logits
@@ -162,7 +164,9 @@ def make(config) -> Task:
         )
         seed = jax.random.bits(key, (4,), jnp.uint32)
         params = jax.pure_callback(draw, shapes, seed, vmap_method="sequential")
-        return State(jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params))
+        return State(
+            jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params), data.scale
+        )
 
     def gradients(params, images, labels):
         params, images, labels = jax.tree.map(np.asarray, (params, images, labels))
@@ -173,7 +177,7 @@ def make(config) -> Task:
         return momentum_step(*arguments, config.momentum, config.weight_decay)
 
     def step(state, batch, key):
-        images = data.prepare(key, batch)
+        images = data.prepare(key, batch, state.scale)
         params = state.params
         shapes = jax.eval_shape(lambda: (jnp.float32(0), params))
         loss, grads = jax.pure_callback(
@@ -192,7 +196,7 @@ def make(config) -> Task:
             vmap_method="sequential",
         )
         size = jnp.sqrt(sum(jnp.sum(jnp.square(w)) for w in jax.tree.leaves(params)))
-        return State(state.step + 1, params, velocity), {
+        return State(state.step + 1, params, velocity, state.scale), {
             "loss": loss,
             "l2_params": size,
         }

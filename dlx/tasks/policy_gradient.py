@@ -204,7 +204,7 @@ def make_loss(config, game: rocks.Params, network):
     Under the mapped axis 'devices': advantages are standardised over all of them. The
     entropy bonus falls linearly to 0 over the run.
     """
-    entropy_cost = optax.linear_schedule(config.entropy_cost, 0.0, config.num_steps)
+    entropy_cost = optimizers.linear(config.entropy_cost, 0.0, config.num_steps)
 
     def loss(params, rollout, last, step):
         envs = jax.tree.map(
@@ -292,7 +292,7 @@ def make(config) -> Task:
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric="perfect_starts",
+        metric=agents.metric(game),
         counts={"env_steps": config.num_envs * config.rollout_steps},
         local=("envs", "returns", "last_returns"),
     )

@@ -16,9 +16,9 @@ import numpy as np
 import optax
 
 from dlx import figures as drawing
-from dlx import latents, parallel
+from dlx import latents, parallel, streams
 from dlx.data import batches, sources
-from dlx.errors import blame, require_one_of, require_positive
+from dlx.errors import blame, require_at_least_0, require_one_of, require_positive
 from dlx.evaluation import likelihood
 from dlx.models import vae
 from dlx.task import Task
@@ -96,7 +96,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, Model]:
             features=config.features,
             gated=config.gated,
             channels=config.channels,
-            pixel_means=np.mean(some / 255.0, axis=0),
+            pixel_means=np.mean(some, axis=0) / 255,
         )
     return train, test, Model(network)
 
@@ -137,6 +137,7 @@ def make(config) -> Task:
     """
     require_one_of(config, "objective", ("vae", "iwae"))
     require_positive(config, "samples", "eval_samples", "last_eval_samples")
+    require_at_least_0(config, "warmup_steps")
     train, test, model = load(config)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     tx = optax.adam(schedule, eps=config.adam_epsilon)
@@ -151,6 +152,7 @@ def make(config) -> Task:
         if config.objective == "iwae":
             return -jnp.mean(likelihood.importance_bound(fit + beta * ratio))
         kl = jnp.mean(likelihood.kl_to_standard_normal(mean, log_std), axis=0)
+        kl = lax.pmean(kl, parallel.AXIS)  # what is free is so on a whole batch
         kl = jnp.sum(jnp.maximum(kl, config.free_bits))
         return beta * kl - jnp.mean(fit)
 
@@ -186,7 +188,7 @@ def make(config) -> Task:
 
 def _evaluation(config, test, model):
     # The same bits at every evaluation of every run, so that numbers compare.
-    x = np.asarray(bits(jax.random.key(0), jnp.asarray(test.images)))
+    x = np.asarray(bits(streams.key(0, "bits"), jnp.asarray(test.images)))
 
     @jax.jit
     def terms(params, key, x):
@@ -198,22 +200,23 @@ def _evaluation(config, test, model):
         fit, ratio, _, _ = model.terms(params, key, x, samples)
         return fit + ratio
 
-    def evaluate(state, key):
-        elbo_key, key = jax.random.split(key)
-        fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
+    def bound(state, key, samples):
+        bounds = likelihood.log_likelihood(log_weights, state.params, x, key, samples)
+        mean = np.mean(bounds, dtype=np.float64)
+        return {"log_likelihood": mean, "nll": -mean, "samples": samples}
 
-        last = state.step == config.num_steps
-        samples = config.last_eval_samples if last else config.eval_samples
-        bound = likelihood.log_likelihood(log_weights, state.params, x, key, samples)
-        numbers = {
-            "log_likelihood": np.mean(bound),
-            "nll": -np.mean(bound),
+    def evaluate(state, key):
+        elbo_key, key, last_key = jax.random.split(key, 3)
+        fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
+        numbers = bound(state, key, config.eval_samples) | {
             "elbo": np.mean(fit - kl),
             "reconstruction": np.mean(fit),
             "kl": np.mean(kl),
             "active_units": likelihood.active_units(mean),
-            "samples": samples,
         }
+        if state.step == config.num_steps:
+            last = bound(state, last_key, config.last_eval_samples)
+            numbers |= {f"last_{name}": number for name, number in last.items()}
         return {name: jnp.float32(number) for name, number in numbers.items()}
 
     return evaluate

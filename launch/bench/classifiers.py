@@ -133,7 +133,7 @@ def _input(name, config, shape, training_rate):
     """Images a second that come out of either kind of batches."""
     data = timing.images(shape)
     arrays = {"images": data.images, "labels": data.labels}
-    resident = batches.Resident(arrays, config.batch_size, seed=0)
+    resident = batches.Resident(arrays, config.batch_size, seeds=(0,))
 
     def read(source, step):
         def body(total, step):
@@ -166,4 +166,4 @@ def _streamed(data, config):
         def __getitem__(self, index):
             return {"images": data.images[index], "labels": data.labels[index]}
 
-    return batches.Streamed(Examples(), config.batch_size, seed=0)
+    return batches.Streamed(Examples(), config.batch_size, seeds=(0,))

@@ -32,7 +32,7 @@ class Reader:
 
     def read(self, image: np.ndarray) -> np.ndarray:
         """The probability of each class, [classes]."""
-        logits = self._logits(self._state, self._data.scale(image[None]))
+        logits = self._logits(self._state, image[None])
         return np.asarray(jax.nn.softmax(np.asarray(logits)))[0]
 
 

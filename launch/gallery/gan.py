@@ -4,11 +4,10 @@ import pathlib
 from typing import Any
 
 import gradio as gr
-import jax
 import numpy as np
 from PIL import Image
 
-from dlx import trained
+from dlx import streams, trained
 from dlx.errors import UserError
 from dlx.tasks import gan
 from launch import runs
@@ -25,12 +24,13 @@ class Generator:
 
     def sheet(self, seed: int) -> np.ndarray:
         """64 samples, [height, width, 3] uint8."""
-        some = self._samples.some(self._state, jax.random.key(seed), 64)
+        some = self._samples.some(self._state, streams.key(seed, "sheet"), 64)
         return self._samples.kind.show(some, 8)
 
     def between(self, seed: int) -> np.ndarray:
         """Ways from sample to sample, [height, width, 3] uint8."""
-        made = self._samples.between(self._state, jax.random.key(seed), _ROWS, _STEPS)
+        key = streams.key(seed, "between")
+        made = self._samples.between(self._state, key, _ROWS, _STEPS)
         return self._samples.kind.show(made, _STEPS)
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, trained
+from dlx import figures, streams, trained
 from dlx.errors import UserError
 from dlx.tasks import vae
 from launch import fitting
@@ -128,7 +128,7 @@ def build(root: pathlib.Path) -> Any:
 
     def sampled(name, seed):
         space = shelf.get(name)
-        z = jax.random.normal(jax.random.key(seed), (64, space.latents))
+        z = jax.random.normal(streams.key(seed, "sheet"), (64, space.latents))
         return space.show(z), seed + 1
 
     def clicked(name, event: gr.SelectData):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import tasks, trained
+from dlx import streams, tasks, trained
 from dlx.envs import play, rocks
 from dlx.errors import UserError
 from launch.gallery.shelf import Shelf, has, told
@@ -42,7 +42,7 @@ class Player:
           screens: [steps + 1, size, size] int8.
           thoughts: [steps + 1, 3] float32, probabilities or action values.
         """
-        return jax.device_get(self._recorder(game)(jax.random.key(seed)))
+        return jax.device_get(self._recorder(game)(streams.key(seed, "game")))
 
     def _make_recorder(self, game):
         @jax.jit
@@ -133,7 +133,7 @@ def build(root: pathlib.Path) -> Any:
             or set(moves) - set("012")
         ):
             raise UserError("that was no whole game")
-        key = jax.random.key(current["seed"])
+        key = streams.key(current["seed"], "game")
         actions = jnp.array([int(move) for move in moves], jnp.int32)
         score = int(_replayer(game)(actions, key)[-1])
         yours = (score + game.rocks_per_episode) // 2

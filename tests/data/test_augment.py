@@ -24,7 +24,11 @@ def test_flip(images):
 def test_alternating_flip(images):
     index = jnp.arange(4000)
     even, odd, next_even = (
-        np.asarray(augment.alternating_flip(index, jnp.full(4000, e), images, seed=1))
+        np.asarray(
+            augment.alternating_flip(
+                jax.random.key(1), index, jnp.full(4000, e), images
+            )
+        )
         for e in (0, 1, 2)
     )
     images, mirrored = np.asarray(images), np.asarray(images)[:, :, ::-1]

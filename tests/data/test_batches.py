@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from dlx import parallel
-from dlx.data.batches import Resident, Streamed, shuffled
+from dlx.data.batches import Resident, Streamed, first_of_batch, shuffled
 from dlx.errors import UserError
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65, 1000])
 def test_an_epoch_is_a_permutation(size):
     positions = jnp.arange(3 * size, dtype=jnp.uint32)
-    order = np.asarray(jax.jit(shuffled, static_argnums=1)(positions, size, _key()))
+    where = positions // size, positions % size
+    order = np.asarray(jax.jit(shuffled, static_argnums=2)(*where, size, _key()))
     for epoch in order.reshape(3, size):
         assert sorted(epoch) == list(range(size))
 
@@ -29,8 +30,9 @@ def _key():
 
 def test_orders_look_random():
     size = 100
+    index = jnp.arange(size, dtype=jnp.uint32)
     order = jax.jit(
-        jax.vmap(lambda key: shuffled(jnp.arange(size, dtype=jnp.uint32), size, key))
+        jax.vmap(lambda key: shuffled(jnp.zeros_like(index), index, size, key))
     )(jax.random.split(_key(), 2000))
     order = np.asarray(order)
     # Where the first example lands, and what follows it: uniform by chi-square.
@@ -42,6 +44,28 @@ def test_orders_look_random():
     assert len(np.unique(order, axis=0)) == 2000
     # Neighbours do not stay neighbours.
     assert abs(np.corrcoef(order[:, :-1].ravel(), order[:, 1:].ravel())[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("size", [3, 1797, 60_000, 1_281_167, 2**30 - 1])
+@pytest.mark.parametrize("batch_size", [1, 128, 1000, 2**20])
+def test_batches_begin_where_whole_numbers_say(size, batch_size):
+    """At 2^32 examples too, from where on a uint32 would begin again."""
+    around = [2**32 // batch_size + n for n in (-1, 0, 1)]
+    steps = [s for s in (0, 1, size, *around, 2**31 - 1) if s < 2**31]
+    begin = jax.jit(lambda step: first_of_batch(step, batch_size, size))
+    for step in steps:
+        epoch, index = begin(jnp.int32(step))
+        expected = divmod(step * batch_size, size)
+        assert (int(epoch), int(index)) == (expected[0] % 2**32, expected[1])
+
+
+def test_the_order_goes_on_where_four_billion_examples_have_been_shown():
+    size, batch_size = 60, 128
+    last = 2**32 // batch_size
+    seen = _read(_make("resident", size, batch_size), size, 4, first=last - 2)
+    positions = np.arange((last - 2) * batch_size, (last + 2) * batch_size)
+    for epoch in np.unique(positions // size)[1:-1]:
+        assert sorted(seen.ravel()[positions // size == epoch]) == list(range(size))
 
 
 class Squares:
@@ -57,18 +81,18 @@ class Squares:
         return {"x": np.int32(index), "y": np.int32(index**2)}
 
 
-def _make(kind, size, batch_size):
+def _make(kind, size, batch_size, seeds=(0,)):
     if kind == "streamed":
-        return Streamed(Squares(size), batch_size, seed=0)
+        return Streamed(Squares(size), batch_size, seeds)
     x = np.arange(size, dtype=np.int32)
-    return Resident({"x": x, "y": x**2}, batch_size, seed=0)
+    return Resident({"x": x, "y": x**2}, batch_size, seeds)
 
 
-def _read(batches, size, steps, first=0, chunk=2):
+def _read(batches, size, steps, first=0, chunk=2, which=0):
     """[steps, batch] of the examples' numbers, as the pmapped loop would see them."""
 
     def batch(source, step):
-        return batches.batch(source, step[0])
+        return batches.batch(source, step[0], which)
 
     read = jax.pmap(batch, parallel.AXIS, in_axes=(batches.axis, 0))
     devices = jax.local_device_count()
@@ -93,6 +117,13 @@ def test_each_epoch_shows_each_example_once(kind, size, batch_size):
     epochs = seen[: whole * size].reshape(whole, size)
     assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
     assert len(np.unique(epochs, axis=0)) > 1, "each in an order of its own"
+
+
+@pytest.mark.parametrize("kind", ["resident", "streamed"])
+def test_seeds_side_by_side_have_orders_of_their_own(kind):
+    seen = [_read(_make(kind, 20, 4, (5, 6)), 20, 10, which=n) for n in (0, 1)]
+    assert np.any(seen[0] != seen[1])
+    np.testing.assert_array_equal(seen[1], _read(_make(kind, 20, 4, (6,)), 20, 10))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])

@@ -229,6 +229,28 @@ def test_wrong_actions_are_refused():
             rocks.step(jax.random.key(0), state, actions, params)
 
 
+def _beyond_int32():
+    """Games with 2^31 pixels and some more, each paddle and rock somewhere else."""
+    params, num_envs = rocks.Params(size=4096), 130
+    number = jnp.arange(num_envs, dtype=jnp.int32)
+    state = rocks.State(jnp.zeros_like(number), 3 * number, 5 * number[:, None] + 1)
+    return jax.tree_util.Partial(rocks.render, dtype=jnp.uint8), state, params
+
+
+def test_more_pixels_than_int32_counts_can_be_asked_for():
+    render, *games = _beyond_int32()
+    assert jax.eval_shape(render, *games).size > 2**31
+
+
+@pytest.mark.slow  # two gigabytes
+def test_more_pixels_than_int32_counts_are_drawn_where_they_belong():
+    render, state, params = _beyond_int32()
+    screens = jax.jit(render)(state, params)
+    rows, columns = jnp.sum(screens[-1, ..., 0], 1), jnp.sum(screens[-1, ..., 0], 0)
+    np.testing.assert_array_equal(np.flatnonzero(rows), [0, 4095])
+    np.testing.assert_array_equal(np.flatnonzero(columns), [3 * 129, 5 * 129 + 1])
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -240,6 +262,8 @@ def test_wrong_actions_are_refused():
         ({"spawn_every": 0}, "spawn_every must be at least 1"),
         ({"rocks_per_episode": 0}, "rocks_per_episode must be at least 1"),
         ({"rocks_per_episode": None}, "rocks_per_episode must be an integer"),
+        ({"size": 2**15 + 1}, "size must be at most 32768"),
+        ({"size": 2**10, "rocks_per_episode": 2**22}, "steps is too long"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
         ({"max_steps": True}, "max_steps must be an integer"),
     ],

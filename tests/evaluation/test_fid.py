@@ -24,6 +24,19 @@ def test_frechet_distance_of_two_normal_distributions_in_closed_form():
     assert np.isclose(fid.frechet_distance(a, a), 0, atol=1e-8)
 
 
+def test_what_is_compared_has_one_number_of_samples():
+    """A distribution's distance from itself is the more, the fewer they are."""
+    draw = np.random.default_rng(7).normal(size=(3000, 20))
+    train, held_out, fake = draw[:1500], draw[1500:1800], draw[1800:]
+    found = fid.comparisons(train, held_out, fake, fid.frechet_distance)
+    assert found.keys() == {"", "_held_out", "_floor"}
+    assert found["_floor"] == fid.frechet_distance(train[:300], held_out)
+    assert found["_held_out"] == fid.frechet_distance(held_out, fake[:300])
+    assert max(found.values()) < 1.4 * min(found.values())
+    unequal = fid.frechet_distance(train, fake)
+    assert found["_floor"] > 2 * unequal, "which had been printed side by side"
+
+
 def test_frechet_distance_when_covariances_do_not_commute():
     scipy_linalg = pytest.importorskip("scipy.linalg")
     generator = np.random.default_rng(3)

@@ -188,3 +188,19 @@ def test_measures_beside_the_metric():
 def _only_score(curve):
     measures = {"score": curve.measures["score"]}
     return dataclasses.replace(curve, measures=measures)
+
+
+def test_a_measure_may_be_of_the_last_evaluation_alone(tmp_path):
+    run = plan.Run((("config", "x"),), (0,), {}, tmp_path)
+    lines = [{"step": 1, "train_seconds": 1.0, "eval/fid": 9.0}]
+    lines += [{"step": 2, "train_seconds": 2.0, "eval/fid": 8.0, "eval/last_fid": 7.0}]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "metrics.jsonl").write_text(text)
+    summary = {"train_seconds": 2.0, "params_sha256": "x"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    sweep = {"metric": "fid", "also": ("last_fid",)}
+    sweep = ml_collections.ConfigDict(sweep)
+    comparison.write(sweep, [run], tmp_path)
+    assert "| x | 1 | 8 | 7 | 2 |" in (tmp_path / "table.md").read_text()
+    with pytest.raises(UserError, match="evaluates no 'kid'"):
+        comparison.curves(run, ml_collections.ConfigDict({"metric": "kid"}))

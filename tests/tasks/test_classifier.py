@@ -83,7 +83,7 @@ def test_training_images_keep_their_content(config):
     images = jnp.array(data.test.images[:50])
     plain = data.scale(images)
     assert abs(float(jnp.mean(plain))) < 0.1 and abs(float(jnp.std(plain)) - 1) < 0.1
-    moved = data.prepare(jax.random.key(0), {"images": images})
+    moved = data.prepare(jax.random.key(0), {"images": images}, data.scale)
     black = float(data.scale(jnp.zeros((1, 1, 1, 1), jnp.uint8))[0, 0, 0, 0])
     rims = np.asarray(moved)[:, 0]  # what moved in from outside is black, not grey
     assert np.mean(np.isclose(rims, black)) > 0.5
@@ -117,9 +117,6 @@ def test_judges_count():
         test = classification.sources.load("digits", "test")
         num_classes = 10
 
-        def scale(self, images):
-            return images
-
     labels = Fake.test.labels
     pairs = zip(Fake.test.images, labels, strict=True)
     known = {image.tobytes(): label for image, label in pairs}
@@ -150,14 +147,41 @@ def test_what_makes_no_network_is_refused(config):
         tasks.make(config)
 
 
-def test_seeds_side_by_side_share_the_data(config):
-    config.seeds = (0, 1)
+@pytest.mark.parametrize("warmup", [40, 50])
+def test_a_run_that_ends_while_it_warms_up_is_refused_before_anything_is_read(
+    warmup, config, monkeypatch
+):
+    config.warmup_steps = warmup
+    monkeypatch.setattr(classification, "Data", lambda config: pytest.fail("read"))
+    with pytest.raises(UserError, match=r"num_steps=40 leaves no step after .*warmup"):
+        tasks.make(config)
+
+
+def _side_by_side(config, *seeds):
+    """The states of seeds that were trained for three steps, and their evaluation."""
+    config.seeds = seeds
     task = tasks.make(config)
     state = parallel.init(task, jax.random.key(0))
-    steps = parallel.train_steps(task, state, 2)
+    steps = parallel.train_steps(task, state, 3)
     keys = parallel.device_keys(jax.random.key(1))
     with jax.debug_key_reuse(False):
-        state, metrics = steps(state, task.batches.source(2), keys)
+        state, _ = steps(state, task.batches.source(3), keys)
         numbers = task.evaluate(parallel.first_copy(task, state), jax.random.key(2))
-    assert np.isfinite(metrics["loss"]).all()
-    assert {"accuracy/0", "accuracy/1", "accuracy"} <= set(numbers)
+    return state.params["params"], numbers
+
+
+def test_a_seed_side_by_side_is_what_it_is_alone(config):
+    """Among it, which images it sees, when, and which of them are mirrored."""
+    config.network, config.flip, config.seed = "mlp", "alternating", 9
+    both, numbers = _side_by_side(config, 4, 7)
+    assert {"accuracy/4", "accuracy/7", "accuracy"} <= set(numbers)
+    for place, seed in enumerate((4, 7)):
+        alone, apart = _side_by_side(config, seed)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, n=place: x[n], both),
+            jax.tree.map(lambda x: x[0], alone),
+            atol=1e-5,
+        )
+        np.testing.assert_allclose(
+            apart["accuracy"], numbers[f"accuracy/{seed}"], atol=1e-3
+        )

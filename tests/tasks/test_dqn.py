@@ -64,9 +64,14 @@ def test_epsilon_greedy():
 
 
 def test_importance_weights_by_hand():
-    weights = dqn.importance_weights(jnp.array([0.5, 0.25, 0.125]), 4, 0.5)
-    raw = np.array([2.0, 1.0, 0.5]) ** -0.5
-    np.testing.assert_allclose(weights, raw / raw.max(), rtol=1e-6)
+    """Two devices with half a batch each have one's weights for the whole."""
+    probability = jnp.array([0.5, 0.25, 0.125, 0.25])
+    raw = np.array([2.0, 1.0, 0.5, 1.0]) ** -0.5
+    for devices in (1, 2):
+        weights = jax.vmap(
+            lambda p: dqn.importance_weights(p, 4, 0.5), axis_name=parallel.AXIS
+        )(probability.reshape(devices, -1))
+        np.testing.assert_allclose(weights.ravel(), raw / raw.max(), rtol=1e-6)
 
 
 def test_dueling_values_are_state_value_plus_advantages_of_mean_0():
@@ -90,9 +95,9 @@ def _trained(config, num_steps):
     task, keys = tasks.make(config), loop.Keys(config.seed)
     state = parallel.init(task, keys.init)
     steps = parallel.train_steps(task, state, num_steps)
-    first = jax.device_get(state.params)
+    first = jax.tree.map(np.array, state.params)  # copied: the state is donated
     state, metrics = steps(state, None, parallel.device_keys(keys.steps))
-    return first, jax.device_get(state), metrics
+    return first, state, metrics
 
 
 def _equal(a, b):
@@ -115,6 +120,32 @@ def test_the_target_network_follows_softly(config):
         state.target_params,
         expected,
     )
+
+
+def test_the_learning_rate_falls_over_all_updates_of_the_run(config):
+    """Adam moves by the learning rate where gradients do not change."""
+    config.num_steps, config.updates, config.learning_rate = 5, 4, 1.0
+    config.max_grad_norm = 1.0
+    tx = optimizers.make(config, config.updates)
+    params = jnp.ones(1)
+    state, moved = tx.init(params), []
+    for _ in range(20):
+        updates, state = tx.update(params, state, params)
+        moved.append(-float(updates[0]))
+    np.testing.assert_allclose(moved, 1 - np.arange(20) / 20, atol=1e-4)
+
+    _, _, metrics = _trained(config, 5)
+    assert metrics["l2_updates"][-1] > 0, "the task says how many updates there are"
+
+
+def test_an_epsilon_that_takes_no_time_to_fall_is_down_at_once(config):
+    config.num_envs, config.replay_size = 128, 128 * 16
+    config.epsilon_start, config.epsilon_end, config.epsilon_steps = 1.0, 0.0, 0
+    state = jax.jit(tasks.make(config).init)(jax.random.key(0))
+    game, network = dqn.agent(config)
+    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
+    best = jnp.argmax(network.apply(state.params, rocks.render(state.envs, game)), -1)
+    np.testing.assert_array_equal(played.replay.entries.action[0], best)
 
 
 @pytest.mark.parametrize("huber", [0.0, 0.1])
@@ -171,6 +202,31 @@ def test_a_transition_takes_19_bytes_and_a_million_fit_in_100_megabytes(config):
         assert per_transition * 1e6 < 100e6
 
 
+def test_the_best_checkpoint_is_that_of_what_the_game_is_about(config):
+    assert tasks.make(config).metric == "perfect_starts"
+    config.env.spawn_every = 3  # other rocks fall beside the one that has landed last
+    task = tasks.make(config)
+    assert task.metric == "optimal_fraction"
+    numbers = task.evaluate(jax.jit(task.init)(jax.random.key(0)), jax.random.key(1))
+    assert 0 <= numbers[task.metric] <= 1
+
+
+@pytest.mark.parametrize("size", [256, 257, 300])
+def test_the_replay_holds_the_games_as_they_were_played(size, config):
+    """A column may be more than a byte holds."""
+    config.env.size = size
+    game, network = dqn.agent(config)
+    state = jax.jit(tasks.make(config).init)(jax.random.key(0))
+    paddle = jnp.full_like(state.envs.paddle, size - 1)
+    state = state.replace(envs=state.envs.replace(paddle=paddle))
+    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
+    before = jax.tree.map(lambda x: x[0], played.replay.entries.state)
+    np.testing.assert_array_equal(before.paddle, paddle)
+    np.testing.assert_array_equal(before.columns, state.envs.columns)
+    after = jax.tree.map(lambda x: x[0], played.replay.entries.next_state)
+    np.testing.assert_array_equal(after.paddle, played.envs.paddle)
+
+
 @pytest.mark.parametrize(
     "switch",
     [
@@ -191,8 +247,12 @@ def test_every_switch_trains(config, switch):
     assert int(state.step) == 4
 
 
-def test_devices_agree_and_play_their_own_games(config):
-    _, state, _ = _trained(config, 4)
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_devices_agree_and_play_their_own_games(prioritized, config, same_everywhere):
+    config.prioritized = prioritized
+    first, state, _ = _trained(config, 4)
+    same_everywhere((state.params, state.target_params, state.opt_state))
+    assert not _equal(first, state.params)
     assert state.envs.paddle.shape == (2, 2)
     actions = state.replay.entries.action
     assert actions.shape[0] == 2 and (actions[0] != actions[1]).any()
@@ -204,6 +264,10 @@ def test_devices_agree_and_play_their_own_games(config):
         ("replay_size", 3, "too few for n_step"),
         ("batch_size", 7, "does not divide over 2 devices"),
         ("updates", 0, "at least 1"),
+        ("epsilon_steps", -1, "at least 0"),
+        ("num_steps", 0, "at least 1"),
+        ("num_steps", 2**31, "too long"),
+        ("replay_size", 2**32, "more than 1073741824 transitions on a device"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):

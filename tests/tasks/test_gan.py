@@ -100,14 +100,6 @@ def test_every_switch_trains_both_sides(config, name):
         assert still <= 2
 
 
-@pytest.mark.slow
-def test_one_discriminator_is_the_plain_game_bit_for_bit(config):
-    plain, _ = _trained(config)
-    config.mixing = "softmax"
-    mixed, _ = _trained(config)
-    chex.assert_trees_all_equal(plain.params, mixed.params)
-
-
 @pytest.mark.usefixtures("keys_used_twice")
 def test_a_step_is_what_the_paper_says(config):
     """Algorithm 1 of Goodfellow et al. (2014), with Radford's networks, plainly."""
@@ -162,10 +154,16 @@ def test_a_step_is_what_the_paper_says(config):
 
 
 @pytest.mark.usefixtures("keys_used_twice")
-def test_two_devices_end_where_one_with_all_of_the_batch_does(config):
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"minibatch_std": True, "packing": 2, "views": "split"}],
+    ids=["plain", "what looks at several images"],
+)
+def test_two_devices_end_where_one_with_all_of_the_batch_does(config, changes):
     """With latents that do not depend on the device: all the rest may not either."""
     config.update({"d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "r1": 0.1})
     config.mixing = "softmax"
+    config.update(changes)
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (16, 8, 8, 1), 0, 256, jnp.uint8)
@@ -188,7 +186,8 @@ def test_two_devices_end_where_one_with_all_of_the_batch_does(config):
             return jax.tree.map(lambda x: x[0], jax.jit(step)(state, shared, keys[0]))
 
     (one, _), (two, _) = run(1), run(2)
-    chex.assert_trees_all_close(one.params, two.params, rtol=1e-3, atol=1e-5)
+    # Not the parameters alone: Adam's first step sees little but the gradients' signs.
+    chex.assert_trees_all_close(one, two, rtol=1e-3, atol=1e-5)
 
 
 def test_resuming_is_exact(config, tmp_path):
@@ -205,6 +204,7 @@ def test_resuming_is_exact(config, tmp_path):
             loop.train(task, config, tmp_path / "cut", name="x")
         rest = loop.train(tasks.make(config), config, tmp_path / "cut", name="x")
     assert whole["params_sha256"] == rest["params_sha256"]
+    assert whole["about"] == {}, "nothing but itself has measured it"
     for name in ("sheet.png", "interpolation.png", "neighbours.png", "training.gif"):
         assert (tmp_path / "cut" / "figures" / name).exists()
 
@@ -236,9 +236,35 @@ def test_real_images_raise_no_alarm_and_miss_no_mode(config, caplog):
         assert numbers["modes"] == kinds
         assert numbers["precision"] > 50 and numbers["recall"] > 50
         assert numbers["kl"] < 0.1
-        floor = numbers["fid_digits_classifier_floor"]
-        if dataset == "digits":
-            assert np.isclose(numbers["fid_digits_classifier"], floor)
+
+
+def test_a_generator_that_repeats_its_examples_is_found_out(config):
+    """It is at no distance from these, and at the floor's from images held out."""
+    config.judge = True
+    train, test = (sources.load("digits", split) for split in ("train", "test"))
+    examples = train.images[:500]
+    numbers = pictures.Measures(config, examples, test)(examples, 0)
+    name = "fid_digits_classifier"
+    assert abs(numbers[name]) < 1e-3
+    floor, held_out = numbers[f"{name}_floor"], numbers[f"{name}_held_out"]
+    np.testing.assert_allclose(held_out, floor, rtol=1e-5)
+    assert floor > 1
+    assert numbers["fid_samples"] == len(test.images) == 360
+
+
+def test_what_selects_is_measured_at_the_end_as_it_is_before(config):
+    config.eval_samples, config.last_eval_samples = 40, 80
+    task = tasks.make(config)
+    state = jax.jit(task.init)(jax.random.key(0))
+    before, last = (
+        task.evaluate(state.replace(step=jnp.int32(step)), jax.random.key(1))
+        for step in (2, config.num_steps)
+    )
+    assert before["samples"] == 40 and "last_samples" not in before
+    assert last["last_samples"] == 80
+    for name, number in before.items():
+        assert last[name] == number
+    assert task.metric in before and last["last_distance"] != last["distance"]
 
 
 @pytest.mark.parametrize(

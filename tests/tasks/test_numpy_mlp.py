@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlx import loop, tasks
+from dlx import loop, parallel, tasks
 from dlx.errors import UserError
 from dlx.tasks import numpy_mlp
 
@@ -119,6 +119,36 @@ def config():
     config.num_steps, config.log_steps = 400, 50
     config.eval_steps = config.checkpoint_steps = 200
     return config
+
+
+def test_two_devices_end_where_one_ends(config, same_everywhere):
+    config.shift = 0
+    task, keys = tasks.make(config), loop.Keys(0)
+    state = parallel.init(task, keys.init)
+    first = jax.tree.map(np.array, state)  # copied, for the state is donated
+    steps = parallel.train_steps(task, state, 3)
+    source = task.batches.source(3)
+    state, _ = steps(state, source, parallel.device_keys(keys.steps))
+    same_everywhere(state)
+
+    # All of each batch by hand; for it has no shifts or flips, keys do not matter.
+    params, velocity = first.params, first.velocity
+    whole = jax.vmap(
+        task.batches.batch, (None, None), axis_name=parallel.AXIS, axis_size=2
+    )
+    for step in range(3):
+        batch = whole(source, jnp.int32(step))
+        x = np.asarray(first.scale(batch["images"])).reshape(config.batch_size, -1)
+        labels = np.asarray(batch["labels"]).ravel()
+        _, grads = numpy_mlp.loss_and_gradients(params, x, labels)
+        rate = config.learning_rate * (1 - step / config.num_steps)
+        params, velocity = numpy_mlp.momentum_step(
+            params, velocity, grads, rate, config.momentum, config.weight_decay
+        )
+    for a, b in zip(
+        jax.tree.leaves(params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_it_learns_digits_and_resumes_exactly(config, terminating, tmp_path):

@@ -8,6 +8,7 @@ from PIL import Image
 import pytest
 
 from dlx import loop, parallel, tasks
+from dlx import metrics as metrics_of
 from dlx.errors import UserError
 from dlx.evaluation import likelihood
 from dlx.models import vae as networks
@@ -92,6 +93,34 @@ def test_free_bits_cost_nothing(config):
     np.testing.assert_allclose(difference, 2 * 100.0 - kl, rtol=1e-4)
 
 
+def test_free_bits_are_those_of_the_whole_batch(config, monkeypatch):
+    """Half of it, on a device of its own, may have more or fewer."""
+    task, state, batch = _first(config)
+    dark = jnp.arange(64).reshape(-1, 1, 1, 1) < 32
+    batch["images"] = 255 * (batch["images"] // jnp.where(dark, 250, 128)).astype(
+        jnp.uint8
+    )
+    monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.zeros(shape))
+    _, _, model = vae.load(config)
+    kl = likelihood.kl_to_standard_normal(
+        *model.encode(state.params, batch["images"] / 255.0)
+    )
+    dim, bright = (
+        float(jnp.max(jnp.mean(half, axis=0))) for half in (kl[:32], kl[32:])
+    )
+    assert dim < bright
+    config.free_bits = dim / 4 + bright / 4  # between the half's and the whole's
+    with jax.debug_key_reuse(False):
+        one, two = (
+            jax.tree.map(
+                lambda x: x[0], _step(task, state, batch, jax.random.key(1), devices)[0]
+            )
+            for devices in (1, 2)
+        )
+    # Not the parameters alone: Adam's first step sees little but the gradients' signs.
+    chex.assert_trees_all_close(one, two, rtol=1e-3, atol=1e-5)
+
+
 def test_devices_agree(config):
     task, state, batch = _first(config)
     after, _ = _step(task, state, batch, jax.random.key(1), devices=2)
@@ -118,6 +147,43 @@ def test_a_new_model_says_what_the_pixels_mean(channels, config):
     # To float tolerance of the dense model, and roughly through the convolutions.
     tolerance = 0.15 if channels else 2e-3
     np.testing.assert_allclose(probabilities, pixels.mean(0), atol=tolerance)
+
+
+def test_the_convolutional_decoder_by_hand():
+    """One nonlinearity between any two layers that are linear."""
+    network = networks.make(
+        (4, 4, 1),
+        latents=3,
+        features=(5,),
+        gated=False,
+        channels=(2, 6),
+        pixel_means=np.full((4, 4, 1), 0.3),
+    )
+    z = jax.random.normal(jax.random.key(0), (7, 3))
+    params = network.init(jax.random.key(1), jnp.zeros((1, 4, 4, 1)))["params"]
+    layers = params["decoder"]
+
+    def linear(x, name):
+        return x @ layers[name]["kernel"] + layers[name]["bias"][None]
+
+    x = linear(jnp.tanh(linear(z, "Dense_0")), "Dense_1").reshape(7, 1, 1, 6)
+    for number in range(2):
+        conv = layers[f"Conv_{number}"]
+        x = jax.lax.conv_general_dilated(
+            jax.nn.gelu(x),
+            conv["kernel"],
+            (1, 1),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        x = x + conv["bias"].reshape(1, 1, 1, -1)
+        # Four channels become a square of pixels (sub-pixel convolution).
+        size, width = x.shape[1], x.shape[3] // 4
+        x = x.reshape(7, size, size, 2, 2, width).transpose(0, 1, 3, 2, 4, 5)
+        x = x.reshape(7, 2 * size, 2 * size, width)
+    expected = x + layers["bias"][None]
+    logits = network.apply({"params": params}, z, method="decode")
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gated_layers_by_hand():
@@ -150,8 +216,12 @@ def test_digits_are_learnt_and_a_stopped_run_goes_on_exactly(
     config.channels = channels
     whole = loop.train(tasks.make(config), config, tmp_path / "whole", name="whole")
     metrics = whole["metrics"]
-    assert metrics["samples"] == 50, "the last evaluation is the thorough one"
+    assert metrics["samples"] == 5 and metrics["last_samples"] == 50
     assert metrics["nll"] == -metrics["log_likelihood"]
+    assert metrics["last_nll"] == -metrics["last_log_likelihood"]
+    assert metrics["last_nll"] < metrics["nll"], "the tighter bound"
+    lines = metrics_of.read_lines(tmp_path / "whole" / "metrics.jsonl")
+    assert [line["eval/samples"] for line in lines if "eval/samples" in line] == [5, 5]
     assert metrics["elbo"] == pytest.approx(
         metrics["reconstruction"] - metrics["kl"], rel=1e-5
     )
