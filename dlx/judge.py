@@ -18,6 +18,7 @@ import numpy as np
 
 from dlx import cache, classification, loop, trained
 from dlx.tasks import classifier
+from dlx.workdir import read_summary
 
 _AT_ONCE = 500  # images in one call of the network
 
@@ -87,7 +88,7 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
     workdir = cache.folder("judges", f"{name}-{digest}")
     if not workdir.exists():
         _train(config, workdir)
-    summary = json.loads((workdir / "summary.json").read_text())
+    summary = read_summary(workdir)
     run = trained.load(workdir, best=False)
     return Judge(run, summary["metrics"]["accuracy"])
 

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import pathlib
 import statistics
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from dlx import figures
 from dlx.errors import UserError
 from dlx.metrics import read_lines, write_whole
+from dlx.workdir import read_summary
 from launch.plan import Run
 
 
@@ -93,7 +93,7 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 def curves(run: Run, sweep) -> list[Curve]:
     """The evaluations of a finished run, a curve for each of its seeds."""
-    summary = json.loads((run.workdir / "summary.json").read_text())
+    summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
     target = sweep.get("target")

@@ -13,7 +13,8 @@ import jax
 
 from dlx import loop, tasks
 from dlx.errors import DivergedError, UserError, blame
-from dlx.workdir import read_config
+from dlx.metrics import to_json
+from dlx.workdir import read_config, read_summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,12 +99,11 @@ def is_done(run: Run) -> bool:
     """
     if not (run.workdir / "config.json").exists():
         return False
-    if read_config(run.workdir) != json.loads(json.dumps(run.config.to_dict())):
+    if read_config(run.workdir) != json.loads(to_json(run.config.to_dict())):
         raise UserError(
             f"{run.workdir} holds a run of other settings; give another --workdir"
         )
-    summary = run.workdir / "summary.json"
-    return summary.exists() and json.loads(summary.read_text())["status"] == "done"
+    return read_summary(run.workdir).get("status") == "done"
 
 
 def _read(path):

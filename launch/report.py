@@ -5,6 +5,7 @@
 Numbers, curves, figures and config; the file fetches nothing.
 """
 
+import math
 import pathlib
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
@@ -69,7 +70,9 @@ def _curves(run):
 def _said(value):
     if isinstance(value, dict):
         return ", ".join(f"{name} {one}" for name, one in value.items())
-    return f"{value:.6g}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else "missing"
+    return value
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 from ml_collections import config_flags
 
-from dlx import loop
+from dlx import signals
 from dlx.errors import UserError
 from launch import comparison, plan
 
@@ -32,7 +32,7 @@ def main() -> int:
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
         raise UserError(f"{workdir} already holds a sweep; give another --workdir")
-    with loop.signals() as stop:
+    with signals.caught() as stop:
         done = {run.workdir for run in runs if plan.is_done(run)}
         comparison.write(sweep, [r for r in runs if r.workdir in done], workdir)
         for number, run in enumerate(runs, start=1):
