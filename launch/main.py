@@ -53,13 +53,14 @@ def main() -> int:
         if _WORKDIR.value is None:
             raise UserError("--distributed needs a --workdir, the same for all")
         processes.connect(*by_hand, _LOST_SECONDS.value)
-    config = _CONFIG.value
-    name, workdir = start.experiment(_WORKDIR.value)
-    task = tasks.make(config)
-    options = {"resume": _RESUME.value, "profile": _PROFILE.value}
-    summary = loop.train(task, config, workdir, name=name, **options)
-    if processes.first():
-        _say(summary, workdir)
+    with processes.together():
+        config = _CONFIG.value
+        name, workdir = start.experiment(_WORKDIR.value)
+        task = tasks.make(config)
+        options = {"resume": _RESUME.value, "profile": _PROFILE.value}
+        summary = loop.train(task, config, workdir, name=name, **options)
+        if processes.first():
+            _say(summary, workdir)
     return 128 + summary["signal"] if summary["status"] == "preempted" else 0
 
 

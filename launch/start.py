@@ -6,7 +6,6 @@ can mend, told in one line. 128 + N: ended by signal N, with the state saved.
 
 from collections.abc import Callable, Sequence
 import datetime
-import errno
 import functools
 import os
 import pathlib
@@ -21,7 +20,7 @@ import jax
 from ml_collections import config_flags
 
 from dlx import cache
-from dlx.errors import DivergedError, UserError
+from dlx.errors import UserError, verdict
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache",
@@ -50,14 +49,11 @@ def run(
             _keep_compiled()
         try:
             return main(*argv[1:])
-        except UserError as error:
-            return _say(error, 2)
-        except DivergedError as error:
-            return _say(error, 1)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            return _say(error, 2)
+        except Exception as error:
+            if known := verdict(error):
+                code, line = known
+                return _say(line, code)
+            raise
 
     app.run(guarded, flags_parser=functools.partial(_parse, commands, files))
 
