@@ -4,19 +4,24 @@ It is dlx's own, trained by dlx's loop when first asked for, in seconds, and the
 in ~/.cache/dlx/judges.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
+from absl import logging
 import jax
 import ml_collections
 import numpy as np
 
 from dlx import cache, classification, loop, trained
+from dlx.errors import UserError
 from dlx.tasks import classifier
 from dlx.workdir import read_summary
 
@@ -71,7 +76,7 @@ class Judge:
 
 @functools.cache
 def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
-    """The judge of a data set, trained if there is none yet.
+    """The judge of a data set, trained if there is none yet, or its files are damaged.
 
     Args:
       dataset: As in dlx/data/sources.py.
@@ -79,33 +84,88 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
       manual_dir: As there.
 
     Raises:
-      UserError: where the data cannot be had.
+      UserError: if the data are missing.
     """
+    config, workdir = place(dataset, data_dir, manual_dir)
+    made = _made(config, workdir)
+    try:
+        return _read(workdir)
+    except UserError as error:
+        logging.warning("training it again: %s", error)
+        _made(config, workdir, unless=made)
+        return _read(workdir)
+
+
+def place(dataset: str, data_dir: str | None, manual_dir: str | None):
+    """The config of a judge, and the folder where it is kept."""
     config = _config(dataset, data_dir, manual_dir)
     described = json.dumps(config.to_dict(), sort_keys=True)
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
     name = dataset.replace("/", "-")
-    workdir = cache.folder("judges", f"{name}-{digest}")
-    if not workdir.exists():
-        _train(config, workdir)
-    summary = read_summary(workdir)
-    run = trained.load(workdir, best=False)
-    return Judge(run, summary["metrics"]["accuracy"])
+    return config, cache.folder("judges", f"{name}-{digest}")
 
 
-def _train(config, workdir):
-    """Elsewhere, until it is done: others may be about the same."""
-    workdir.parent.mkdir(parents=True, exist_ok=True)
-    part = pathlib.Path(tempfile.mkdtemp(dir=workdir.parent, prefix="unfinished-"))
-    try:
+def _made(config, workdir, unless=None):
+    """Trains the judge, unless it is there or another process is about it.
+
+    Returns when it was made; one that was made at `unless` is damaged.
+    """
+
+    def when():
+        summary = workdir / "summary.json"
+        return summary.stat().st_mtime_ns if summary.exists() else None
+
+    if when() not in (None, unless):
+        return when()
+    with cache.locked(workdir):
+        if when() in (None, unless):
+            shutil.rmtree(workdir, ignore_errors=True)
+            if jax.process_count() == 1:
+                train(config, workdir)
+            else:
+                _train_alone(config)
+        return when()
+
+
+def _read(workdir):
+    """The judge; its checkpoint is read by all processes together."""
+    accuracy = read_summary(workdir).get("metrics", {}).get("accuracy")
+    if accuracy is None:
+        raise UserError(f"{workdir} holds no judge")
+    return Judge(trained.load(workdir, best=False), accuracy)
+
+
+def train(config, workdir: pathlib.Path) -> None:
+    """Trains elsewhere, and renames the folder when it is complete."""
+    with tempfile.TemporaryDirectory(dir=workdir.parent, prefix="unfinished-") as part:
+        part = pathlib.Path(part, "judge")
         name = f"a judge of {config.dataset}"
         summary = loop.train(classifier.make(config), config, part, name=name)
         if summary["status"] == "preempted":
             sys.exit(128 + summary["signal"])
-        if not workdir.exists():
+        with contextlib.suppress(OSError):  # without locks another may be first
             part.rename(workdir)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+
+
+def _train_alone(config):
+    """Trains in a child process, on the CPU: here a run would be one of all processes.
+
+    The parent holds the lock, so that the others of this machine wait for it.
+    """
+    code = (
+        "import json, sys; from dlx import judge; "
+        "judge.train(*judge.place(*json.load(sys.stdin)))"
+    )
+    where = config.dataset, config.data_dir, config.manual_dir
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(where),
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        sys.exit(abs(child.returncode))
 
 
 def _config(dataset, data_dir, manual_dir):

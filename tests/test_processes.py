@@ -173,6 +173,22 @@ def test_what_one_finds_damaged_all_pass_over(two, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_have_one_judge(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys.modules[__name__], "SETTINGS", {})
+    short = {"num_steps": 2, "log_steps": 1, "eval_steps": 2, "checkpoint_steps": 2}
+    short |= {"eval_samples": 64, "last_eval_samples": 64}
+    gan = short | {"g_channels": "(8,8)", "d_channels": "((8,8),)"}
+    first, second = (
+        _end(*_pair(tmp_path / run, path="configs/dcgan_digits.py", **gan))
+        for run in ("a", "b")
+    )
+    assert first[0].count("a judge of digits: 2400/2400") == 1
+    assert "a judge of" not in "".join([first[1], *second]), "it is trained once"
+    assert _summary(tmp_path / "a")["metrics"] == _summary(tmp_path / "b")["metrics"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_without_the_other_a_process_ends_with_a_line(tmp_path, how, victim):
