@@ -17,6 +17,7 @@ import zipfile
 import jax
 import numpy as np
 
+from dlx import paths
 from dlx.errors import UserError
 
 _SHOWN = 6  # layers in a line
@@ -33,7 +34,7 @@ def read(name: str) -> dict[str, np.ndarray]:
     Raises:
       UserError: where it cannot be had or is none.
     """
-    path = _fetch(name) if name.startswith("hf:") else pathlib.Path(name)
+    path = _fetch(name) if name.startswith("hf:") else paths.path(name)
     readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": read_pth}
     if path.suffix not in readers:
         endings = ", ".join(readers)

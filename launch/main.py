@@ -8,13 +8,13 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 from ml_collections import config_flags
 
-from dlx import loop, processes, tasks
+from dlx import loop, paths, processes, tasks
 from dlx.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The experiment's file."
 )
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = start.path_flag(
     "workdir", None, "The run's folder; by default runs/CONFIG/TIMESTAMP."
 )
 _RESUME = flags.DEFINE_bool(
@@ -56,6 +56,7 @@ def main() -> int:
     with processes.together():
         config = _CONFIG.value
         name, workdir = start.experiment(_WORKDIR.value)
+        paths.resolve(config)
         task = tasks.make(config)
         options = {"resume": _RESUME.value, "profile": _PROFILE.value}
         summary = loop.train(task, config, workdir, name=name, **options)
@@ -74,4 +75,4 @@ def _say(summary, workdir):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    start.run(main)
+    start.run(main, trains=True)

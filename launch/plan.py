@@ -11,7 +11,7 @@ from typing import Any
 from absl import logging
 import jax
 
-from dlx import loop, tasks
+from dlx import loop, paths, tasks
 from dlx.errors import DivergedError, UserError, blame
 from dlx.metrics import to_json
 from dlx.workdir import read_config, read_summary
@@ -65,6 +65,7 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
             config = _read(path)
             with blame(f"{path}, {', '.join(text for _, text in cell[1:])}"):
                 _override(config, _leaves(pieces) | settings)
+            paths.resolve(config)
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group

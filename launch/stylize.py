@@ -18,8 +18,8 @@ from dlx import figures, pictures, trained
 from dlx.errors import UserError
 from dlx.tasks import fast_style
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_OUT = flags.DEFINE_string("out", ".", "Where the paintings go.")
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
+_OUT = start.path_flag("out", ".", "Where the paintings go.")
 _SIZE = flags.DEFINE_integer(
     "size", None, "The longer side, in pixels; by default as it is.", lower_bound=1
 )
@@ -27,7 +27,7 @@ _SIZE = flags.DEFINE_integer(
 
 def main(*names: str) -> None:
     read = {name: pictures.read(name) for name in names}
-    run = trained.load(pathlib.Path(_WORKDIR.value))
+    run = trained.load(_WORKDIR.value)
     if run.config.task != "fast_style":
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no painter")
     paint = fast_style.paint(run.config)
@@ -40,7 +40,7 @@ def main(*names: str) -> None:
         took = 1000 * (time.perf_counter() - began)
         stem = pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem
         painted = np.uint8(np.round(255 * made))
-        path = figures.save(pathlib.Path(_OUT.value), f"{stem}-painted", painted)
+        path = figures.save(_OUT.value, f"{stem}-painted", painted)
         print(f"{path}: {shape[1]}x{shape[0]}, {took:.0f} ms")
 
 

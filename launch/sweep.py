@@ -17,7 +17,7 @@ from dlx.errors import UserError
 from launch import comparison, plan
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="The sweep's file.")
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = start.path_flag(
     "workdir", None, "The sweep's folder; by default runs/SWEEP/TIMESTAMP."
 )
 _RESUME = flags.DEFINE_bool(
@@ -55,4 +55,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    start.run(main)
+    start.run(main, trains=True)
