@@ -1,7 +1,9 @@
 """A run's folder: whose it is, and whether there is room in it."""
 
+import contextlib
 import fcntl
 import json
+import os
 import pathlib
 import shutil
 from typing import IO, Any
@@ -13,6 +15,7 @@ from dlx.errors import UserError
 from dlx.metrics import numbers, to_json
 from dlx.task import State
 
+_LOCKS = pathlib.Path("/proc/locks")
 _SPACE = 2**20  # bytes for all that is no checkpoint
 
 
@@ -101,11 +104,26 @@ def is_locked(workdir: pathlib.Path) -> bool | None:
     It is not tried, for that would be in the way of a run about to start.
     """
     try:
-        inode = (workdir / ".lock").stat().st_ino
-        locks = pathlib.Path("/proc/locks").read_text().splitlines()
+        stat = (workdir / ".lock").stat()
+        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:
         return None
-    return any(line.split()[5].split(":")[-1] == str(inode) for line in locks)
+    # Of its number, which another file system's file may have, too.
+    found = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
+    return any(_has_open(lock[4], stat) for lock in found)
+
+
+def _has_open(process, stat):
+    """Whether a process has a file open; True where that cannot be seen."""
+    try:
+        opened = list(pathlib.Path("/proc", process, "fd").iterdir())
+    except OSError:
+        return True
+    for file in opened:
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            if os.path.samestat(file.stat(), stat):
+                return True
+    return False
 
 
 def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:

@@ -78,18 +78,23 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     return runs
 
 
-def train(run: Run) -> None:
+def train(run: Run) -> str | None:
     """Trains one run as far as it goes, and forgets what was compiled for it.
 
     Linux lets a process map 65,530 pieces of memory, and a run's programs take 1,500.
+
+    Returns:
+      How it diverged; None if it did not.
     """
     task = tasks.make(run.config)
     try:
         loop.train(task, run.config, run.workdir, name=run.name)
     except DivergedError as error:
         logging.warning("%s: %s", run.name, error)
+        return str(error)
     finally:
         jax.clear_caches()
+    return None
 
 
 def is_done(run: Run) -> bool:

@@ -2,7 +2,7 @@
 
     python -m launch.stylize --workdir=runs/fast_style/20261126-120000 *.jpg
 
-Each NAME.jpg becomes NAME-painted.png in --out.
+Each NAME.jpg becomes NAME-painted.png in --out; pictures of one name are refused.
 """
 
 import pathlib
@@ -26,6 +26,11 @@ _SIZE = flags.DEFINE_integer(
 
 
 def main(*names: str) -> None:
+    outputs = {name: _output(name) for name in names}
+    for output in set(outputs.values()):
+        same = [name for name in outputs if outputs[name] == output]
+        if len(same) > 1:
+            raise UserError(f"{' and '.join(same)} would all become {output}.png")
     read = {name: pictures.read(name) for name in names}
     run = trained.load(_WORKDIR.value)
     if run.config.task != "fast_style":
@@ -38,10 +43,13 @@ def main(*names: str) -> None:
         began = time.perf_counter()
         made = np.asarray(paint(run.state.params, photograph))[0]
         took = 1000 * (time.perf_counter() - began)
-        stem = pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem
         painted = np.uint8(np.round(255 * made))
-        path = figures.save(_OUT.value, f"{stem}-painted", painted)
+        path = figures.save(_OUT.value, outputs[name], painted)
         print(f"{path}: {shape[1]}x{shape[0]}, {took:.0f} ms")
+
+
+def _output(name):
+    return f"{pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem}-painted"
 
 
 if __name__ == "__main__":

@@ -262,6 +262,22 @@ def test_a_second_run_is_refused(config, tmp_path):
     assert summary["status"] == "done"
 
 
+def test_a_lock_on_another_file_of_the_same_number_is_none(tmp_path, monkeypatch):
+    """As on another file system."""
+    file = workdir.lock(tmp_path)
+    assert workdir.is_locked(tmp_path)
+    lines = [
+        line
+        for line in workdir._LOCKS.read_text().splitlines()
+        if line.split()[5].endswith(f":{os.fstat(file.fileno()).st_ino}")
+    ]
+    (tmp_path / "locks").write_text("\n".join(lines))
+    monkeypatch.setattr(workdir, "_LOCKS", tmp_path / "locks")
+    assert workdir.is_locked(tmp_path)
+    file.close()  # what the process locks is then something else
+    assert not workdir.is_locked(tmp_path)
+
+
 def test_a_checkpoint_that_does_not_fit_is_not_begun(config, tmp_path, monkeypatch):
     usual = workdir.shutil.disk_usage
 
