@@ -5,7 +5,9 @@ import functools
 import hashlib
 import json
 import logging as python_logging
+import math
 import pathlib
+import re
 import sys
 from typing import Any
 
@@ -16,7 +18,12 @@ import orbax.checkpoint as ocp
 
 from dlx import processes
 from dlx.errors import UserError
+from dlx.metrics import finite, numbers, to_json, write_whole
 from dlx.task import State
+
+
+class DamagedError(Exception):
+    """A checkpoint whose contents are not those that were saved."""
 
 
 class Checkpoints:
@@ -24,6 +31,7 @@ class Checkpoints:
 
     Beside the state each holds a description of its structure and a digest of its
     bytes, so that one of another network, or a damaged one, is told from a good one.
+    An evaluation of the state is added later, as a file of its own.
     """
 
     def __init__(
@@ -38,27 +46,28 @@ class Checkpoints:
         """Opens a folder, which need not exist.
 
         Args:
-          directory: Where.
+          directory: The folder.
           metric: Name of the number that makes a checkpoint the best, the higher the
             better.
           local: Names of the state's fields that differ from device to device; of
             another number of devices they are not restored.
           keep: How many of the newest to keep.
-          read_only: Whether nothing is to be saved, removed or tidied.
+          read_only: Whether nothing is to be saved, moved or tidied.
         """
+        self._directory = directory.absolute()
         self._metric = metric
         self._local = tuple(local)
         self._keep = keep
         self._read_only = read_only
         self._manager = ocp.CheckpointManager(
-            directory.absolute(),
+            self._directory,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=self,
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
             ),
         )
-        self._scores = {step: self._read_score(step) for step in self.steps()}
+        self._evaluations = {step: self._read_metrics(step) for step in self.steps()}
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         """Which checkpoints to keep, as Orbax asks: the newest few and the best."""
@@ -89,40 +98,55 @@ class Checkpoints:
         Args:
           step: Where training stands.
           state: Its state.
-          metrics: What an evaluation of this state has given, if there was one.
+          metrics: An evaluation of this state; None if it follows, see `evaluated`.
           notes: What `restore` shall give back beside the state, as JSON.
         """
         about = {
             "structure": structure(state),
             "sha256": processes.gathered(digest(state)),
             "processes": jax.process_count(),
-            "metrics": metrics or {},
             "notes": notes,
         }
-        self._scores[step] = about["metrics"].get(self._metric)
+        about = finite(about)
+        about["check"] = _check(about)
+        self._evaluations[step] = metrics
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
         )
         self._manager.save(step, args=args)
+        if metrics is not None:
+            self.evaluated(step, metrics)
+
+    def evaluated(self, step: int, metrics: dict[str, float]) -> None:
+        """Adds an evaluation to the checkpoint of a step, once that is saved."""
+        self._manager.wait_until_finished()
+        self._evaluations[step] = metrics
+        if processes.first():
+            write_whole(self._metrics_path(step), to_json(metrics) + "\n")
+
+    def metrics(self, step: int) -> dict[str, float] | None:
+        """The evaluation of a checkpoint; None if there is none."""
+        return self._evaluations.get(step)
 
     def restore(
         self, abstract: State, *, best: bool = False
     ) -> tuple[int, State, dict[str, Any]] | None:
         """The newest whole checkpoint, or the best one.
 
-        A damaged one is passed over, which is said in one line. Where it is in the way
-        of saving anew, it is removed.
+        A damaged one is passed over, which is said in one line. If it is newer than the
+        one that is restored, and so in the way of saving anew, it is moved to damaged/.
 
         Args:
           abstract: Shapes, dtypes and shardings, from `parallel.abstract`.
           best: Whether to look for the best by the metric, not for the newest.
 
         Returns:
-          (step, state, notes), or None where there is no checkpoint at all. Local
-          fields are None where there were more or fewer devices.
+          (step, state, notes), or None if there is no checkpoint at all. Local fields
+          are None if there were more or fewer devices.
 
         Raises:
-          UserError: where a checkpoint is of another structure, or all are damaged.
+          UserError: if a checkpoint is of another structure, or all are damaged.
+          OSError, MemoryError, ...: if a checkpoint cannot be read now.
         """
         _ignore_abandoned_reads()
         damaged = []
@@ -130,68 +154,128 @@ class Checkpoints:
         for step in sorted(self.steps(), key=order, reverse=True):
             try:
                 state, notes = self._restore(step, abstract)
-            except UserError:
-                raise
-            except Exception as error:  # whatever Orbax meets in damaged files
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                logging.warning("checkpoint %d is damaged: %.100s", step, reason)
+            except DamagedError as error:
+                logging.warning("checkpoint %d is damaged: %.100s", step, error)
                 damaged.append(step)
                 continue
             if damaged:
                 logging.warning("going on from checkpoint %d", step)
             if not self._read_only:
-                for newer in (bad for bad in damaged if bad > step):
-                    self._manager.delete(newer)
+                self._set_aside([newer for newer in damaged if newer > step])
             return step, state, notes
         if damaged:
             raise UserError(
-                f"every checkpoint in {self._manager.directory} is damaged; "
+                f"every checkpoint in {self._directory} is damaged; "
                 "give another --workdir to start anew"
             )
         return None
 
+    def _set_aside(self, steps):
+        """Moves checkpoints to damaged/, where Orbax does not see them."""
+        for step in steps:
+            if processes.first():
+                folder = self._directory / "damaged"
+                folder.mkdir(exist_ok=True)
+                moved = folder / f"{step}-{len(list(folder.glob(f'{step}-*')))}"
+                (self._directory / str(step)).rename(moved)
+                logging.warning("checkpoint %d is now %s", step, moved)
+            self._evaluations.pop(step, None)
+        if processes.anywhere(bool(steps)):  # every process waits for the first here
+            self._manager.reload()
+
     def _score(self, step):
         """What orders checkpoints, worst first; of equals the newest is the best."""
-        score = self._scores.get(step)
-        return float("-inf") if score is None else score, step
+        score = (self._evaluations.get(step) or {}).get(self._metric)
+        known = score is not None and math.isfinite(score)
+        return score if known else float("-inf"), step
 
-    def _read_score(self, step):
+    def _metrics_path(self, step):
+        return self._directory / str(step) / "evaluation.json"
+
+    def _read_metrics(self, step):
         try:
-            return self._about(step)["metrics"].get(self._metric)
-        except Exception:  # damaged, of which `restore` will tell
-            return None
+            return numbers(json.loads(self._metrics_path(step).read_text()))
+        except (OSError, ValueError):
+            return None  # not evaluated, or to be evaluated again
 
-    def _about(self, step):
-        args = ocp.args.Composite(about=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args).about
+    def _read(self, step, **items):
+        """Reads items of a checkpoint, without waiting for other processes."""
+        here = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=here,
+            active_processes={here},
+            barrier_sync_key_prefix=str(here),
+        )
+        handler = ocp.CompositeCheckpointHandler(
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+        )
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+            args = ocp.args.Composite(**items)
+            return reader.restore(self._directory / str(step), args=args)
 
     def _restore(self, step, abstract):
-        about = self._about(step)
-        other = []  # fields of another number of devices
-        for path, wanted in structure(abstract).items():
-            found = about["structure"].get(path, "nothing")
-            if found == wanted:
-                continue
-            field = path.split(".")[0]
-            if field not in self._local or found == "nothing":
-                raise UserError(
-                    f"checkpoint {step} in {self._manager.directory} holds another "
-                    f"network or game: {path} is {found} there, {wanted} by this config"
-                )
-            if field not in other:
-                other.append(field)
-        tree = _as_saved(abstract, other, about["structure"])
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(tree))
-        state = self._manager.restore(step, args=args).state
+        damage = None
+        try:
+            about = self._read(step, about=ocp.args.JsonRestore()).about
+            if about.pop("check", None) != _check(about):
+                raise DamagedError("its description is not the one that was saved")
+            other = self._fields_of_other_devices(step, abstract, about["structure"])
+            tree = _as_saved(abstract, other, about["structure"])
+            state = self._read(step, state=ocp.args.StandardRestore(tree)).state
+        except (DamagedError, *_DAMAGE) as error:
+            if _cannot_be_read_now(error):
+                raise
+            damage = (str(error).splitlines() or [type(error).__name__])[0]
+        if processes.anywhere(damage is not None):
+            raise DamagedError(damage or "by another process's account")
         # What several processes have saved only as many can digest.
-        same = about.get("processes", 1) == jax.process_count()
+        same = about["processes"] == jax.process_count()
         if same and processes.gathered(digest(state)) != about["sha256"]:
-            raise ValueError("its bytes are not those that were saved")
+            raise DamagedError("its bytes are not those that were saved")
         if other:
             fields = ", ".join(other)
             logging.warning("another number of devices: %s begin anew", fields)
             state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
+
+    def _fields_of_other_devices(self, step, abstract, found):
+        """Local fields that were saved by another number of devices.
+
+        Raises UserError if anything else differs.
+        """
+        wanted, other = structure(abstract), []
+        for path in wanted | found:
+            ours, theirs = wanted.get(path, "nothing"), found.get(path, "nothing")
+            if ours == theirs:
+                continue
+            field = path.split(".")[0]
+            if field not in self._local or "nothing" in (ours, theirs):
+                raise UserError(
+                    f"checkpoint {step} in {self._directory} holds another network or "
+                    f"game: {path} is {theirs} there, {ours} by this config"
+                )
+            if field not in other:
+                other.append(field)
+        return other
+
+
+# What Orbax and TensorStore raise for files that are missing or cannot be decoded.
+_DAMAGE = (
+    *(ValueError, LookupError, EOFError),
+    *(FileNotFoundError, IsADirectoryError, NotADirectoryError),
+)
+_CODES = "NOT_FOUND", "DATA_LOSS", "OUT_OF_RANGE", "INVALID_ARGUMENT"
+_CODES += ("FAILED_PRECONDITION",)
+
+
+def _cannot_be_read_now(error):
+    """Whether it is one of TensorStore's errors that say nothing about the contents."""
+    code = re.match(r"([A-Z]+(_[A-Z]+)*): ", str(error))
+    return isinstance(error, ValueError) and code and code[1] not in _CODES
+
+
+def _check(about):
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _as_saved(abstract, fields, kinds):

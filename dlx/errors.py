@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import errno
 
 
 class UserError(Exception):
@@ -10,6 +11,15 @@ class UserError(Exception):
 
 class DivergedError(Exception):
     """Training has come to a number that is not finite: one line, exit code 1."""
+
+
+def verdict(error: BaseException) -> tuple[int, str] | None:
+    """The exit code of an error and its line; None for a bug, which has a traceback."""
+    line = " ".join(str(error).split())
+    if isinstance(error, DivergedError):
+        return 1, line
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    return (2, line) if full or isinstance(error, UserError) else None
 
 
 @contextlib.contextmanager

@@ -6,27 +6,33 @@ makes it, has another one with other features: its digest stands beside what it 
 and says whether two numbers compare.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
+import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
+from absl import logging
 import jax
 import ml_collections
 import numpy as np
 
 from dlx import cache, checkpoint, classification, loop, optimizers, streams, trained
 from dlx.data import augment, batches, sources
-from dlx.models import classifiers, layers
+from dlx.errors import UserError
+from dlx.models import classifiers, cpu_conv, layers
 from dlx.tasks import classifier
+from dlx.workdir import read_summary
 
 _AT_ONCE = 500  # images in one call of the network
 _MADE_BY = (
     *(augment, batches, sources, classification, optimizers, streams),
-    *(classifier, classifiers, layers),
+    *(classifier, classifiers, cpu_conv, layers),
 )
 
 
@@ -83,7 +89,7 @@ class Judge:
 
 @functools.cache
 def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
-    """The judge of a data set, trained if there is none yet.
+    """The judge of a data set, trained if there is none yet, or its files are damaged.
 
     Args:
       dataset: As in dlx/data/sources.py.
@@ -91,16 +97,18 @@ def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
       manual_dir: As there.
 
     Raises:
-      UserError: where the data cannot be had.
+      UserError: if the data are missing.
     """
-    config = _config(dataset, data_dir, manual_dir)
-    name = dataset.replace("/", "-")
-    workdir = cache.folder("judges", f"{name}-{_described(config)}")
-    if not workdir.exists():
-        _train(config, workdir)
-    summary = json.loads((workdir / "summary.json").read_text())
-    run = trained.load(workdir, best=False)
-    return Judge(run, summary["metrics"]["accuracy"])
+    config = make_config(dataset, data_dir, manual_dir)
+    name = f"{dataset.replace('/', '-')}-{_described(config)}"
+    workdir = cache.folder("judges", name)
+    made = _made(config, workdir)
+    try:
+        return _read(workdir)
+    except UserError as error:
+        logging.warning("training it again: %s", error)
+        _made(config, workdir, unless=made)
+        return _read(workdir)
 
 
 def _described(config):
@@ -112,22 +120,71 @@ def _described(config):
     return made.hexdigest()[:16]
 
 
-def _train(config, workdir):
-    """Elsewhere, until it is done: others may be about the same."""
-    workdir.parent.mkdir(parents=True, exist_ok=True)
-    part = pathlib.Path(tempfile.mkdtemp(dir=workdir.parent, prefix="unfinished-"))
-    try:
+def _made(config, workdir, unless=None):
+    """Trains the judge, unless it is there or another process is about it.
+
+    Returns when it was made; one that was made at `unless` is damaged.
+    """
+
+    def when():
+        summary = workdir / "summary.json"
+        return summary.stat().st_mtime_ns if summary.exists() else None
+
+    if when() not in (None, unless):
+        return when()
+    with cache.locked(workdir):
+        if when() in (None, unless):
+            shutil.rmtree(workdir, ignore_errors=True)
+            if jax.process_count() == 1:
+                train(config, workdir)
+            else:
+                _train_alone(config, workdir)
+        return when()
+
+
+def _read(workdir):
+    """The judge; its checkpoint is read by all processes together."""
+    accuracy = read_summary(workdir).get("metrics", {}).get("accuracy")
+    if accuracy is None:
+        raise UserError(f"{workdir} holds no judge")
+    return Judge(trained.load(workdir, best=False), accuracy)
+
+
+def train(config, workdir: pathlib.Path) -> None:
+    """Trains elsewhere, and renames the folder when it is complete."""
+    with tempfile.TemporaryDirectory(dir=workdir.parent, prefix="unfinished-") as part:
+        part = pathlib.Path(part, "judge")
         name = f"a judge of {config.dataset}"
         summary = loop.train(classifier.make(config), config, part, name=name)
         if summary["status"] == "preempted":
             sys.exit(128 + summary["signal"])
-        if not workdir.exists():
+        with contextlib.suppress(OSError):  # without locks another may be first
             part.rename(workdir)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
-def _config(dataset, data_dir, manual_dir):
+def _train_alone(config, workdir):
+    """Trains in a child process, on the CPU: here a run would be one of all processes.
+
+    The parent holds the lock, so that the others of this machine wait for it.
+    """
+    code = (
+        "import json, pathlib, sys; from dlx import judge; "
+        "*where, workdir = json.load(sys.stdin); "
+        "judge.train(judge.make_config(*where), pathlib.Path(workdir))"
+    )
+    where = config.dataset, config.data_dir, config.manual_dir, str(workdir)
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps(where),
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        sys.exit(abs(child.returncode))
+
+
+def make_config(dataset, data_dir, manual_dir):
     """Of configs/cnn_mnist.py's kind: a bit wider, a third as long."""
     config = ml_collections.ConfigDict()
     config.task = "classifier"

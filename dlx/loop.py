@@ -5,29 +5,27 @@ figures/ and summary.json; BUILD.md says what each holds.
 """
 
 import collections
-from collections.abc import Iterator
 import contextlib
+import functools
 import importlib.metadata
-import json
+import math
 import pathlib
 import re
 import signal
 import sys
-import threading
 import time
 from typing import Any
 
+from absl import logging
 import jax
 import numpy as np
 
-from dlx import figures, parallel, processes, profiling, streams
+from dlx import figures, parallel, processes, profiling, signals, streams
+from dlx import workdir as folders
 from dlx.checkpoint import Checkpoints, digest
 from dlx.errors import DivergedError, UserError, require_positive
-from dlx.metrics import Writers, read_lines, write_whole
+from dlx.metrics import Writers, numbers, read_lines, to_json, write_whole
 from dlx.task import State, Task
-from dlx.workdir import lock, require_own, require_space, warn_of_changes
-
-_CATCHING: list[list[int]] = []  # of all `signals` under way, the innermost last
 
 
 class Keys:
@@ -53,9 +51,16 @@ def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoint
 
 
 def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
-    """What the task measures on a state: {'eval/NAME': number}, on one device."""
+    """What the task measures on a state: {'eval/NAME': number}, on one device.
+
+    Warns if a number is not finite.
+    """
     metrics = task.evaluate(parallel.first_copy(task, state), keys.evaluate(step))
-    return {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
+    numbers = {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
+    wrong = [f"{name} is {n}" for name, n in numbers.items() if not math.isfinite(n)]
+    if wrong:
+        logging.warning("step %d: %s", step, ", ".join(wrong))
+    return numbers
 
 
 def train(
@@ -69,7 +74,9 @@ def train(
 ) -> dict[str, Any]:
     """Trains from the workdir's newest checkpoint, or from nothing, to the end.
 
-    SIGTERM or SIGINT ends a run early, with its state saved.
+    SIGTERM, SIGINT or SIGHUP ends a run early, with its state saved; a second one ends
+    the process at once. Every state is saved before it is evaluated, and an evaluation
+    that was cut short is made when the run is resumed.
 
     Args:
       task: What to train.
@@ -89,18 +96,19 @@ def train(
       DivergedError: where a metric of training is not finite; status 'failed'.
     """
     _require_schedule(config)
-    require_own(workdir, config, resume)
+    folders.require_own(workdir, config, resume)
     run = _Run(task, config, workdir, name, profile)
-    with signals() as stop, run, processes.together():
+    saved = functools.partial(folders.saved, workdir)
+    with signals.caught(saved) as stop, run, processes.together():
         run.start()
         try:
             run.compile()
-            while run.step < config.num_steps and not processes.anywhere(bool(stop)):
+            if run.step:
+                run.log()  # an earlier start may have been cut from it
+            # All processes ask as often, whether they have been interrupted or not.
+            while not (ended := processes.anywhere(bool(stop))) and not run.is_at_end:
                 run.advance()
-            if run.step < config.num_steps:
-                run.finish("preempted", signal=stop[0] if stop else signal.SIGTERM)
-            else:
-                run.finish("done")
+            run.finish(ended, stop)
         except BaseException:
             run.summarize("failed")
             raise
@@ -119,12 +127,20 @@ class _Run(contextlib.ExitStack):
         self.began = time.monotonic()
         self.profile = workdir / "profile" if profile else None
         self.step, self.state, self.calls = 0, None, 0
-        self.saved, self.evaluated, self.evaluation = None, None, {}
+        self.saved, self.line, self.evaluation = None, {}, {}
+
+    @property
+    def is_at_end(self) -> bool:
+        return self.step >= self.config.num_steps
+
+    @property
+    def is_to_be_evaluated(self) -> bool:
+        return self.is_at_end or self.step % self.config.eval_steps == 0
 
     def start(self):
         """Takes up the newest checkpoint or makes a first state; opens all files."""
         if self.first:
-            self.enter_context(lock(self.workdir))
+            self.enter_context(folders.lock(self.workdir))
         self.checkpoints = self.enter_context(
             open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
         )
@@ -133,20 +149,24 @@ class _Run(contextlib.ExitStack):
         )
         if restored:
             self.step, self.state, notes = restored
+            _require_whole_calls(self.step, self.config)
             self.state = parallel.with_local(self.task, self.state, self.keys.init)
             self.saved = self.step
-            self.evaluated, self.evaluation = notes["evaluated"], notes["evaluation"]
+            self.line, self.evaluation = (
+                numbers(notes[name]) for name in ("line", "evaluation")
+            )
             self.seconds["train"] = notes["train_seconds"]
             if self.task.batches:
                 self.task.batches.restore(notes["batches"])
-            warn_of_changes(self.workdir, self.config)
+            if self.first:
+                folders.warn_of_changes(self.workdir, self.config)
         else:
             self.state = parallel.init(self.task, self.keys.init)
         self.trained = self.seconds["train"]  # before this start
         if not self.first:
             self.writers = None
             return
-        text = json.dumps(self.config.to_dict(), indent=2) + "\n"
+        text = to_json(self.config.to_dict(), indent=2) + "\n"
         write_whole(self.workdir / "config.json", text)
         self.writers = self.enter_context(
             Writers(
@@ -187,7 +207,7 @@ class _Run(contextlib.ExitStack):
         self.source = batches and batches.source(self.config.log_steps)
 
     def advance(self):
-        """Trains for `log_steps`, and does what is due then."""
+        """Trains for `log_steps`; then saves, and evaluates, if that is due."""
         self.calls += 1
         traced = self.profile and self.first and self.calls == 2
         with self.timed("train"), profiling.trace(self.profile, traced):
@@ -197,49 +217,64 @@ class _Run(contextlib.ExitStack):
             metrics = jax.device_get(metrics)
         _require_finite(metrics, self.step)
         self.step += self.config.log_steps
-        numbers = {f"train/{key}": float(np.mean(m)) for key, m in metrics.items()}
-        if self.step % self.config.eval_steps == 0:
-            numbers |= self.evaluate()
-        numbers["train_seconds"] = round(self.seconds["train"], 6)
-        if self.writers:
-            self.writers.write(self.step, numbers)
-        if self.evaluated == self.step or self.step % self.config.checkpoint_steps == 0:
+        self.line = {f"train/{key}": float(np.mean(m)) for key, m in metrics.items()}
+        self.line["train_seconds"] = round(self.seconds["train"], 6)
+        is_due = self.step % self.config.checkpoint_steps == 0
+        if is_due or self.is_to_be_evaluated:
             self.save()
+        self.log()
+
+    def log(self):
+        """Writes the line of this step, with the evaluation that is due."""
+        known = self.checkpoints.metrics(self.step)
+        if self.is_to_be_evaluated and processes.anywhere(known is None):
+            known = self.evaluate()
+        self.evaluation = known or self.evaluation
+        if self.writers:
+            self.writers.write(self.step, self.line | (known or {}))
 
     def evaluate(self):
-        with self.timed("evaluate"):
-            self.evaluation = evaluate(self.task, self.keys, self.step, self.state)
-        self.evaluated = self.step
-        if self.task.frames and self.first:
-            with self.timed("figures"):
-                self.draw_frames()
-        return self.evaluation
+        """Evaluates the state that was saved; None if a signal interrupts it."""
+        try:
+            with signals.interrupting():
+                with self.timed("evaluate"):
+                    found = evaluate(self.task, self.keys, self.step, self.state)
+                if self.task.frames and self.first:
+                    with self.timed("figures"):
+                        self.draw_frames()
+        except signals.Interrupted:
+            return None
+        self.checkpoints.evaluated(self.step, found)
+        return found
 
     def save(self):
         notes = {
             "train_seconds": self.seconds["train"],
             "batches": self.reading,
-            "evaluated": self.evaluated,
-            "evaluation": self.evaluation,
+            "line": self.line,
+            "evaluation": self.evaluation,  # the latest one
         }
-        metrics = self.evaluation if self.evaluated == self.step else None
         if self.first:
-            require_space(self.workdir, self.state, self.saved)
+            folders.require_space(self.workdir, self.state, self.saved)
         with self.timed("checkpoint"):
-            self.checkpoints.save(self.step, self.state, metrics, notes)
+            self.checkpoints.save(self.step, self.state, None, notes)
         self.saved = self.step
 
-    def finish(self, status, **why):
-        """Saves, and for a run that is done evaluates and draws."""
-        if status == "done" and self.evaluated != self.step:
-            self.evaluate()
+    def finish(self, ended, stop):
+        """Saves; draws, unless a signal has ended the run; and writes the summary."""
         if self.saved != self.step:
             self.save()
         processes.require_same("parameters", digest(self.state.params))
-        if status == "done" and self.first:
-            with self.timed("figures"):
-                self.draw()
-        self.summarize(status, **why)
+        if not ended and self.first:
+            try:
+                with signals.interrupting(), self.timed("figures"):
+                    self.draw()
+            except signals.Interrupted:
+                ended = True
+        if ended:  # perhaps by a signal to another process
+            self.summarize("preempted", signal=stop[0] if stop else signal.SIGTERM)
+        else:
+            self.summarize("done")
         if self.profile and self.first:
             self.report()
 
@@ -292,7 +327,7 @@ class _Run(contextlib.ExitStack):
                 name.removeprefix("eval/"): n for name, n in self.evaluation.items()
             },
         }
-        text = json.dumps(self.summary, indent=2) + "\n"
+        text = to_json(self.summary, indent=2) + "\n"
         if self.first:
             write_whole(self.workdir / "summary.json", text)
 
@@ -319,6 +354,14 @@ def _require_schedule(config):
             )
 
 
+def _require_whole_calls(step, config):
+    if step % config.log_steps:
+        raise UserError(
+            f"the checkpoint is of step {step}, which is not a multiple of "
+            f"config.log_steps={config.log_steps}, which is how far one call trains"
+        )
+
+
 def _require_finite(metrics, step):
     """Raises where a metric of the steps after `step`, [steps] each, is not finite."""
     wrong = {name: ~np.isfinite(values) for name, values in metrics.items()}
@@ -330,34 +373,6 @@ def _require_finite(metrics, step):
             f"{name} is {metrics[name][first]} at step {step + first + 1}; the last "
             "good checkpoint is kept (a lower learning rate may help)"
         )
-
-
-@contextlib.contextmanager
-def signals() -> Iterator[list[int]]:
-    """A list to which SIGTERM and SIGINT are added, instead of ending the program.
-
-    One inside of another takes nothing from it: all lists have what is caught.
-    """
-    caught = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-    _CATCHING.append(caught)
-    for number in before:
-        signal.signal(number, _catch)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _CATCHING.pop()
-
-
-def _catch(number, frame):
-    del frame
-    for caught in _CATCHING:
-        caught.append(number)
 
 
 def _learning_curve(path):

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 import json
+import math
 import os
 import pathlib
 import sys
 import time
 from typing import Any
 
+from absl import logging
 from tensorboardX import SummaryWriter
 import tqdm
 
@@ -25,7 +27,7 @@ class Writers:
         step: int,
         num_steps: int,
     ):
-        """Begins, or goes on, at `step`: takes back whatever was written of later ones.
+        """Opens the logs at `step`; removes what was logged of it and after it.
 
         Args:
           workdir: The run's folder.
@@ -36,12 +38,12 @@ class Writers:
           num_steps: Where it will end.
         """
         path = workdir / "metrics.jsonl"
-        kept = [line for line in read_lines(path) if line["step"] <= step]
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+        kept = [line for line in read_lines(path) if line["step"] < step]
+        write_whole(path, "".join(to_json(line) + "\n" for line in kept))
         self._lines = path.open("a")
         self._board = SummaryWriter(
             str(workdir / "tensorboard"),
-            purge_step=step + 1 if step else None,
+            purge_step=step or None,
             filename_suffix=f".from_{step}",
         )
         self._progress = _Progress(name, shown, step, num_steps)
@@ -56,10 +58,11 @@ class Writers:
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Writes one step's numbers; a process killed later does not lose them."""
-        self._lines.write(json.dumps({"step": step} | numbers) + "\n")
+        self._lines.write(to_json({"step": step} | numbers) + "\n")
         self._lines.flush()
         for name, number in numbers.items():
-            self._board.add_scalar(name, number, step)
+            if math.isfinite(number):
+                self._board.add_scalar(name, number, step)
         self._progress.show(step, numbers)
 
 
@@ -101,12 +104,57 @@ class _Progress:
         self._bar.close()
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON text that every reader accepts: numbers that are not finite become null."""
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def finite(value: Any) -> Any:
+    """Copies nested dicts and lists; floats that are not finite become None."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def numbers(metrics: Any) -> dict[str, float]:
+    """Metrics as `to_json` wrote them: null becomes NaN, and what is no number goes."""
+    if not isinstance(metrics, dict):
+        return {}
+    read = {k: math.nan if n is None else n for k, n in metrics.items()}
+    return {k: n for k, n in read.items() if isinstance(n, int | float)}
+
+
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """A metrics.jsonl's objects; a last line cut short by a crash is left out."""
-    if not path.exists():
+    """A metrics.jsonl's objects, with NaN for null.
+
+    Never raises: lines that are not such objects are left out, and a warning says how
+    many. A last line without its end is one that a crash has cut short.
+    """
+    try:
+        *whole, _ = path.read_text(errors="replace").split("\n")
+    except FileNotFoundError:
         return []
-    *whole, _ = path.read_text().split("\n")
-    return [json.loads(line) for line in whole]
+    except OSError as error:
+        logging.warning("cannot read %s: %s", path, error.strerror)
+        return []
+    found = [_line(text) for text in whole]
+    lines = [line for line in found if line]
+    if bad := len(found) - len(lines):
+        logging.warning("%s: skipped %d damaged lines of %d", path, bad, len(found))
+    return lines
+
+
+def _line(text):
+    try:
+        line = numbers(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+    step = line.get("step")
+    return line if type(step) is int and step >= 0 else None
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import pathlib
 from typing import Any
 
 from absl import logging
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import streams, weights
+from dlx import paths, streams, weights
 from dlx.errors import UserError, require_one_of
 from dlx.models import squeezenet, vgg
 from dlx.models.reach import Reach
@@ -68,8 +67,8 @@ def load(config, wanted: Sequence[str]) -> Perception:
             "(.safetensors, .npz, .pth), hf:OWNER/REPOSITORY/FILE, the workdir of a "
             f"classifier trained here, or {RANDOM!r}, for textures only"
         )
-    if pathlib.Path(config.weights).is_dir():
-        return _trained(pathlib.Path(config.weights), wanted)
+    if paths.path(config.weights).is_dir():
+        return _trained(paths.path(config.weights), wanted)
     require_one_of(config, "network", tuple(NETWORKS))
     require_one_of(config, "convention", tuple(CONVENTIONS))
     require_one_of(config, "pooling", tuple(vgg.POOLS))

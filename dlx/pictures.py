@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from dlx import paths
 from dlx.errors import UserError
 
 BUNDLED = "skimage:"  # before the name of one of scikit-image's own photographs
@@ -22,7 +23,7 @@ def read(name: str | pathlib.Path) -> Image.Image:
     if str(name).startswith(BUNDLED):
         return _bundled(str(name).removeprefix(BUNDLED))
     try:
-        with Image.open(name) as file:
+        with Image.open(paths.path(name)) as file:
             picture = ImageOps.exif_transpose(file)
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")

@@ -1,22 +1,47 @@
 """Several processes that train as one, each on devices of its own.
 
-JAX's own coordination service connects them, and notices where one is dead or hangs.
+JAX's own coordination service connects them, and notices if one is dead or hangs. If
+one process fails by itself, it leaves a verdict with that service, and all others end
+with the same code within a second.
 """
 
+import atexit
 import contextlib
 import ctypes
 import hashlib
+import itertools
+import json
 import os
+import pathlib
+import re
 import signal
 import sys
+import threading
+import time
+import traceback
+from typing import NoReturn
 
 import jax
+from jax._src import distributed  # its key-value store, which has no public name
 from jax.experimental import multihost_utils
 import numpy as np
 
+from dlx import errors
 from dlx.errors import UserError
 
 LOST = 75  # sysexits.h's EX_TEMPFAIL: start it again
+
+_state = distributed.global_state
+_ends = itertools.count()
+_VERDICT = "dlx/verdict"
+_POLL_SECONDS = 0.5
+_LAST_MS = 10_000
+_LONGEST_MS = 7 * 24 * 3_600_000  # at the end for the first, which draws
+# As collectives (Gloo, NCCL) and the coordination service of JAX 0.10 to 0.12 say it.
+_LOST_PEER = re.compile(
+    "Gloo|NCCL.*(remote process|aborted)|heartbeat|coordination service"
+    "|[Bb]arrier (failed|timed out)|timed out with key"
+)
 
 
 def connect(
@@ -39,6 +64,7 @@ def connect(
     Raises:
       UserError: where they do not come together.
     """
+    before = _threads()
     try:
         jax.distributed.initialize(
             coordinator,
@@ -49,46 +75,134 @@ def connect(
         )
     except (ValueError, RuntimeError) as error:
         raise UserError(f"no connection to the other processes: {error}") from None
-    _say_why_it_aborts(jax.process_index())
+    _end_where_jax_aborts(_state.process_id, _threads() - before)
+    watch = threading.Thread(
+        target=_watch, args=(_state.process_id, _state.client), daemon=True
+    )
+    watch.start()
 
 
-def _say_why_it_aborts(process):
-    """JAX ends a process whose peers are gone by abort(), in a thread of its own.
-
-    It may do so when it has already put its devices away, at the process's end: to ask
-    it anything then, even which process this is, would wait for the others.
-    """
-
-    def handler(number):
-        del number
-        leave(process, "JAX ended it, see above")
-
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    _say_why_it_aborts.kept = kind(handler)  # or it would be collected
-    ctypes.CDLL(None).signal(signal.SIGABRT, _say_why_it_aborts.kept)
+def _watch(process, client):
+    """Ends this process as soon as another one has ended them all."""
+    while True:
+        time.sleep(_POLL_SECONDS)
+        if (verdict := _verdict(client)) and verdict[0] != process:
+            _follow(process, client, *verdict)
 
 
-def leave(process: int, why: str) -> None:
-    """Ends this process at once: to wait for one that is lost would take for ever."""
+def _verdict(client):
+    """(process, code, line) of the process that ended all; None if none did."""
+    try:
+        return json.loads(client.key_value_try_get(_VERDICT))
+    except (RuntimeError, ValueError):  # there is none, or nobody to ask
+        return None
+
+
+def _follow(process, client, other, code, line):
+    os.write(2, f"process {process}: process {other} has ended: {line}\n".encode())
+    _leave(process, client, code)
+
+
+def end(code: int, line: str) -> NoReturn:
+    """Ends all processes with a code, and this one at once, without any cleanup."""
+    client, process = _state.client, _state.process_id
+    try:
+        client.key_value_set(_VERDICT, json.dumps([process, code, line]))
+    except (RuntimeError, ValueError):  # another one was first
+        code = (_verdict(client) or (0, code))[1]
+    _leave(process, client, code)
+
+
+def _leave(process, client, code):
+    """The first process, whose service all others depend on, leaves last."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(RuntimeError, ValueError):
+        client.key_value_set(f"dlx/gone/{process}", "", allow_overwrite=True)
+        if process == 0:
+            for other in range(1, _state.num_processes):
+                client.blocking_key_value_get(f"dlx/gone/{other}", _LAST_MS)
+            time.sleep(_POLL_SECONDS)  # what they asked last is answered
+    os._exit(code)
+
+
+def _end_as_lost(process, why):
     line = f"process {process}: another process is lost ({why})\n"
     sys.stdout.flush()
     os.write(2, line.encode())
     os._exit(LOST)
 
 
+def _is_lost(error):
+    """Whether an error of JAX says that another process is gone, and no other fault."""
+    text = str(error)
+    return bool(_LOST_PEER.search(text)) and "RESOURCE_EXHAUSTED" not in text
+
+
+def _end_where_jax_aborts(process, threads):
+    """Makes an abort() of JAX's coordination client end with a line and LOST.
+
+    That client ends a process whose peers are gone from one of its own threads, or, at
+    the process's end, from the main one; other aborts are left alone. By then the
+    process may have put its devices away: to ask JAX anything, even which process this
+    is, would wait for the others.
+
+    Args:
+      process: This one's number.
+      threads: Numbers of the client's threads.
+    """
+
+    ending = []
+    atexit.register(ending.append, True)  # called before JAX disconnects
+
+    def handler(number):
+        del number
+        thread = threading.get_native_id()
+        name = pathlib.Path(f"/proc/self/task/{thread}/comm").read_text().strip()
+        if ending or str(thread) in threads or name == "event_engine":  # gRPC's
+            _end_as_lost(process, "JAX ended it, see above")
+
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
+    _end_where_jax_aborts.kept = kind(handler)  # or it would be collected
+    ctypes.CDLL(None).signal(signal.SIGABRT, _end_where_jax_aborts.kept)
+
+
+def _threads():
+    try:
+        return set(os.listdir("/proc/self/task"))
+    except OSError:  # no Linux
+        return set()
+
+
 @contextlib.contextmanager
 def together():
-    """Leaves where what runs inside fails for want of another process.
+    """Ends all processes alike if one fails inside; otherwise they leave together.
 
-    Before anything around it closes, which would wait for that process.
+    A process that fails says why and tells the others, which end with the same code; if
+    it fails because another one is lost, its code is LOST. It ends before anything
+    around this closes, which would wait for the others. Does nothing in one process.
     """
+    if _state.client is None:
+        yield
+        return
+    process, client = _state.process_id, _state.client
     try:
         yield
+        name = f"dlx/end/{next(_ends)}"
+        client.wait_at_barrier(name, timeout_in_ms=_LONGEST_MS)
+    except SystemExit as error:
+        end(int(error.code or 0), f"code {error.code}")
     except Exception as error:
-        lost = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
-        if jax.process_count() > 1 and lost:
-            leave(jax.process_index(), str(error).splitlines()[0][:100])
-        raise
+        if _is_lost(error):
+            if verdict := _verdict(client):
+                _follow(process, client, *verdict)
+            _end_as_lost(process, str(error).splitlines()[0][:100])
+        if known := errors.verdict(error):
+            os.write(2, f"process {process}: {known[1]}\n".encode())
+        else:
+            traceback.print_exc()
+            known = 1, f"{type(error).__name__}: {error}"
+        end(known[0], " ".join(known[1].split())[:500])
 
 
 def first() -> bool:

@@ -11,6 +11,8 @@ from dlx import perception, pictures
 from dlx import style as styles
 from dlx.errors import UserError, blame
 
+_LEAST_COVERED = 0.01  # of a feature; statistics of none are 0 / 0
+
 
 def weights(config) -> dict[str, Any]:
     """What each loss, and each layer in it, counts; a layer's share sums to 1."""
@@ -179,6 +181,19 @@ class Scale:
             found[layer] = styles.statistics(features[layer], weights)
         return found
 
+    def under(self, mask):
+        """{layer: how many of its features a mask covers, each by its share}."""
+
+        def window(mask, owned):
+            return {
+                layer: jnp.sum(
+                    owned[layer] * self._under(mask, layer, owned[layer].shape)
+                )
+                for layer in self._config.style_layers
+            }
+
+        return jax.tree.map(jnp.sum, self._over_windows(window, mask, self._owned))
+
     def _under(self, mask, layer, shape):
         """The mask at the middle of what each of a layer's features sees."""
         reach = self._network.reach[layer]
@@ -230,6 +245,14 @@ class Studio:
             mask = styles.luminance(pictures.resize(mask, scale.shape))
             if np.mean(mask) < 0.01:
                 raise UserError(f"{self._config.mask} is black: the style goes nowhere")
+            for layer, number in jax.jit(scale.under)(mask).items():
+                if number < _LEAST_COVERED:
+                    height, width = scale.shape
+                    raise UserError(
+                        f"{self._config.mask} covers no feature of {layer} at {width}x"
+                        f"{height} pixels: a larger mask, a larger config.size or "
+                        "fewer config.scales would do"
+                    )
         targets = []
         for painting in self._paintings:
             shape = pictures.shape_at(painting, side * self._config.style_scale)

@@ -17,6 +17,7 @@ import zipfile
 import jax
 import numpy as np
 
+from dlx import paths
 from dlx.errors import UserError
 
 _SHOWN = 6  # layers that an error names
@@ -37,7 +38,7 @@ def read(name: str) -> dict[str, np.ndarray]:
     Raises:
       UserError: if the file cannot be read or holds no weights.
     """
-    path = _fetch(name) if name.startswith("hf:") else pathlib.Path(name)
+    path = _fetch(name) if name.startswith("hf:") else paths.path(name)
     readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": read_pth}
     if path.suffix not in readers:
         endings = ", ".join(readers)

@@ -1,7 +1,9 @@
 """A run's folder: whose it is, and whether there is room in it."""
 
+import contextlib
 import fcntl
 import json
+import os
 import pathlib
 import shutil
 from typing import IO, Any
@@ -10,8 +12,10 @@ from absl import logging
 import jax
 
 from dlx.errors import UserError
+from dlx.metrics import numbers, to_json
 from dlx.task import State
 
+_LOCKS = pathlib.Path("/proc/locks")
 _SPACE = 2**20  # bytes for all that is no checkpoint
 
 
@@ -26,8 +30,26 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{workdir} holds no run: there is no {path.name}")
     try:
         return json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
+
+
+def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
+    """The summary.json of a run, NaN where it has null; empty if there is none.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    path = workdir / "summary.json"
+    try:
+        summary = json.loads(path.read_text())
+        if not isinstance(summary, dict):
+            raise ValueError("it is no summary")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    return summary | {"metrics": numbers(summary.get("metrics"))}
 
 
 def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
@@ -82,11 +104,26 @@ def is_locked(workdir: pathlib.Path) -> bool | None:
     It is not tried, for that would be in the way of a run about to start.
     """
     try:
-        inode = (workdir / ".lock").stat().st_ino
-        locks = pathlib.Path("/proc/locks").read_text().splitlines()
+        stat = (workdir / ".lock").stat()
+        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:
         return None
-    return any(line.split()[5].split(":")[-1] == str(inode) for line in locks)
+    # Of its number, which another file system's file may have, too.
+    found = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
+    return any(_has_open(lock[4], stat) for lock in found)
+
+
+def _has_open(process, stat):
+    """Whether a process has a file open; True where that cannot be seen."""
+    try:
+        opened = list(pathlib.Path("/proc", process, "fd").iterdir())
+    except OSError:
+        return True
+    for file in opened:
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            if os.path.samestat(file.stat(), stat):
+                return True
+    return False
 
 
 def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:
@@ -111,9 +148,41 @@ def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> Non
 
 
 def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
-    """Says what of the config is other than in the run so far."""
+    """Warns of fields of the config that differ from those of the run so far."""
     theirs = read_config(workdir)
-    ours = json.loads(json.dumps(config.to_dict()))
-    changed = [field for field in ours if ours[field] != theirs.get(field)]
+    ours = json.loads(to_json(config.to_dict()))
+    changed = differences(theirs, ours)
     if changed:
-        logging.warning("going on with another %s than so far", ", ".join(changed))
+        fields = ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)
+        logging.warning("resuming with changed config fields: %s", fields)
+
+
+def differences(
+    first: dict[str, Any], second: dict[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    """(field, one's, the other's) where two configs differ, nested ones with dots."""
+    one, other = _flat(first), _flat(second)
+    return [
+        (field, one.get(field, "-"), other.get(field, "-"))
+        for field in sorted(one.keys() | other)
+        if one.get(field, "-") != other.get(field, "-")
+    ]
+
+
+def _flat(config, before=""):
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = value
+    return flat
+
+
+def saved(workdir: pathlib.Path) -> str:
+    """Says which of a run's checkpoints is the newest that is complete."""
+    names = [path.name for path in (workdir / "checkpoints").glob("[0-9]*")]
+    steps = [int(name) for name in names if name.isdigit()]
+    if not steps:
+        return f"{workdir} has no checkpoint yet"
+    return f"the newest checkpoint in {workdir} is of step {max(steps)}"

@@ -1,9 +1,10 @@
 """Runs side by side: a table, every number, and the learning curves."""
 
+import collections
+from collections.abc import Mapping, Sequence
 import csv
 import dataclasses
 import io
-import json
 import math
 import pathlib
 import statistics
@@ -14,6 +15,7 @@ import numpy as np
 from dlx import figures
 from dlx.errors import UserError
 from dlx.metrics import read_lines, write_whole
+from dlx.workdir import read_summary
 from launch.plan import Run
 
 
@@ -56,7 +58,12 @@ class Curve:
         return all(value >= target for value, target in pairs)
 
 
-def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
+def write(
+    sweep,
+    runs: list[Run],
+    workdir: pathlib.Path,
+    diverged: Sequence[tuple[Run, str]] = (),
+) -> None:
     """Writes table.md, runs.csv and curves.png.
 
     Args:
@@ -64,18 +71,28 @@ def write(sweep, runs: list[Run], workdir: pathlib.Path) -> None:
         evaluation the metric is to reach; perhaps `also`, measures to show beside it.
       runs: Finished ones.
       workdir: Where to.
+      diverged: Runs that did not finish, and how they diverged.
 
     Raises:
       UserError: where the runs evaluate no such thing.
     """
-    if not runs:
+    lost = [run for run, _ in diverged]
+    cells = {run.cell: [] for run in [*runs, *lost]}
+    if not cells:
         return
-    cells = {run.cell: [] for run in runs}
     for run in runs:
         cells[run.cell] += curves(run, sweep)
-    write_whole(workdir / "table.md", table(sweep, cells))
+    seeds = collections.Counter()
+    for run in lost:
+        seeds[run.cell] += len(run.seeds)
+    text = table(sweep, cells, seeds)
+    if diverged:
+        text += "\nDiverged, and not in the table's numbers:\n\n"
+        text += "".join(f"- {run.name}: {why}\n" for run, why in diverged)
+    write_whole(workdir / "table.md", text)
     write_whole(workdir / "runs.csv", rows(sweep, cells))
-    figures.save(workdir, "curves", plot(cells))
+    if finished := {cell: done for cell, done in cells.items() if done}:
+        figures.save(workdir, "curves", plot(finished))
 
 
 def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
@@ -94,7 +111,7 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 def curves(run: Run, sweep) -> list[Curve]:
     """The evaluations of a finished run, a curve for each of its seeds."""
-    summary = json.loads((run.workdir / "summary.json").read_text())
+    summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
     target = sweep.get("target")
@@ -123,8 +140,17 @@ def curves(run: Run, sweep) -> list[Curve]:
     ]
 
 
-def table(sweep, cells: dict[tuple, list[Curve]]) -> str:
-    """A line of Markdown a cell; medians, with ranges in brackets."""
+def table(
+    sweep, cells: dict[tuple, list[Curve]], diverged: Mapping[tuple, int] | None = None
+) -> str:
+    """Markdown table, one row per cell: medians, with ranges in brackets.
+
+    Args:
+      sweep: As for `write`.
+      cells: Finished runs of each cell.
+      diverged: How many more seeds of a cell did not finish.
+    """
+    diverged = diverged or {}
     axes = [name for name, _ in next(iter(cells))]
     judged = sweep.get("target") is not None
     measures = _measures(sweep)
@@ -137,7 +163,9 @@ def table(sweep, cells: dict[tuple, list[Curve]]) -> str:
     for cell, done in cells.items():
         line = [text for _, text in cell]
         ends = [[curve.measures[name][-1] for curve in done] for name in measures]
-        line += [str(len(done)), *map(_median, ends)]
+        planned = len(done) + diverged.get(cell, 0)
+        seeds = str(planned) if planned == len(done) else f"{len(done)} of {planned}"
+        line += [seeds, *map(_median, ends)]
         if judged:
             line += [f"{sum(curve.held for curve in done)} of {len(done)}"]
             there = [curve for curve in done if curve.reached is not None]
@@ -180,9 +208,11 @@ def _measures(sweep):
 
 
 def _median(numbers):
-    if not numbers:
-        return "-"
-    low, middle, high = min(numbers), statistics.median(numbers), max(numbers)
-    if low == high:
-        return f"{middle:.4g}"
-    return f"{middle:.4g} ({low:.4g} ... {high:.4g})"
+    """Median and range of the numbers that are finite, and how many those are."""
+    known = [number for number in numbers if math.isfinite(number)]
+    lacking = f" ({len(known)} of {len(numbers)})" if len(known) < len(numbers) else ""
+    if not known:
+        return f"-{lacking}"
+    low, middle, high = min(known), statistics.median(known), max(known)
+    between = "" if low == high else f" ({low:.4g} ... {high:.4g})"
+    return f"{middle:.4g}{between}{lacking}"

@@ -3,22 +3,20 @@
 python -m launch.evaluate --workdir=runs/pg_rocks16/20261125-120000
 """
 
-import pathlib
-
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 
 from dlx import loop, trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
     "checkpoint", "best", ["best", "latest"], "Which checkpoint to measure."
 )
 
 
 def main() -> None:
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = _WORKDIR.value
     run = trained.load(workdir, best=_CHECKPOINT.value == "best")
     numbers = loop.evaluate(run.task, run.keys, run.step, run.state)
     print(f"{workdir}: {_CHECKPOINT.value} checkpoint, step {run.step}")

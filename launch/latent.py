@@ -29,9 +29,9 @@ from launch import fitting
 _COMMANDS = ("blend", "sample", "reconstruct", "analogy", "judge")
 _MOST = 4096  # samples in a picture
 _BLENDS = 1000  # that judge makes
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_OUT = flags.DEFINE_string("out", None, "The picture; by default latent-COMMAND.png.")
-_NPZ = flags.DEFINE_string("npz", None, "Where to write the vectors, [n, latents].")
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
+_OUT = start.path_flag("out", None, "The picture; by default latent-COMMAND.png.")
+_NPZ = start.path_flag("npz", None, "Where to write the vectors, [n, latents].")
 _A = flags.DEFINE_string("a", None, "An image.")
 _B = flags.DEFINE_string("b", None, "An image.")
 _C = flags.DEFINE_string("c", None, "An image.")
@@ -42,7 +42,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 
 
 def main(command: str, *paths: str) -> None:
-    run = trained.load(pathlib.Path(_WORKDIR.value), best=False)
+    run = trained.load(_WORKDIR.value, best=False)
     if run.config.task != "vae" or run.config.get("seeds"):
         raise UserError(f"{_WORKDIR.value} is no run of one autoencoder")
     if bool(paths) != (command == "reconstruct"):
@@ -76,7 +76,7 @@ def main(command: str, *paths: str) -> None:
     columns = {"sample": int(np.ceil(np.sqrt(len(images))))}.get(command, len(images))
     if command == "reconstruct":
         images = np.concatenate([originals, images])
-    out = pathlib.Path(_OUT.value or f"latent-{command}.png")
+    out = _OUT.value or pathlib.Path(f"latent-{command}.png")
     try:
         picture = figures.sheet(images, columns, height=112)
         print(figures.save(out.parent, out.stem, picture))

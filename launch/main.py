@@ -8,13 +8,13 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 from ml_collections import config_flags
 
-from dlx import loop, processes, tasks
+from dlx import loop, paths, processes, tasks
 from dlx.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The experiment's file."
 )
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = start.path_flag(
     "workdir", None, "The run's folder; by default runs/CONFIG/TIMESTAMP."
 )
 _RESUME = flags.DEFINE_bool(
@@ -53,13 +53,15 @@ def main() -> int:
         if _WORKDIR.value is None:
             raise UserError("--distributed needs a --workdir, the same for all")
         processes.connect(*by_hand, _LOST_SECONDS.value)
-    config = _CONFIG.value
-    name, workdir = start.experiment(_WORKDIR.value)
-    task = tasks.make(config)
-    options = {"resume": _RESUME.value, "profile": _PROFILE.value}
-    summary = loop.train(task, config, workdir, name=name, **options)
-    if processes.first():
-        _say(summary, workdir)
+    with processes.together():
+        config = _CONFIG.value
+        name, workdir = start.experiment(_WORKDIR.value)
+        paths.resolve(config)
+        task = tasks.make(config)
+        options = {"resume": _RESUME.value, "profile": _PROFILE.value}
+        summary = loop.train(task, config, workdir, name=name, **options)
+        if processes.first():
+            _say(summary, workdir)
     return 128 + summary["signal"] if summary["status"] == "preempted" else 0
 
 
@@ -73,4 +75,4 @@ def _say(summary, workdir):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    start.run(main)
+    start.run(main, trains=True)

@@ -11,9 +11,10 @@ from typing import Any
 from absl import logging
 import jax
 
-from dlx import loop, tasks
+from dlx import loop, paths, tasks
 from dlx.errors import DivergedError, UserError, blame
-from dlx.workdir import read_config
+from dlx.metrics import to_json
+from dlx.workdir import read_config, read_summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,7 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
             config = _read(path)
             with blame(f"{path}, {', '.join(text for _, text in cell[1:])}"):
                 _override(config, _leaves(pieces) | settings)
+            paths.resolve(config)
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
@@ -76,18 +78,23 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     return runs
 
 
-def train(run: Run) -> None:
+def train(run: Run) -> str | None:
     """Trains one run as far as it goes, and forgets what was compiled for it.
 
     Linux lets a process map 65,530 pieces of memory, and a run's programs take 1,500.
+
+    Returns:
+      How it diverged; None if it did not.
     """
     task = tasks.make(run.config)
     try:
         loop.train(task, run.config, run.workdir, name=run.name)
     except DivergedError as error:
         logging.warning("%s: %s", run.name, error)
+        return str(error)
     finally:
         jax.clear_caches()
+    return None
 
 
 def is_done(run: Run) -> bool:
@@ -98,12 +105,11 @@ def is_done(run: Run) -> bool:
     """
     if not (run.workdir / "config.json").exists():
         return False
-    if read_config(run.workdir) != json.loads(json.dumps(run.config.to_dict())):
+    if read_config(run.workdir) != json.loads(to_json(run.config.to_dict())):
         raise UserError(
             f"{run.workdir} holds a run of other settings; give another --workdir"
         )
-    summary = run.workdir / "summary.json"
-    return summary.exists() and json.loads(summary.read_text())["status"] == "done"
+    return read_summary(run.workdir).get("status") == "done"
 
 
 def _read(path):

@@ -8,7 +8,6 @@ q ends it.
 
 import curses
 import functools
-import pathlib
 import sys
 import time
 
@@ -23,7 +22,7 @@ from dlx.envs import play, rocks
 from dlx.errors import UserError
 from launch.match import Match
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _HUMAN = flags.DEFINE_bool("human", False, "Play yourself, beside the agent.")
 _GAMES = flags.DEFINE_integer("games", None, "How many; without end if not given.")
 _SPEED = flags.DEFINE_float("speed", 8, "Steps a second.", lower_bound=0.1)
@@ -38,7 +37,7 @@ _GAP = 4  # characters between two screens
 def main() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("this needs a terminal")
-    run = trained.load(pathlib.Path(_WORKDIR.value))
+    run = trained.load(_WORKDIR.value)
     module = tasks.module(run.config)
     if not hasattr(module, "policy"):
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no player")

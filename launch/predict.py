@@ -7,8 +7,6 @@ on something light is inverted, cropped to what is drawn on it and centred, as i
 training images are.
 """
 
-import pathlib
-
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
@@ -19,13 +17,13 @@ from dlx import pictures, tasks, trained
 from dlx.errors import UserError
 from launch import fitting
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
 
 
 def main(*paths: str) -> None:
     seen = [pictures.read(path) for path in paths]
-    run = trained.load(pathlib.Path(_WORKDIR.value))
+    run = trained.load(_WORKDIR.value)
     module = tasks.module(run.config)
     if not hasattr(module, "classify"):
         raise UserError(

@@ -5,7 +5,7 @@
 Numbers, curves, figures and config; the file fetches nothing.
 """
 
-import pathlib
+import math
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
 
@@ -17,8 +17,8 @@ from dlx.errors import UserError
 from dlx.metrics import write_whole
 from launch import runs, shown
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.")
-_OUT = flags.DEFINE_string("out", "report.html", "The file.")
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.")
+_OUT = start.path_flag("out", "report.html", "The file.")
 _FACTS = (
     *("task", "config", "status", "signal", "step", "seed", "train_seconds"),
     *("wall_seconds", "compile_seconds", "env_steps", "examples", "pixels"),
@@ -27,11 +27,11 @@ _FACTS = (
 
 
 def main() -> None:
-    folder = pathlib.Path(_WORKDIR.value).absolute()
+    folder = _WORKDIR.value.absolute()
     run = runs.read(folder.parent, folder)
     if run.is_damaged:
         raise UserError(run.status)
-    out = pathlib.Path(_OUT.value)
+    out = _OUT.value
     try:
         write_whole(out, page(run))
     except OSError as error:
@@ -69,7 +69,9 @@ def _curves(run):
 def _said(value):
     if isinstance(value, dict):
         return ", ".join(f"{name} {one}" for name, one in value.items())
-    return f"{value:.6g}" if isinstance(value, float) else value
+    if isinstance(value, float):
+        return f"{value:.6g}" if math.isfinite(value) else "missing"
+    return value
 
 
 if __name__ == "__main__":

@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 import dataclasses
 import functools
-import json
 import math
 import os
 import pathlib
 from typing import Any
 
-from dlx import metrics
+from dlx import metrics, workdir
 from dlx.errors import UserError
-from dlx.workdir import is_locked, read_config
 
 PICTURES = {".png": "image/png", ".gif": "image/gif"}
 SOUNDS = {".wav": "audio/wav"}
@@ -45,7 +43,7 @@ class Run:
         """Of metrics.jsonl, those that can be read."""
         try:
             return metrics.read_lines(inside(self.folder, "metrics.jsonl"))
-        except (OSError, ValueError, UserError):
+        except UserError:
             return []
 
     @property
@@ -66,17 +64,17 @@ class Run:
 
     @property
     def value(self) -> float | None:
-        """That number at the latest evaluation."""
+        """That number at the latest evaluation; None if it is missing there."""
         name = f"eval/{self.metric}"
         found = [line[name] for line in self.lines if name in line]
-        return found[-1] if found else None
+        return found[-1] if found and math.isfinite(found[-1]) else None
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
         """Steps, and one of the metrics there; what is not finite is left out."""
         points = [
             (line["step"], line[name])
             for line in self.lines
-            if isinstance(line.get(name), int | float) and math.isfinite(line[name])
+            if math.isfinite(line.get(name, math.nan))
         ]
         return [step for step, _ in points], [number for _, number in points]
 
@@ -121,7 +119,7 @@ def read(root: pathlib.Path, folder: pathlib.Path) -> Run:
     config, summary = {}, {}
     try:
         inside(folder, "config.json")
-        config = read_config(folder)
+        config = workdir.read_config(folder)
         if not isinstance(config, dict) or not isinstance(config.get("task"), str):
             raise UserError("config.json is no config of a run")
         summary = _summary(folder)
@@ -160,22 +158,7 @@ def inside(root: pathlib.Path, name: str) -> pathlib.Path:
 
 def differences(first: Run, second: Run) -> list[tuple[str, Any, Any]]:
     """(field, one's, the other's) where two configs differ, nested ones with dots."""
-    one, other = _flat(first.config), _flat(second.config)
-    return [
-        (field, one.get(field, "-"), other.get(field, "-"))
-        for field in sorted(one.keys() | other)
-        if one.get(field, "-") != other.get(field, "-")
-    ]
-
-
-def _flat(config, before=""):
-    flat = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{name}.")
-        else:
-            flat[before + name] = value
-    return flat
+    return workdir.differences(first.config, second.config)
 
 
 def _workdirs(root) -> Iterator[pathlib.Path]:
@@ -187,23 +170,15 @@ def _workdirs(root) -> Iterator[pathlib.Path]:
 
 
 def _summary(folder):
-    path = inside(folder, "summary.json")
-    if not path.exists():
-        return {}
-    try:
-        summary = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
-    if not isinstance(summary, dict):
-        raise UserError(f"{path} is no summary")
-    return summary
+    inside(folder, "summary.json")
+    return workdir.read_summary(folder)
 
 
 def _status(folder, summary):
-    locked = is_locked(folder)
+    locked = workdir.is_locked(folder)
     if locked:
         return "running"
-    status = summary.get("status", "killed")
+    status = str(summary.get("status", "killed"))
     return "killed" if status == "running" and locked is False else status
 
 

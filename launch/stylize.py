@@ -2,7 +2,7 @@
 
     python -m launch.stylize --workdir=runs/fast_style/20261126-120000 *.jpg
 
-Each NAME.jpg becomes NAME-painted.png in --out.
+Each NAME.jpg becomes NAME-painted.png in --out; pictures of one name are refused.
 """
 
 import pathlib
@@ -18,16 +18,21 @@ from dlx import figures, pictures, trained
 from dlx.errors import UserError
 from dlx.tasks import fast_style
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_OUT = flags.DEFINE_string("out", ".", "Where the paintings go.")
+_WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
+_OUT = start.path_flag("out", ".", "Where the paintings go.")
 _SIZE = flags.DEFINE_integer(
     "size", None, "The longer side, in pixels; by default as it is.", lower_bound=1
 )
 
 
 def main(*names: str) -> None:
+    outputs = {name: _output(name) for name in names}
+    for output in set(outputs.values()):
+        same = [name for name in outputs if outputs[name] == output]
+        if len(same) > 1:
+            raise UserError(f"{' and '.join(same)} would all become {output}.png")
     read = {name: pictures.read(name) for name in names}
-    run = trained.load(pathlib.Path(_WORKDIR.value))
+    run = trained.load(_WORKDIR.value)
     if run.config.task != "fast_style":
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no painter")
     paint = fast_style.paint(run.config)
@@ -38,10 +43,13 @@ def main(*names: str) -> None:
         began = time.perf_counter()
         made = np.asarray(paint(run.state.params, photograph))[0]
         took = 1000 * (time.perf_counter() - began)
-        stem = pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem
         painted = np.uint8(np.round(255 * made))
-        path = figures.save(pathlib.Path(_OUT.value), f"{stem}-painted", painted)
+        path = figures.save(_OUT.value, outputs[name], painted)
         print(f"{path}: {shape[1]}x{shape[0]}, {took:.0f} ms")
+
+
+def _output(name):
+    return f"{pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem}-painted"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Checkpoints come back as they were, or are told from those that do not."""
 
+import errno
+import json
+
 from flax import struct
 import jax
 import jax.numpy as jnp
@@ -51,6 +54,27 @@ def test_the_newest_few_and_the_best_are_kept(tmp_path):
         assert step == 3 and notes == {"at": 3}
 
 
+def test_what_is_no_number_is_never_the_best(tmp_path):
+    _save(tmp_path, {1: float("nan"), 2: 0.5, 3: 0.9, 4: 0.2, 5: float("inf")}, keep=1)
+    with Checkpoints(tmp_path, "m", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [3, 5]
+        assert checkpoints.restore(_abstract(_state(1)), best=True)[0] == 3
+    files = tmp_path.rglob("evaluation.json")
+    assert {json.loads(file.read_text())["m"] for file in files} == {0.9, None}
+
+
+def test_an_evaluation_may_follow_the_checkpoint(tmp_path):
+    with Checkpoints(tmp_path, "m", keep=1) as checkpoints:
+        for step, score in {1: 0.1, 2: 0.9, 3: 0.5, 4: 0.3}.items():
+            checkpoints.save(step, _state(step), None, {"at": step})
+            assert checkpoints.metrics(step) is None
+            checkpoints.evaluated(step, {"m": score})
+    with Checkpoints(tmp_path, "m", read_only=True) as checkpoints:
+        assert checkpoints.steps() == [2, 4]
+        assert checkpoints.metrics(2) == {"m": 0.9}
+        assert checkpoints.restore(_abstract(_state(1)), best=True)[0] == 2
+
+
 def test_what_comes_back_is_what_was_saved(tmp_path):
     _save(tmp_path, {7: 0.0})
     step, state, _ = _restore(tmp_path)
@@ -97,8 +121,50 @@ def test_a_damaged_one_is_passed_over_and_saved_anew(tmp_path, damage, caplog):
     said = [record.getMessage() for record in caplog.records]
     assert any("checkpoint 3 is damaged" in line for line in said)
     assert any("going on from checkpoint 2" in line for line in said)
+    assert (tmp_path / "damaged" / "3-0" / "state").is_dir(), "nothing is deleted"
     _save(tmp_path, {3: 0.3}, keep=3)
     assert _restore(tmp_path, keep=3)[0] == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        MemoryError("no more"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
+        ValueError("PERMISSION_DENIED: Error opening zarr driver"),
+        ValueError("UNKNOWN: Error reading [OS error 5: EIO Input/output error]"),
+    ],
+)
+def test_what_cannot_be_read_now_is_no_damage(tmp_path, error, monkeypatch):
+    _save(tmp_path, {1: 0.1, 2: 0.2})
+    before = sorted(tmp_path.rglob("*"))
+
+    def fail(*_, **__):
+        raise error
+
+    with (
+        Checkpoints(tmp_path, "m", keep=2) as checkpoints,
+        pytest.raises(type(error), match=str(error).replace("[", r"\[")),
+    ):
+        monkeypatch.setattr(checkpoints, "_read", fail)
+        checkpoints.restore(_abstract(_state(1)))
+    assert sorted(tmp_path.rglob("*")) == before
+    assert _restore(tmp_path)[0] == 2
+
+
+def test_every_changed_byte_of_a_description_is_damage(tmp_path):
+    """Not another network, which a changed name or shape would look like."""
+    _save(tmp_path, {1: 0.1})
+    file = tmp_path / "1" / "about" / "metadata"
+    content = file.read_bytes()
+    for place in range(0, len(content), 40):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        file.write_bytes(changed)
+        with pytest.raises(UserError, match=r"every checkpoint in .* is damaged"):
+            _restore(tmp_path, read_only=True)
 
 
 def test_reading_only_removes_nothing(tmp_path):
@@ -127,6 +193,22 @@ def test_another_structure_is_named(tmp_path):
         ),
     ):
         checkpoints.restore(_abstract(_state(1, width=400)))
+
+
+def test_more_than_is_wanted_is_another_structure(tmp_path):
+    _save(tmp_path, {1: 0.1})
+    wanted = _state(1)
+    wanted = wanted.replace(params={"w": wanted.params["w"]})
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        Checkpoints(tmp_path, "m") as checkpoints,
+        pytest.raises(
+            UserError,
+            match=r"params\.b is float32\[2, 3\] there, nothing by this config",
+        ),
+    ):
+        checkpoints.restore(_abstract(wanted))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_the_digest_sees_a_single_bit():

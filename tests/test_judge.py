@@ -1,5 +1,7 @@
 """The classifier that judges what generative models make."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from dlx.errors import UserError
 
 def test_it_reads_digits_and_is_trained_but_once(monkeypatch):
     first = judge.load("digits", None, None)
-    monkeypatch.setattr(judge, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(judge, "train", lambda *_: pytest.fail("trained again"))
     judge.load.cache_clear()  # as in another process
     second = judge.load("digits", None, None)
     test = sources.load("digits", "test")
@@ -44,7 +46,7 @@ def test_its_digest_follows_its_parameters_and_stands_beside_what_it_measures():
 
 
 def test_another_version_or_machine_has_a_judge_of_its_own(monkeypatch):
-    config = judge._config("digits", None, None)
+    config = judge.make_config("digits", None, None)
     names = [judge._described(config)]
     monkeypatch.setattr(jax, "__version__", "0.0.1")
     names.append(judge._described(config))
@@ -64,6 +66,50 @@ def test_features_are_what_the_logits_are_made_of():
     centred = log_probs - log_probs.mean(axis=1, keepdims=True)
     fit = x @ np.linalg.lstsq(x, centred, rcond=None)[0]
     np.testing.assert_allclose(fit, centred, atol=1e-2)
+
+
+def _quick(monkeypatch, tmp_path):
+    """A judge of a few steps, in a cache of its own."""
+    usual = judge.make_config
+
+    def config(*where):
+        config = usual(*where)
+        config.num_steps = config.log_steps = config.eval_steps = 20
+        config.checkpoint_steps, config.warmup_steps = 20, 5
+        return config
+
+    monkeypatch.setattr(judge, "make_config", config)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    judge.load.cache_clear()
+    return judge.load("digits", None, None)
+
+
+def _lose_the_summary(folder):
+    (folder / "summary.json").unlink()
+
+
+def _lose_the_checkpoint(folder):
+    shutil.rmtree(folder / "checkpoints")
+
+
+def _cut_the_checkpoint(folder):
+    for file in (folder / "checkpoints").rglob("d/*"):
+        file.write_bytes(file.read_bytes()[:100])
+
+
+@pytest.mark.parametrize(
+    "damage", [_lose_the_summary, _lose_the_checkpoint, _cut_the_checkpoint]
+)
+def test_one_that_is_half_there_is_trained_again(monkeypatch, tmp_path, damage):
+    first = _quick(monkeypatch, tmp_path)
+    (folder,) = (tmp_path / "dlx" / "judges").glob("digits-*/")
+    damage(folder)
+    judge.load.cache_clear()
+    second = judge.load("digits", None, None)
+    judge.load.cache_clear()
+    assert second.accuracy == first.accuracy
+    some = sources.load("digits", "test").images[:10]
+    np.testing.assert_array_equal(first(some)[0], second(some)[0])
 
 
 def test_without_the_data_there_is_no_judge(tmp_path):

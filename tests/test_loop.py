@@ -3,18 +3,26 @@
 import dataclasses
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 from PIL import Image
 import pytest
 
-from dlx import loop, metrics, tasks
+from dlx import loop, metrics, signals, tasks, trained
 from dlx.errors import DivergedError, UserError
 
 
 def _train(config, workdir, **options):
     return loop.train(tasks.make(config), config, workdir, name="test", **options)
+
+
+def _timeless(line):
+    return {name: n for name, n in line.items() if name != "train_seconds"}
 
 
 def test_what_a_run_leaves_behind(config, tmp_path, capfd):
@@ -72,16 +80,67 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tm
         metrics.read_lines(tmp_path / run / "metrics.jsonl")
         for run in ("parts", "whole")
     )
-    for line in (*ours, *theirs):
-        line.pop("train_seconds")
-    assert ours == theirs
+    assert [_timeless(line) for line in ours] == [_timeless(line) for line in theirs]
     assert resumed["train_seconds"] > stopped["train_seconds"], "it adds up"
+
+
+def test_an_evaluation_ends_at_a_signal_and_is_made_later(config, tmp_path):
+    whole = _train(config, tmp_path / "whole")
+    parts, task = tmp_path / "parts", tasks.make(config)
+
+    def slow(state, key):
+        if state.step == 12:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(60)
+        return task.evaluate(state, key)
+
+    began = time.monotonic()
+    cut = dataclasses.replace(task, evaluate=slow)
+    stopped = loop.train(cut, config, parts, name="test")
+    assert time.monotonic() - began < 30
+    assert (stopped["status"], stopped["signal"]) == ("preempted", signal.SIGHUP)
+    assert stopped["step"] == 12, "it was saved before"
+    assert not (parts / "figures" / "learning_curve.png").exists()
+    resumed = _train(config, parts)
+    for same in ("status", "params_sha256", "metrics", "step"):
+        assert resumed[same] == whole[same]
+    ours, theirs = (
+        metrics.read_lines(workdir / "metrics.jsonl")
+        for workdir in (parts, tmp_path / "whole")
+    )
+    assert [_timeless(line) for line in ours] == [_timeless(line) for line in theirs]
+
+
+def test_a_second_signal_ends_at_once_and_says_what_is_saved(tmp_path):
+    """Even inside a call of JAX, in which Python handles no signal."""
+    program = (
+        "import jax, time; from dlx import signals\n"
+        "f = jax.jit(lambda x: jax.lax.while_loop(lambda x: x > 0, lambda x: 2 - x, x))"
+        "\n"
+        "with signals.caught(lambda: 'the newest is of step 7'):\n"
+        "    print('now', flush=True); f(1).block_until_ready()"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run.stdout.readline()
+    time.sleep(1)
+    run.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=10)
+    assert run.returncode == 128 + signal.SIGINT
+    assert said == "ended at once by a second signal; the newest is of step 7\n"
 
 
 def test_a_signal_is_for_all_who_wait_for_one():
     before = signal.getsignal(signal.SIGTERM)
-    with loop.signals() as outer:
-        with loop.signals() as inner:
+    with signals.caught() as outer:
+        with signals.caught() as inner:
             os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert (outer, inner) == ([signal.SIGTERM, signal.SIGINT], [signal.SIGTERM])
@@ -98,6 +157,76 @@ def test_a_run_that_is_done_stays_done(config, tmp_path):
 def test_a_run_killed_as_it_began_begins_again(config, tmp_path):
     (tmp_path / "checkpoints").mkdir()  # is made before config.json is
     assert _train(config, tmp_path)["status"] == "done"
+
+
+@pytest.mark.parametrize(("eval_steps", "evaluated"), [(8, [8, 12]), (100, [12])])
+def test_the_last_evaluation_is_logged(config, tmp_path, eval_steps, evaluated):
+    config.eval_steps = eval_steps
+    summary = _train(config, tmp_path)
+    lines = metrics.read_lines(tmp_path / "metrics.jsonl")
+    name = "eval/perfect_starts"
+    assert [line["step"] for line in lines if name in line] == evaluated
+    assert lines[-1][name] == summary["metrics"]["perfect_starts"]
+    events = (tmp_path / "tensorboard").glob("events*")
+    assert any(name.encode() in file.read_bytes() for file in events)
+
+
+def test_calls_of_another_length_that_do_not_fit_are_refused(config, tmp_path):
+    _train(config, tmp_path)
+    before = (tmp_path / "config.json").read_bytes()
+    config.log_steps = 5
+    config.num_steps = config.eval_steps = config.checkpoint_steps = 20
+    with pytest.raises(UserError, match=r"of step 12, .* config\.log_steps=5"):
+        _train(config, tmp_path)
+    assert (tmp_path / "config.json").read_bytes() == before
+    config.log_steps = 4
+    summary = _train(config, tmp_path)
+    assert (summary["status"], summary["step"]) == ("done", 20)
+
+
+def test_changed_fields_are_named_with_both_values(config, tmp_path, caplog):
+    _train(config, tmp_path)
+    config.num_steps, config.num_envs, config.env.max_steps = 16, 64, 99
+    _train(config, tmp_path)
+    (said,) = [r.getMessage() for r in caplog.records if "resuming" in r.getMessage()]
+    for change in (
+        "num_envs 32 -> 64",
+        "num_steps 12 -> 16",
+        "env.max_steps None -> 99",
+    ):
+        assert change in said
+
+
+def test_an_evaluation_that_is_not_finite_is_said_and_null(config, tmp_path, caplog):
+    task = tasks.make(config)
+
+    def evaluate(state, key):
+        bad = {"perfect_starts": np.nan} if state.step == 8 else {}
+        return task.evaluate(state, key) | bad
+
+    loop.train(
+        dataclasses.replace(task, evaluate=evaluate), config, tmp_path, name="test"
+    )
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["step 8: eval/perfect_starts is nan"]
+    for file in tmp_path.rglob("*.json*"):
+        assert not {"NaN", "Infinity"} & set(re.findall(r"\w+", file.read_text())), file
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[3])["eval/perfect_starts"] is None
+    best = trained.load(tmp_path, best=True)
+    assert best.step in (4, 12)
+
+
+def test_a_damaged_log_does_not_prevent_a_resume(config, tmp_path):
+    _train(config, tmp_path)
+    path = tmp_path / "metrics.jsonl"
+    lines = path.read_text().split("\n")
+    lines[1] = "\0" * 40
+    path.write_text("\n".join(lines))
+    config.num_steps = 16
+    assert _train(config, tmp_path)["status"] == "done"
+    steps = [line["step"] for line in metrics.read_lines(path)]
+    assert steps == [2, 6, 8, 10, 12, 14, 16]
 
 
 def test_seeds(config, tmp_path):

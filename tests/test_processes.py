@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +21,59 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def _start(workdir, *more, devices=1, **settings):
+FAULTY = """
+import os, sys
+from configs import pg_rocks8
+from dlx import loop, workdir
+from dlx.checkpoint import Checkpoints
+from dlx.errors import DivergedError, UserError
+import jax
+
+def get_config(fault):
+    victim, fault = fault.split("-")
+    if f"--process_id={victim}" in sys.argv:
+        globals()[fault]()
+    return pg_rocks8.get_config()
+
+def space():
+    def refuse(*_):
+        raise UserError("no space for a checkpoint")
+    workdir.require_space = refuse
+
+def diverged():
+    def refuse(*_):
+        raise DivergedError("loss is nan at step 1")
+    loop._require_finite = refuse
+
+def memory():
+    def refuse(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+    loop._require_finite = refuse
+
+def abort():
+    loop._require_finite = lambda *_: os.abort()
+
+def damage():
+    read = Checkpoints._read
+    def refuse(self, step, **items):
+        if step == 20 and "state" in items:
+            raise ValueError("DATA_LOSS: a bit")
+        return read(self, step, **items)
+    Checkpoints._read = refuse
+"""
+
+
+CONFIG = "configs/pg_rocks8.py"
+
+
+def _start(workdir, *more, devices=1, path=CONFIG, **settings):
     config = [f"--config.{name}={n}" for name, n in (SETTINGS | settings).items()]
     flags = os.environ["XLA_FLAGS"]  # the last of a kind counts
     flags += f" --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "launch.main", f"--workdir={workdir}"),
-            *("--config=configs/pg_rocks8.py", *config, *more),
+            *(f"--config={path}", *config, *more),
         ],
         env=os.environ | {"XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
@@ -74,13 +120,72 @@ def test_two_processes_are_two_devices(two, tmp_path):
     assert (two / "figures" / "learning_curve.png").exists()
 
 
-def test_on_another_number_of_devices_the_network_goes_on(two):
+def test_on_another_number_of_devices_the_network_goes_on(two, tmp_path):
     before = _summary(two)
+    two = shutil.copytree(two, tmp_path / "run")
     (said,) = _end(_start(two, num_steps=25))
     assert "another number of devices: envs, returns, last_returns begin anew" in said
     after = _summary(two)
     assert (after["step"], after["devices"]) == (25, 1)
     assert after["params_sha256"] != before["params_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes", "words"),
+    [
+        ("0-space", (2, 2), "no space for a checkpoint"),
+        ("1-diverged", (1, 1), "loss is nan at step 1"),
+        ("1-memory", (1, 1), "RESOURCE_EXHAUSTED: Out of memory"),
+        ("1-abort", (75, -signal.SIGABRT), ""),
+    ],
+)
+def test_all_end_as_the_one_that_fails(tmp_path, fault, codes, words):
+    """With its code, and at once; 75 is for a process that is gone alone."""
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    runs = _pair(tmp_path / "run", path=f"{tmp_path}/faulty.py:{fault}")
+    said = [run.communicate(timeout=60)[0] for run in runs]
+    assert tuple(run.returncode for run in runs) == codes, said
+    assert all(words in text for text in said), said
+    victim = int(fault[0])
+    if words:
+        assert f"process {victim} has ended: " in said[1 - victim]
+    for text in said:
+        assert ("Traceback" in text) == (fault == "1-memory" and text is said[1]), text
+
+
+def test_a_locked_workdir_stops_both(tmp_path):
+    with workdir.lock(tmp_path):
+        runs = _pair(tmp_path)
+        said = [run.communicate(timeout=60)[0] for run in runs]
+    assert [run.returncode for run in runs] == [2, 2], said
+    assert all("a run is going on in" in text for text in said)
+
+
+def test_what_one_finds_damaged_all_pass_over(two, tmp_path):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    folder = tmp_path / "run"
+    shutil.copytree(two, folder)
+    for text in _end(*_pair(folder, path=f"{tmp_path}/faulty.py:1-damage")):
+        assert "checkpoint 20 is damaged" in text
+        assert "going on from checkpoint 10" in text
+    assert _summary(folder)["params_sha256"] == _summary(two)["params_sha256"]
+    assert (folder / "checkpoints" / "damaged" / "20-0").is_dir()
+
+
+@pytest.mark.slow
+def test_two_processes_have_one_judge(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys.modules[__name__], "SETTINGS", {})
+    short = {"num_steps": 2, "log_steps": 1, "eval_steps": 2, "checkpoint_steps": 2}
+    short |= {"eval_samples": 64, "last_eval_samples": 64}
+    gan = short | {"g_channels": "(8,8)", "d_channels": "((8,8),)"}
+    first, second = (
+        _end(*_pair(tmp_path / run, path="configs/dcgan_digits.py", **gan))
+        for run in ("a", "b")
+    )
+    assert first[0].count("a judge of digits: 2400/2400") == 1
+    assert "a judge of" not in "".join([first[1], *second]), "it is trained once"
+    assert _summary(tmp_path / "a")["metrics"] == _summary(tmp_path / "b")["metrics"]
 
 
 @pytest.mark.slow
@@ -155,6 +260,22 @@ def test_a_second_run_is_refused(config, tmp_path):
         loop.train(tasks.make(config), config, tmp_path, name="x")
     summary = loop.train(tasks.make(config), config, tmp_path, name="x")
     assert summary["status"] == "done"
+
+
+def test_a_lock_on_another_file_of_the_same_number_is_none(tmp_path, monkeypatch):
+    """As on another file system."""
+    file = workdir.lock(tmp_path)
+    assert workdir.is_locked(tmp_path)
+    lines = [
+        line
+        for line in workdir._LOCKS.read_text().splitlines()
+        if line.split()[5].endswith(f":{os.fstat(file.fileno()).st_ino}")
+    ]
+    (tmp_path / "locks").write_text("\n".join(lines))
+    monkeypatch.setattr(workdir, "_LOCKS", tmp_path / "locks")
+    assert workdir.is_locked(tmp_path)
+    file.close()  # what the process locks is then something else
+    assert not workdir.is_locked(tmp_path)
 
 
 def test_a_checkpoint_that_does_not_fit_is_not_begun(config, tmp_path, monkeypatch):

@@ -64,7 +64,7 @@ class Resident:
     def __init__(
         self, arrays: dict[str, np.ndarray], batch_size: int, seeds: Sequence[int]
     ):
-        """Puts the arrays on the devices.
+        """Checks sizes; the first `source` puts the arrays on the devices.
 
         Args:
           arrays: {name: [examples, ...]}.
@@ -77,12 +77,15 @@ class Resident:
         self._share = parallel.per_device("config.batch_size", batch_size)
         self._batch_size = batch_size
         self._seeds = np.array(seeds, np.uint32)
-        self._arrays = parallel.replicate(arrays)
+        self._arrays, self._are_on_devices = arrays, False
         self._examples = len(next(iter(arrays.values())))
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
         """All of it, whatever the steps."""
         del num_steps
+        if not self._are_on_devices:  # what only evaluates never asks
+            self._arrays = parallel.replicate(self._arrays)
+            self._are_on_devices = True
         return self._arrays
 
     def batch(self, source, step, which=0):

@@ -10,13 +10,18 @@ or the files fetched by hand.
 
 from collections.abc import Sequence
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import zipfile
+import zlib
 
+from absl import logging
 import numpy as np
 from PIL import Image, ImageOps
 
@@ -82,14 +87,8 @@ def load(
         return Images(images, np.zeros(len(images), np.int32), ["any"])
     builder, split, names = _images(name, split, data_dir, manual_dir)
     kept = _kept(builder, split, size)
-    if not kept.exists():
-        images, labels = _decode(builder.as_data_source(split), size)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(f".{os.getpid()}.npz")
-        np.savez(part, images=images, labels=labels)
-        part.replace(kept)
-    with np.load(kept) as arrays:
-        return Images(arrays["images"], arrays["labels"], names)
+    arrays = _read_kept(kept) or _keep(kept, builder, split, size)
+    return Images(*arrays, names)
 
 
 class Examples:
@@ -263,13 +262,19 @@ def _prepared(name, data_dir, manual_dir):
     import tensorflow_datasets as tfds
 
     where = data_dir and os.path.expanduser(data_dir)
+
+    def find():
+        return tfds.builder(name, data_dir=where, file_format="array_record")
+
     try:
-        builder = tfds.builder(name, data_dir=where, file_format="array_record")
+        builder = find()
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
         raise UserError(f"config.dataset: {_first_line(error)}") from None
     if not builder.is_prepared():
-        _prepare(name, builder, manual_dir)
-        builder = tfds.builder(name, data_dir=where, file_format="array_record")
+        with cache.locked(cache.folder("data", name.replace("/", "-"))):
+            if not find().is_prepared():  # by another process meanwhile
+                _prepare(name, builder, manual_dir)
+        builder = find()
     return builder
 
 
@@ -330,6 +335,40 @@ def _kept(builder, split, size):
     name = builder.info.full_name.replace("/", "-")
     part = f"{split}-{size}" if size else split
     return cache.folder("data", f"{name}-{part}-{digest}.npz")
+
+
+def _read_kept(path):
+    """Decoded images and labels; None if they are missing or damaged."""
+    try:
+        return _arrays(path, path.stat().st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+@functools.lru_cache(maxsize=2)  # a run and its judge have the same two splits
+def _arrays(path, changed):
+    del changed
+    with np.load(path) as arrays:  # which compares checksums
+        found = arrays["images"], arrays["labels"]
+    for array in found:
+        array.setflags(write=False)
+    return found
+
+
+def _keep(path, builder, split, size):
+    """Decodes images and labels, and keeps them."""
+    with cache.locked(path):
+        if arrays := _read_kept(path):  # another process has kept them meanwhile
+            return arrays
+        if path.exists():
+            logging.warning("%s is damaged: decoding the data set again", path)
+        arrays = _decode(builder.as_data_source(split), size)
+        part = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.npz")
+        np.savez(part, images=arrays[0], labels=arrays[1])
+        part.replace(path)
+    return arrays
 
 
 def _decode(source, size):

@@ -12,6 +12,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+_DRAWS = 200  # of samples, in one call
+
 
 def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
     """log p of bits, summed over all axes that `x` has but its first.
@@ -91,15 +93,23 @@ def log_likelihood(
     return np.concatenate(bounds)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _bound(log_weights, samples, at_once, params, key, images):
+    keys = jax.random.split(key, samples // at_once)
+    total = jnp.full(len(images), -jnp.inf)
+    for first in range(0, len(keys), _DRAWS):  # between calls a signal can end it
+        some = keys[first : first + _DRAWS]
+        total = _add(log_weights, at_once, params, some, images, total)
+        jax.block_until_ready(total)
+    return total - jnp.log(samples)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _add(log_weights, at_once, params, keys, images, total):
     def add(total, key):
         more = log_weights(params, key, images, at_once)
         return jnp.logaddexp(total, jax.nn.logsumexp(more, axis=0)), None
 
-    keys = jax.random.split(key, samples // at_once)
-    total, _ = lax.scan(add, jnp.full(len(images), -jnp.inf), keys)
-    return total - jnp.log(samples)
+    return lax.scan(add, total, keys)[0]
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01) -> int:

@@ -16,7 +16,7 @@ from absl import flags
 
 from dlx.errors import UserError
 
-_ROOT = flags.DEFINE_string("root", "runs", "The folder below which runs are.")
+_ROOT = start.path_flag("root", "runs", "The folder below which runs are.")
 _HOST = flags.DEFINE_string("host", "localhost", "Address to listen on.")
 _PORT = flags.DEFINE_integer(
     "port", 7860, "Port to listen on; 0 for any.", lower_bound=0, upper_bound=65535
@@ -27,7 +27,7 @@ _WEIGHTS = flags.DEFINE_string(
 
 
 def main() -> None:
-    root = pathlib.Path(_ROOT.value).absolute()
+    root = _ROOT.value.absolute()
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")
     with tempfile.TemporaryDirectory(prefix="dlx-gallery-") as folder:

@@ -132,6 +132,38 @@ def test_sounds_are_no_images_and_sizes_must_agree(tmp_path, monkeypatch):
     assert sources.load("x", "train", size=4).images.shape == (2, 4, 4, 1)
 
 
+@pytest.mark.parametrize("damage", ["empty", "half", "bit", "zip"])
+def test_what_was_kept_and_is_damaged_is_decoded_again(
+    tmp_path, monkeypatch, caplog, damage
+):
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(6, 8, 8, 1), dtype=np.uint8)
+    examples = [{"image": image} for image in images]
+    _builder(monkeypatch, tmp_path, {"image": None}, {"train": examples})
+    sources.load("x", "train")
+    (kept,) = (tmp_path / "cache" / "dlx" / "data").glob("*.npz")
+    content = bytearray(kept.read_bytes())
+    content[len(content) // 3] ^= 1
+    contents = {"empty": b"", "half": content[: len(content) // 2], "bit": content}
+    if damage == "zip":
+        np.savez(kept, other=np.zeros(3))
+    else:
+        kept.write_bytes(contents[damage])
+    for said in 1, 1:  # it was mended
+        again = sources.load("x", "train")
+        np.testing.assert_array_equal(again.images, images)
+        assert len(caplog.records) == said and str(kept) in caplog.text
+    assert sources.load("x", "train").images is again.images, "is read but once"
+
+
+def test_a_cache_that_cannot_be_written_is_a_line(tmp_path, monkeypatch):
+    (tmp_path / "cache").touch()
+    examples = [{"image": np.zeros((8, 8, 1), np.uint8)}]
+    _builder(monkeypatch, tmp_path, {"image": None}, {"train": examples})
+    with pytest.raises(UserError, match=r"cannot write in the cache .*XDG_CACHE_HOME"):
+        sources.load("x", "train")
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("name", "shape", "counts"),

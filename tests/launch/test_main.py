@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 
+import ml_collections
 import pytest
+
+from dlx import paths
 
 SMALL = [
     "--config=configs/pg_rocks8.py",
@@ -185,3 +188,99 @@ def test_the_default_workdir_is_named_after_config_and_time(tmp_path):
     )
     (workdir,) = tmp_path.glob("runs/pg_rocks8/*")
     assert process.stdout.splitlines()[-1] == str(workdir.relative_to(tmp_path))
+
+
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.5, 1])
+def test_a_ctrl_c_while_it_starts_is_one_line(tmp_path, seconds):
+    """While it imports, too, when an exception may be swallowed."""
+    process = _start("main", *SMALL, f"--workdir={tmp_path}")
+    while "numpy" not in pathlib.Path(f"/proc/{process.pid}/maps").read_text():
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    if (tmp_path / "summary.json").exists():  # it had begun to train
+        assert _summary(tmp_path)["status"] == "preempted"
+    else:
+        assert (out, err) == ("", "interrupted\n")
+    assert process.returncode == 130
+
+
+SHORT = [
+    *SMALL, "--config.num_steps=40", "--config.log_steps=5", "--config.eval_steps=10",
+    "--config.checkpoint_steps=40",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_goes_away_does_not_end_a_run(tmp_path, stream):
+    process = _start("main", *SHORT, f"--workdir={tmp_path}")
+    getattr(process, stream).close()
+    process.wait(timeout=120)
+    assert process.returncode == 0
+    summary = _summary(tmp_path)
+    assert (summary["status"], summary["step"]) == ("done", 40)
+
+
+def test_paths_mean_the_same_from_anywhere(tmp_path, monkeypatch):
+    root, home = pathlib.Path.cwd(), tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.chdir(tmp_path)
+    config = [
+        f"--config={root}/configs/mlp_mnist.py", "--config.dataset=digits",
+        "--config.num_steps=2", "--config.log_steps=1", "--config.eval_steps=2",
+        "--config.checkpoint_steps=2", "--config.warmup_steps=1",
+        "--config.data_dir=tfds", "--config.manual_dir=~/by_hand",
+    ]  # fmt: skip
+    code, _, err = _run("main", *config, "--workdir=~/runs/x")
+    assert code == 0, err
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    stored = json.loads((home / "runs" / "x" / "config.json").read_text())
+    assert stored["data_dir"] == str(tmp_path / "tfds")
+    assert stored["manual_dir"] == str(home / "by_hand")
+    code, out, err = _run("evaluate", "--workdir=~/runs/x")
+    assert code == 0 and "accuracy" in out, err
+    code, out, err = _run("main", *config, "--workdir=gs://bucket/runs")
+    assert code == 2 and "no path of this machine" in err and err.count("\n") == 1
+
+
+def test_a_config_knows_which_of_its_fields_are_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = ml_collections.ConfigDict(
+        {
+            "style": "a.jpg,skimage:hubble_deep_field,/b.png",
+            "weights": "hf:a/b/c.npz", "mask": "", "dataset": "folder:some",
+            "content": "skimage:chelsea", "corpus": "x.txt", "network": "vgg16",
+        }
+    )  # fmt: skip
+    paths.resolve(config)
+    assert config.style == f"{tmp_path}/a.jpg,skimage:hubble_deep_field,/b.png"
+    assert config.dataset == f"folder:{tmp_path}/some"
+    assert config.corpus == f"{tmp_path}/x.txt"
+    assert (config.weights, config.mask) == ("hf:a/b/c.npz", "")
+    assert (config.content, config.network) == ("skimage:chelsea", "vgg16")
+    config.weights = "random"
+    paths.resolve(config)
+    assert config.weights == "random"
+
+
+def test_compiled_programs_take_a_bounded_space(tmp_path, monkeypatch):
+    """And programs kept without a time of use do not prevent others from being kept."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "xla"))
+    (tmp_path / "xla").mkdir()
+    (tmp_path / "xla" / "jit_old-1-cache").write_bytes(b"x" * 9)
+    program = (
+        "import sys; sys.argv = ['x']; from launch import start;"
+        "start._CACHE_BYTES = 60_000;"
+        "import jax; main = lambda: [jax.jit(lambda x: x + n)(1) for n in range(30)];"
+        "start.run(lambda: main() and 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    sizes = [f.stat().st_size for f in (tmp_path / "xla").glob("*-cache")]
+    assert 0 < sum(sizes) < 60_000 and len(sizes) > 5
+    assert not (tmp_path / "xla" / "jit_old-1-cache").exists(), "the oldest goes first"

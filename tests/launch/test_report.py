@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from dlx import loop, tasks
+from dlx import loop, tasks, workdir
 from dlx.errors import UserError
 from launch import report, runs
 
@@ -78,7 +78,7 @@ def test_a_run_under_way_and_a_killed_one(run):
     killed = runs.read(run.parent, run)
     assert killed.status == "killed" and killed.step == 12
     assert "policy_gradient" in report.page(killed)
-    with loop.lock(run):
+    with workdir.lock(run):
         assert runs.read(run.parent, run).status == "running"
 
 

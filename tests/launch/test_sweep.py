@@ -173,6 +173,46 @@ def test_table():
     )
 
 
+def test_what_diverged_is_counted_and_named(tmp_path):
+    config = ml_collections.ConfigDict({"metric": "score"})
+    cells = {(("config", "a"),): [_curve([1, 3])] * 2, (("config", "b"),): []}
+    counts = dict(zip(cells, (1, 2), strict=True))
+    *_, first, second = comparison.table(config, cells, counts).splitlines()
+    assert first == "| a | 2 of 3 | 3 | 20 |" and second == "| b | 0 of 2 | - | - |"
+    run = plan.Run((("config", "b"),), (0, 1), None, tmp_path / "b")
+    comparison.write(config, [], tmp_path, [(run, "loss is nan at step 3")])
+    text = (tmp_path / "table.md").read_text()
+    assert "| b | 0 of 2 |" in text
+    assert text.endswith("- b, seed 0, 1: loss is nan at step 3\n")
+
+
+def test_a_number_that_is_none_is_left_out_of_the_median():
+    nan, inf = float("nan"), float("inf")
+    for numbers in ([nan, 1, 2, 3], [3, nan, 2, 1], [1, 2, 3, inf]):
+        assert comparison._median(numbers) == "2 (1 ... 3) (3 of 4)"
+    assert comparison._median([nan]) == "- (0 of 1)"
+
+
+def test_a_sweep_with_a_run_that_diverged_ends_with_code_1(tmp_path):
+    bad = '("bad", dict(learning_rate=1e38, **short))'
+    text = SWEEP.replace('("narrow", narrow)', bad).replace("(1, 3)", "(1,)")
+    path = tmp_path / "sweep.py"
+    path.write_text(text.replace("(0, 1)", "(0,)"))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "launch.sweep", f"--config={path}"),
+            f"--workdir={tmp_path}/out",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "| pg_rocks8 | bad | 1 | 0 of 1 | - |" in done.stdout
+    assert "| pg_rocks8 | as it is | 1 | 1 |" in done.stdout, "the others go on"
+    assert "- pg_rocks8, bad, 1, seed 0: " in done.stdout
+
+
 def test_measures_beside_the_metric():
     config = ml_collections.ConfigDict({"metric": "score", "also": ("cost",)})
     cells = {(("config", "a"),): [_curve([1, 3]), _curve([2, 5])]}

@@ -60,6 +60,17 @@ def test_it_learns_to_paint_and_its_pictures_are_of_any_size(config, tmp_path):
     assert "odd-painted.png: 37x21, " in done.stdout and done.stdout.endswith(" ms\n")
     with Image.open(tmp_path / "odd-painted.png") as picture:
         assert picture.size == (37, 21)
+    (tmp_path / "odd-painted.png").unlink()
+    Image.new("RGB", (37, 21)).save(tmp_path / "odd.jpg")
+    done = subprocess.run(
+        [*program, f"--out={tmp_path}", f"{tmp_path}/odd.png", f"{tmp_path}/odd.jpg"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "odd.png and" in done.stderr and "odd-painted.png" in done.stderr
+    assert not (tmp_path / "odd-painted.png").exists(), "before any work"
 
 
 def test_two_devices_end_where_one_ends(config, monkeypatch):

@@ -265,6 +265,26 @@ def test_a_black_mask_is_told_of(config, tmp_path):
         style.make(config)
 
 
+def test_a_small_mask_gives_finite_losses_or_is_refused(config, tmp_path):
+    """Of a mask of 1 to 2 % a coarse layer's features may see nothing."""
+    config.scales, config.style_layers = 1, {"fire5": 1.0}
+    config.mask = str(tmp_path / "mask.png")
+    became = set()
+    for top, left in [(8, 8), (9, 13), (12, 4), (20, 20), (5, 30), (16, 16)]:
+        mask = np.zeros((40, 60), np.uint8)
+        mask[top : top + 6, left : left + 6] = 255  # 1.5 %
+        Image.fromarray(mask).save(config.mask)
+        try:
+            studio, made = _pictures(config)
+        except UserError as error:
+            assert "mask.png covers no feature of fire5" in str(error)
+            became.add("refused")
+            continue
+        assert all(np.isfinite(n) for n in _losses(studio, made).values())
+        became.add("finite")
+    assert became == {"refused", "finite"}
+
+
 def test_all_sides_of_a_picture_fit(config):
     config.size = 40
     picture = pictures.read(config.content)

@@ -1,0 +1,110 @@
+"""Signals that end a run: SIGTERM, SIGINT and SIGHUP.
+
+The first one is noted, or interrupts what may be interrupted. A second one ends the
+process at once, even inside a call that takes minutes.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import signal
+import threading
+import time
+
+_NUMBERS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+_SAME_SECONDS = 0.3  # one Ctrl-C may reach a process twice, by two ways
+
+_catching: list[list[int]] = []  # every `caught` under way, the innermost last
+_saved: list[Callable[[], str]] = []  # what each of them says at a second signal
+_interrupting = False
+
+
+class Interrupted(BaseException):  # so that no `except Exception` stops it
+    """A signal came where it may interrupt."""
+
+
+@contextlib.contextmanager
+def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
+    """A list to which signals are added, instead of ending the program.
+
+    Contexts may be nested; every list then has every signal. Outside of the main
+    thread, which alone may catch signals, the list stays empty.
+
+    Args:
+      saved: Says in a few words what is saved, for the line at a second signal.
+    """
+    numbers = []
+    if threading.current_thread() is not threading.main_thread():
+        yield numbers
+        return
+    with contextlib.ExitStack() as stack:
+        for number in _NUMBERS:
+            before = signal.getsignal(number)
+            if number == signal.SIGHUP and before == signal.SIG_IGN:
+                continue  # nohup: the run is to outlive its terminal
+            stack.callback(signal.signal, number, before)
+            signal.signal(number, _catch)
+        if not _catching:
+            stack.enter_context(_watched())
+        _catching.append(numbers)
+        _saved.append(saved)
+        try:
+            yield numbers
+        finally:
+            _catching.pop()
+            _saved.pop()
+
+
+@contextlib.contextmanager
+def interrupting() -> Iterator[None]:
+    """Inside, a signal raises `Interrupted`; so does one that came before."""
+    global _interrupting
+    if any(_catching):
+        raise Interrupted
+    _interrupting = True
+    try:
+        yield
+    finally:
+        _interrupting = False
+
+
+def _catch(number, frame):
+    del frame
+    for numbers in _catching:
+        numbers.append(number)
+    if _interrupting:
+        raise Interrupted
+
+
+@contextlib.contextmanager
+def _watched():
+    """Ends the process at a second signal, from a thread.
+
+    Python runs handlers in its main thread alone, and there only between two calls.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(reader,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        thread.join()
+
+
+def _watch(reader):
+    first = None
+    while number := os.read(reader, 1):
+        if number[0] not in _NUMBERS:
+            continue
+        now = time.monotonic()
+        first = first or now
+        if now - first > _SAME_SECONDS:
+            said = _saved[-1]() if _saved else ""
+            line = f"ended at once by a second signal; {said}".rstrip("; ")
+            os.write(2, f"{line}\n".encode())
+            os._exit(128 + number[0])
+    os.close(reader)
