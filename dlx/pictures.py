@@ -22,8 +22,10 @@ def read(name: str | pathlib.Path) -> Image.Image:
     """
     if str(name).startswith(BUNDLED):
         return _bundled(str(name).removeprefix(BUNDLED))
+    if isinstance(name, str | pathlib.Path):  # or an open file
+        name = paths.path(name)
     try:
-        with Image.open(paths.path(name)) as file:
+        with Image.open(name) as file:
             picture = ImageOps.exif_transpose(file)
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")

@@ -147,6 +147,21 @@ def test_a_signal_is_for_all_who_wait_for_one():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_after_nohup_a_lost_terminal_ends_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.caught() as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+        assert caught == []
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with signals.caught() as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert caught == [signal.SIGHUP]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_run_that_is_done_stays_done(config, tmp_path):
     first = _train(config, tmp_path)
     again = _train(config, tmp_path)
