@@ -195,8 +195,17 @@ class Checkpoints:
     def _read_metrics(self, step):
         try:
             return numbers(json.loads(self._metrics_path(step).read_text()))
+        except FileNotFoundError:
+            return self._older_metrics(step)
         except (OSError, ValueError):
-            return None  # not evaluated, or to be evaluated again
+            return None  # to be evaluated again
+
+    def _older_metrics(self, step):
+        """The evaluation that version 0.1.0 kept in a checkpoint's description."""
+        try:
+            return self._read(step, about=ocp.args.JsonRestore()).about["metrics"]
+        except (OSError, *_DAMAGE):
+            return None  # not evaluated, or damaged, of which `restore` tells
 
     def _read(self, step, **items):
         """Reads items of a checkpoint, without waiting for other processes."""
@@ -217,7 +226,8 @@ class Checkpoints:
         damage = None
         try:
             about = self._read(step, about=ocp.args.JsonRestore()).about
-            if about.pop("check", None) != _check(about):
+            older = "metrics" in about  # version 0.1.0's, which had no checksum
+            if not older and about.pop("check", None) != _check(about):
                 raise DamagedError("its description is not the one that was saved")
             other = self._fields_of_other_devices(step, abstract, about["structure"])
             tree = _as_saved(abstract, other, about["structure"])

@@ -153,7 +153,7 @@ class _Run(contextlib.ExitStack):
             self.state = parallel.with_local(self.task, self.state, self.keys.init)
             self.saved = self.step
             self.line, self.evaluation = (
-                numbers(notes[name]) for name in ("line", "evaluation")
+                numbers(notes.get(name, {})) for name in ("line", "evaluation")
             )
             self.seconds["train"] = notes["train_seconds"]
             if self.task.batches:

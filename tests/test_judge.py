@@ -37,7 +37,7 @@ def test_its_digest_follows_its_parameters_and_stands_beside_what_it_measures():
     assert task.about == {"digits_classifier_sha256": see.digest}
     assert len(see.digest) == 12
     folder = judge.cache.folder("judges")
-    (workdir,) = folder.glob("digits-*")
+    (workdir,) = (path for path in folder.glob("digits-*") if path.is_dir())
     run = trained.load(workdir, best=False)
     assert judge.Judge(run, 0.0).digest == see.digest
     scale = run.state.scale.replace(mean=run.state.scale.mean + 1e-3)

@@ -132,7 +132,7 @@ def test_side_by_side_is_one_run():
     [
         ({"configs": ("configs/none.py",)}, "No such file"),
         ({"grid": {"netwrk": ("mlp",)}}, "no 'netwrk'"),
-        ({"grid": {"network": ("mpl",)}}, "no 'mpl'"),
+        ({"grid": {"network": ("mpl",)}}, "unknown network 'mpl'"),
         ({"grid": {"num_steps": ("many",)}}, "num_steps"),
         ({"seeds": ()}, "needs configs, seeds"),
         ({"seeds": (1, 1)}, "each but once"),
