@@ -38,7 +38,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_features = ()  # dense layers after those
     config.minibatch_std = False
     config.packing = 1  # images that are judged as one
-    config.views = "same"  # or 'split', 'projection', 'channels'; see dlx/views.py
+    config.views = (
+        "same"  # or 'split', 'projection', 'channels'; see dlx/generative/gan/inputs.py
+    )
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 

@@ -9,7 +9,7 @@ import wave
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dlx.envs import play
+from dlx.envs import measure
 
 FRAMES_PER_SECOND = 12.5  # GIFs store durations in hundredths of a second
 
@@ -324,8 +324,8 @@ def rocks(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray
     frames = []
     for step, (screen, score) in enumerate(zip(screens, scores, strict=True)):
         change = score - scores[max(0, step - 1)]
-        now = caught if change > 0 else missed if change < 0 else play.PADDLE
-        pixels = play.picture(screen, zoom, paddle=now)
+        now = caught if change > 0 else missed if change < 0 else measure.PADDLE
+        pixels = measure.picture(screen, zoom, paddle=now)
         frame = Image.new("RGB", (size * zoom, size * zoom + header), (44, 47, 66))
         frame.paste(Image.fromarray(pixels), (0, header))
         draw = ImageDraw.Draw(frame)

@@ -14,21 +14,22 @@ import ml_collections
 import numpy as np
 from PIL import ImageOps
 
-from dlx import perception, pictures
+from dlx.data import images
+from dlx.style import features
 
 _WEIGHTS = flags.DEFINE_string("weights", None, "As config.weights.", required=True)
 _NETWORK = flags.DEFINE_enum(
-    "network", "squeezenet1_0", tuple(perception.NETWORKS), "Whose weights they are."
+    "network", "squeezenet1_0", tuple(features.NETWORKS), "Whose weights they are."
 )
 _CONVENTION = flags.DEFINE_enum(
-    "convention", "caffe", tuple(perception.CONVENTIONS), "What pictures they want."
+    "convention", "caffe", tuple(features.CONVENTIONS), "What pictures they want."
 )
 _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
 _SHORTER, _SIDE = 256, 224  # pixels: a picture's shorter side, and what is cut out
 
 
 def main(*names: str) -> None:
-    seen = [_prepare(pictures.read(name)) for name in names]
+    seen = [_prepare(images.read(name)) for name in names]
     config = ml_collections.ConfigDict(
         {
             "weights": _WEIGHTS.value,
@@ -38,7 +39,7 @@ def main(*names: str) -> None:
             "seed": 0,
         }
     )
-    network = perception.load(config, ["logits"])
+    network = features.load(config, ["logits"])
     look = jax.jit(
         lambda v, x: jax.nn.softmax(network.look(v, x, ["logits"])["logits"])
     )
@@ -56,7 +57,7 @@ def _prepare(picture):
     """The middle of it, [224, 224, 3] float32 in [0, 1]."""
     square = ImageOps.fit(picture.convert("RGB"), (_SHORTER, _SHORTER))
     around = (_SHORTER - _SIDE) // 2
-    return pictures.resize(ImageOps.crop(square, around), (_SIDE, _SIDE))
+    return images.resize(ImageOps.crop(square, around), (_SIDE, _SIDE))
 
 
 def _classes():

@@ -7,7 +7,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 
 from absl import flags
 
-from dlx import loop, trained
+from dlx.runtime import loop, restore
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
@@ -17,7 +17,7 @@ _CHECKPOINT = flags.DEFINE_enum(
 
 def main() -> None:
     workdir = _WORKDIR.value
-    run = trained.load(workdir, best=_CHECKPOINT.value == "best")
+    run = restore.load(workdir, best=_CHECKPOINT.value == "best")
     numbers = loop.evaluate(run.task, run.keys, run.step, run.state)
     print(f"{workdir}: {_CHECKPOINT.value} checkpoint, step {run.step}")
     for name, number in numbers.items():

@@ -26,9 +26,9 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 
 from absl import flags
 
-from dlx import processes
 from dlx.errors import UserError
-from dlx.metrics import read_lines
+from dlx.runtime import processes
+from dlx.runtime.writers import read_lines
 
 _RUNS = flags.DEFINE_integer("runs", 20, "Of each fault at random.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments and of what is damaged.")

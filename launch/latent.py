@@ -20,11 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, judge, latents, pictures, streams, trained
+from dlx import figures, streams
+from dlx.data import images as pictures
 from dlx.errors import UserError
-from dlx.evaluation import modes
-from dlx.tasks import vae
-from launch import fitting
+from dlx.generative import interpolation
+from dlx.generative.measures import modes, reference_classifier
+from dlx.generative.vae import task as vae
+from dlx.runtime import restore
+from launch import preprocess
 
 _COMMANDS = ("blend", "sample", "reconstruct", "analogy", "judge")
 _MOST = 4096  # samples in a picture
@@ -42,7 +45,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 
 
 def main(command: str, *paths: str) -> None:
-    run = trained.load(_WORKDIR.value, best=False)
+    run = restore.load(_WORKDIR.value, best=False)
     if run.config.task != "vae" or run.config.get("seeds"):
         raise UserError(f"{_WORKDIR.value} is no run of one autoencoder")
     if bool(paths) != (command == "reconstruct"):
@@ -88,12 +91,12 @@ def main(command: str, *paths: str) -> None:
 
 def _way():
     """How to get from one vector to another."""
-    return latents.spherical if _SPHERICAL.value else latents.linear
+    return interpolation.spherical if _SPHERICAL.value else interpolation.linear
 
 
 def _judge(config, codec):
     """What a classifier sees in both ends of blends, and in samples."""
-    see = judge.load(config.dataset, config.data_dir, config.manual_dir)
+    see = reference_classifier.load(config.dataset, config.data_dir, config.manual_dir)
     print(f"the judge: {see.accuracy:.2f} % of {see.dataset}'s test split right")
     print(f"its parameters' digest: {see.digest}")
     pair_key, sample_key = (
@@ -121,7 +124,7 @@ def _judge(config, codec):
 def _image(text, test):
     """[height, width, channels] uint8."""
     if not text.isdigit():
-        return fitting.fit(pictures.read(text), test.images)
+        return preprocess.fit(pictures.read(text), test.images)
     if int(text) >= len(test.images):
         raise UserError(f"there are {len(test.images)} test images, from 0; no {text}")
     return test.images[int(text)]

@@ -8,8 +8,9 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 from ml_collections import config_flags
 
-from dlx import loop, paths, processes, tasks
+from dlx import paths, tasks
 from dlx.errors import UserError
+from dlx.runtime import loop, processes
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The experiment's file."

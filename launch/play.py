@@ -17,10 +17,11 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import streams, tasks, trained
-from dlx.envs import play, rocks
+from dlx import streams, tasks
+from dlx.envs import measure, rocks
 from dlx.errors import UserError
-from launch.match import Match
+from dlx.runtime import restore
+from launch.rocks_match import Match
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _HUMAN = flags.DEFINE_bool("human", False, "Play yourself, beside the agent.")
@@ -37,7 +38,7 @@ _GAP = 4  # characters between two screens
 def main() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("this needs a terminal")
-    run = trained.load(_WORKDIR.value)
+    run = restore.load(_WORKDIR.value)
     module = tasks.module(run.config)
     if not hasattr(module, "policy"):
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no player")
@@ -94,7 +95,7 @@ def _draw(window, match):
         left = 1 + number * (width + _GAP)
         window.addstr(2, left, match.score(player), curses.A_BOLD)
         screen = match.screen(player)
-        for row, line in enumerate(play.text(screen).splitlines(), start=3):
+        for row, line in enumerate(measure.text(screen).splitlines(), start=3):
             window.addstr(row, left, line)
         for row, column in np.argwhere(screen):
             color = curses.color_pair(int(screen[row, column]))

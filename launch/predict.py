@@ -13,9 +13,11 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import pictures, tasks, trained
+from dlx import tasks
+from dlx.data import images as pictures
 from dlx.errors import UserError
-from launch import fitting
+from dlx.runtime import restore
+from launch import preprocess
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
@@ -23,14 +25,14 @@ _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1
 
 def main(*paths: str) -> None:
     seen = [pictures.read(path) for path in paths]
-    run = trained.load(_WORKDIR.value)
+    run = restore.load(_WORKDIR.value)
     module = tasks.module(run.config)
     if not hasattr(module, "classify"):
         raise UserError(
             f"{_WORKDIR.value} is a run of {run.config.task}: no classifier"
         )
     data, logits = module.classify(run.config)
-    images = np.stack([fitting.fit(picture, data.test.images) for picture in seen])
+    images = np.stack([preprocess.fit(picture, data.test.images) for picture in seen])
     probabilities = jax.nn.softmax(np.asarray(logits(run.state, images)))
     for path, row in zip(paths, np.asarray(probabilities), strict=True):
         best = np.argsort(-row)[: _TOP.value]

@@ -14,9 +14,11 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import figures, pictures, trained
+from dlx import figures
+from dlx.data import images
 from dlx.errors import UserError
-from dlx.tasks import fast_style
+from dlx.runtime import restore
+from dlx.style import feedforward
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _OUT = start.path_flag("out", ".", "Where the paintings go.")
@@ -31,14 +33,14 @@ def main(*names: str) -> None:
         same = [name for name in outputs if outputs[name] == output]
         if len(same) > 1:
             raise UserError(f"{' and '.join(same)} would all become {output}.png")
-    read = {name: pictures.read(name) for name in names}
-    run = trained.load(_WORKDIR.value)
+    read = {name: images.read(name) for name in names}
+    run = restore.load(_WORKDIR.value)
     if run.config.task != "fast_style":
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no painter")
-    paint = fast_style.paint(run.config)
+    paint = feedforward.paint(run.config)
     for name, picture in read.items():
-        shape = pictures.shape_at(picture, _SIZE.value or max(picture.size))
-        photograph = pictures.resize(picture, shape)[None]
+        shape = images.shape_at(picture, _SIZE.value or max(picture.size))
+        photograph = images.resize(picture, shape)[None]
         jax.block_until_ready(paint(run.state.params, photograph))  # compiles
         began = time.perf_counter()
         made = np.asarray(paint(run.state.params, photograph))[0]
@@ -49,7 +51,7 @@ def main(*names: str) -> None:
 
 
 def _output(name):
-    return f"{pathlib.Path(name.removeprefix(pictures.BUNDLED)).stem}-painted"
+    return f"{pathlib.Path(name.removeprefix(images.BUNDLED)).stem}-painted"
 
 
 if __name__ == "__main__":

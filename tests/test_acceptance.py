@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from dlx import metrics
+from dlx.runtime import writers
 
 SEEDS = range(5)
 DATA = pathlib.Path("../shared/data/tfds")
@@ -44,7 +44,7 @@ def _train(name, arguments, seed, folder, **settings):
 def _last_quarter(name, arguments, seed, folder):
     """The evaluations of the run's last quarter."""
     _train(name, arguments, seed, folder)
-    lines = metrics.read_lines(folder / "metrics.jsonl")
+    lines = writers.read_lines(folder / "metrics.jsonl")
     judged = [line for line in lines if "eval/starts" in line]
     return judged[-max(1, len(judged) // 4) :]
 

@@ -8,9 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from dlx import parallel, tasks
+from dlx import tasks
 from dlx.data import sources
-from launch import plan
+from dlx.runtime import devices
+from launch.sweep import plan
 
 # What the files' get_config takes, besides what it has if nothing is said.
 VARIANTS = {
@@ -89,9 +90,9 @@ def test_config_traces(path, arguments, monkeypatch):
         config.update(small)
     task = tasks.make(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state = parallel.abstract(task, key)
-    keys = parallel.device_keys(jax.random.key(0))
-    steps = parallel.train_steps(task, state, 2)
+    state = devices.abstract(task, key)
+    keys = devices.device_keys(jax.random.key(0))
+    steps = devices.train_steps(task, state, 2)
     source = task.batches and task.batches.source(2)
     after, metrics = jax.eval_shape(steps, state, source, keys)
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(

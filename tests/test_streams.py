@@ -6,7 +6,9 @@ import re
 import jax
 import numpy as np
 
-from dlx import loop, parallel, streams
+from dlx import streams
+from dlx.runtime import devices as parallel
+from dlx.runtime import loop
 
 
 def _below(key, numbers=64):

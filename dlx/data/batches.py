@@ -15,8 +15,9 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import parallel, streams
+from dlx import streams
 from dlx.data import sources
+from dlx.runtime import devices
 
 _ROUNDS = 6
 
@@ -74,7 +75,7 @@ class Resident:
         Raises:
           UserError: where the devices do not divide the batch.
         """
-        self._share = parallel.per_device("config.batch_size", batch_size)
+        self._share = devices.per_device("config.batch_size", batch_size)
         self._batch_size = batch_size
         self._seeds = np.array(seeds, np.uint32)
         self._arrays, self._are_on_devices = arrays, False
@@ -84,14 +85,14 @@ class Resident:
         """All of it, whatever the steps."""
         del num_steps
         if not self._are_on_devices:  # what only evaluates never asks
-            self._arrays = parallel.replicate(self._arrays)
+            self._arrays = devices.replicate(self._arrays)
             self._are_on_devices = True
         return self._arrays
 
     def batch(self, source, step, which=0):
         seed = jnp.asarray(self._seeds)[which]
         epoch, index = first_of_batch(step, self._batch_size, self._examples)
-        index += lax.axis_index(parallel.AXIS).astype(jnp.uint32) * self._share
+        index += lax.axis_index(devices.AXIS).astype(jnp.uint32) * self._share
         index += jnp.arange(self._share, dtype=jnp.uint32)
         epoch, index = epoch + index // self._examples, index % self._examples
         index = shuffled(epoch, index, self._examples, streams.key(seed, "order"))
@@ -122,7 +123,7 @@ class Streamed:
         Raises:
           UserError: where the devices do not divide the batch.
         """
-        self._share = parallel.per_device("config.batch_size", batch_size)
+        self._share = devices.per_device("config.batch_size", batch_size)
         self._seeds = np.array(seeds, np.uint32)
         self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
 
@@ -134,7 +135,7 @@ class Streamed:
             first = num_steps, len(self._seeds), -1, self._share
             return np.moveaxis(np.reshape(arrays, (*first, *arrays[0].shape[1:])), 2, 0)
 
-        return parallel.split(jax.tree.map(stack, *steps))
+        return devices.split(jax.tree.map(stack, *steps))
 
     def batch(self, source, step, which=0):
         num_steps = jax.tree.leaves(source)[0].shape[0]
@@ -176,7 +177,7 @@ class Constant:
 
     def __init__(self, tree: Any):
         """Puts it on the devices."""
-        self._tree = parallel.replicate(tree)
+        self._tree = devices.replicate(tree)
 
     def source(self, num_steps: int) -> Any:
         del num_steps

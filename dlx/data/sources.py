@@ -25,7 +25,8 @@ from absl import logging
 import numpy as np
 from PIL import Image, ImageOps
 
-from dlx import cache, pictures
+from dlx import cache
+from dlx.data import images as pictures
 from dlx.errors import UserError
 
 SPLITS = "train", "test"

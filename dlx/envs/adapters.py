@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx.envs import play, rocks
+from dlx.envs import measure, rocks
 
 _RENDER_MODES = ("rgb_array", "ansi")
 
@@ -263,8 +263,8 @@ def _draw(generator):
 def _frames(render_mode, state, game):
     if render_mode is None:
         return None
-    draw = {"rgb_array": play.picture, "ansi": play.text}[render_mode]
-    return tuple(draw(screen) for screen in np.asarray(play.screens(state, game)))
+    draw = {"rgb_array": measure.picture, "ansi": measure.text}[render_mode]
+    return tuple(draw(screen) for screen in np.asarray(measure.screens(state, game)))
 
 
 @functools.partial(jax.jit, static_argnames="num_envs")

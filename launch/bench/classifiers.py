@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from configs import cnn_cifar10, cnn_mnist
-from dlx import parallel
 from dlx.data import batches
+from dlx.runtime import devices as parallel
 from launch.bench import timing
 
 _STEPS = 20
@@ -82,7 +82,7 @@ def _theirs(torch, config, shape):
 
 
 def _classifier(torch, config, shape):
-    """As in `dlx.models.classifiers`."""
+    """As in `dlx.vision.networks`."""
     nn = torch.nn
     layers, channels, side = [], shape[-1], shape[0]
     for width in config.channels:
@@ -101,7 +101,7 @@ def _classifier(torch, config, shape):
 
 
 def _airbench(torch, config, shape):
-    """As in `dlx.models.airbench`."""
+    """As in `dlx.vision.airbench_network`."""
     nn = torch.nn
     channels = 2 * shape[-1] * config.patch**2
     whiten = nn.Conv2d(

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from configs import dqn_rocks16, pg_rocks16
-from dlx import parallel, tasks
+from dlx import tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
-from dlx.tasks import dqn, policy_gradient
+from dlx.rl import dqn, policy_gradient
+from dlx.runtime import devices as parallel
 from launch.bench import timing
 
 _NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")

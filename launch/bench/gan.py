@@ -11,7 +11,7 @@ import statistics
 import jax.numpy as jnp
 
 from configs import dcgan_mnist
-from dlx.adversarial import LOSSES
+from dlx.generative.gan.losses import LOSSES
 from launch.bench import timing
 
 _STEPS = 10
@@ -82,7 +82,7 @@ def _theirs(torch, config):
 
 
 def _generator(torch, config):
-    """As in `dlx.models.dcgan`."""
+    """As in `dlx.generative.gan.networks`."""
     nn = torch.nn
     channels, side = config.g_channels[0], _SHAPE[0] >> len(config.g_channels)
     layers = [
@@ -98,7 +98,7 @@ def _generator(torch, config):
 
 
 def _discriminator(torch, config):
-    """As in `dlx.models.dcgan`, of which one is measured."""
+    """As in `dlx.generative.gan.networks`, of which one is measured."""
     nn = torch.nn
     assert config.d_norm == "none" and len(config.d_channels) == 1
     assert not config.d_features

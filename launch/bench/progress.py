@@ -9,7 +9,8 @@ import time
 from absl import flags
 import jax
 
-from dlx import loop, parallel, tasks
+from dlx import tasks
+from dlx.runtime import devices, loop
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "How many of each, from 0.", lower_bound=1)
 LIMIT = flags.DEFINE_float("limit", 30, "Seconds of training, at the most.")
@@ -49,11 +50,11 @@ def train(
     jax.clear_caches()
     gc.collect()
     began = time.perf_counter()
-    state = parallel.init(task, keys.init)
-    device_keys = parallel.device_keys(keys.steps)
+    state = devices.init(task, keys.init)
+    device_keys = devices.device_keys(keys.steps)
     source = task.batches and task.batches.source(config.log_steps)
-    steps = parallel.train_steps(task, state, config.log_steps)
-    steps = parallel.compiled(steps, state, source, device_keys)
+    steps = devices.train_steps(task, state, config.log_steps)
+    steps = devices.compiled(steps, state, source, device_keys)
     run.compile_seconds = time.perf_counter() - began
     for step in range(config.log_steps, config.num_steps + 1, config.log_steps):
         began = time.perf_counter()

@@ -23,9 +23,10 @@ from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 
 from configs import dqn_rocks8, dqn_rocks16, pg_rocks16
-from dlx import parallel, tasks
+from dlx import tasks
 from dlx.envs import adapters, rocks
 from dlx.models import cnn
+from dlx.runtime import devices
 from launch.bench import progress, timing
 from launch.bench.progress import LIMIT, SEEDS, Progress
 
@@ -273,9 +274,9 @@ def _convolutions():
     for name, form in (("matrix product", ours), ("primitive", nn.Conv)):
         cnn.Conv = form
         task, key = tasks.make(config), jax.random.key(0)
-        state = parallel.init(task, key)
-        train = parallel.train_steps(task, state, 20)
-        calls[name] = timing.carried(train, state, None, parallel.device_keys(key))
+        state = devices.init(task, key)
+        train = devices.train_steps(task, state, 20)
+        calls[name] = timing.carried(train, state, None, devices.device_keys(key))
         jax.block_until_ready(calls[name]())
     cnn.Conv = ours
     seconds = timing.in_turns(calls)

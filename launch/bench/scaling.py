@@ -15,7 +15,7 @@ import tempfile
 
 import numpy as np
 
-from dlx import metrics
+from dlx.runtime import writers
 from launch.bench import timing
 from launch.faults import free_port
 
@@ -69,7 +69,7 @@ def _train(processes, devices):
         ]
         if any(process.wait() for process in started):
             raise RuntimeError(f"training in {processes} x {devices} has failed")
-        lines = metrics.read_lines(workdir / "metrics.jsonl")
+        lines = writers.read_lines(workdir / "metrics.jsonl")
     seconds = lines[-1]["train_seconds"] - lines[0]["train_seconds"]
     losses = np.array([line["train/loss"] for line in lines])
     return (lines[-1]["step"] - lines[0]["step"]) / seconds, losses

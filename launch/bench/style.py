@@ -18,7 +18,9 @@ import jax
 import numpy as np
 
 from configs import style as configs_style
-from dlx import parallel, pictures, tasks
+from dlx import tasks
+from dlx.data import images
+from dlx.runtime import devices
 from launch.bench import timing
 
 _SIZES = 256, 512
@@ -77,10 +79,10 @@ def _peak(size, tile):
 def _ours(config):
     task = tasks.make(config)
     key = jax.random.key(0)
-    state = parallel.init(task, key)
-    train = parallel.train_steps(task, state, _STEPS)
+    state = devices.init(task, key)
+    train = devices.train_steps(task, state, _STEPS)
     source = task.batches.source(_STEPS)
-    return timing.carried(train, state, source, parallel.device_keys(key))
+    return timing.carried(train, state, source, devices.device_keys(key))
 
 
 def _theirs(torch, config):
@@ -104,7 +106,7 @@ def _theirs(torch, config):
         return flat.T @ flat / len(flat)
 
     side = config.size
-    photograph = pictures.resize(pictures.read(config.content), (side, side))
+    photograph = images.resize(images.read(config.content), (side, side))
     photograph = torch.as_tensor(np.array(photograph)).permute(2, 0, 1)[None]
     photograph = photograph.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import parallel, tasks
+from dlx import tasks
 from dlx.data import sources
+from dlx.runtime import devices
 
 _REPEATS = flags.DEFINE_integer(
     "repeats", 9, "How often each is timed; the median counts.", lower_bound=1
@@ -90,9 +91,9 @@ def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], ob
     finally:
         sources.load = load
     key = jax.random.key(0)
-    state = parallel.init(task, key)
-    train = parallel.train_steps(task, state, steps)
-    return carried(train, state, task.batches.source(steps), parallel.device_keys(key))
+    state = devices.init(task, key)
+    train = devices.train_steps(task, state, steps)
+    return carried(train, state, task.batches.source(steps), devices.device_keys(key))
 
 
 def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:

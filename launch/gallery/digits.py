@@ -7,11 +7,13 @@ import gradio as gr
 import jax
 import numpy as np
 
-from dlx import tasks, trained
+from dlx import tasks
 from dlx.errors import UserError
-from launch import fitting, shown
+from dlx.runtime import restore
+from launch import preprocess
 from launch.gallery import drawing
-from launch.gallery.shelf import Shelf, has, told
+from launch.gallery.models import Shelf, has, told
+from launch.report import html
 
 _MOST = 8  # classifiers side by side
 _DATA = "digits", "mnist"
@@ -20,7 +22,7 @@ _DATA = "digits", "mnist"
 class Reader:
     """A trained classifier of grey digits."""
 
-    def __init__(self, run: trained.Trained):
+    def __init__(self, run: restore.Trained):
         self._state = run.state
         self._data, self._logits = tasks.module(run.config).classify(run.config)
         self.names = self._data.test.names
@@ -28,7 +30,7 @@ class Reader:
 
     def fit(self, picture) -> np.ndarray:
         """The picture as the network wants it, [size, size, 1] uint8."""
-        return fitting.fit(picture, self._data.test.images)
+        return preprocess.fit(picture, self._data.test.images)
 
     def read(self, image: np.ndarray) -> np.ndarray:
         """The probability of each class, [classes]."""
@@ -68,7 +70,7 @@ def build(root: pathlib.Path) -> Any:
             rows.append(
                 {
                     "run": name,
-                    "seen": shown.picture(
+                    "seen": html.picture(
                         np.broadcast_to(zoomed, (*zoomed.shape[:2], 3))
                     ),
                     "shares": [float(share) for share in reader.read(seen)],
@@ -77,7 +79,7 @@ def build(root: pathlib.Path) -> Any:
             )
         if not rows:
             raise UserError("choose a classifier")
-        return shown.html("digits.html", rows=rows, names=rows[0]["names"])
+        return html.html("digits.html", rows=rows, names=rows[0]["names"])
 
     def opened(names):
         known = shelf.names()

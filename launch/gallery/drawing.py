@@ -8,9 +8,9 @@ from typing import IO
 import gradio as gr
 from PIL import Image
 
-from dlx import pictures
+from dlx.data import images
 from dlx.errors import UserError
-from launch.gallery.shelf import told
+from launch.gallery.models import told
 
 _LARGEST = 4096 * 4096  # pixels of an upload
 _LONGEST = 2**18  # characters of a drawing
@@ -72,7 +72,7 @@ def read(file: str | IO[bytes], mode: str = "RGB") -> Image.Image:
                     f"{header.width}x{header.height} pixels are too many: no more "
                     "than 4096x4096"
                 )
-        return pictures.read(file).convert(mode)
+        return images.read(file).convert(mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise UserError("that is not a picture") from None
 

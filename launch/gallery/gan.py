@@ -7,11 +7,12 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from dlx import streams, trained
+from dlx import streams
 from dlx.errors import UserError
-from dlx.tasks import gan
-from launch import runs
-from launch.gallery.shelf import Shelf, told
+from dlx.generative.gan import task as gan
+from dlx.runtime import restore
+from launch.gallery.models import Shelf, told
+from launch.report import runs
 
 _ROWS, _STEPS = 6, 12  # of the interpolation
 
@@ -19,7 +20,7 @@ _ROWS, _STEPS = 6, 12  # of the interpolation
 class Generator:
     """A trained generator of pictures, sounds or texts."""
 
-    def __init__(self, run: trained.Trained):
+    def __init__(self, run: restore.Trained):
         self._state, self._samples = run.state, gan.sampler(run.config)
 
     def sheet(self, seed: int) -> np.ndarray:

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, streams, trained
+from dlx import figures, streams
 from dlx.errors import UserError
-from dlx.tasks import vae
-from launch import fitting
+from dlx.generative.vae import task as vae
+from dlx.runtime import restore
+from launch import preprocess
 from launch.gallery import drawing
-from launch.gallery.shelf import Shelf, told
+from launch.gallery.models import Shelf, told
 
 _SLIDERS = 8  # dimensions, those that the data uses most
 _SPAN = 3.0  # standard deviations to either side
@@ -25,7 +26,7 @@ _ZOOM = 280  # pixels of one image
 class Space:
     """A trained autoencoder's latent space."""
 
-    def __init__(self, run: trained.Trained):
+    def __init__(self, run: restore.Trained):
         self._codec = vae.Codec(run.config, run.state)
         self.latents = self._codec.latents
         means = np.asarray(self._codec.encode(self._codec.test.images[:2000]))
@@ -37,7 +38,7 @@ class Space:
         test = self._codec.test.images
         if picture is None and not 0 <= number <= self.last:
             raise UserError(f"test images are numbered 0 ... {self.last}")
-        image = test[int(number)] if picture is None else fitting.fit(picture, test)
+        image = test[int(number)] if picture is None else preprocess.fit(picture, test)
         return self._codec.encode([image])[0]
 
     def show(self, z: jax.Array) -> np.ndarray:

@@ -7,8 +7,8 @@ import gradio as gr
 import pandas as pd
 import plotly.graph_objects as plotly
 
-from launch import runs, shown
-from launch.gallery.shelf import told
+from launch.gallery.models import told
+from launch.report import html, runs
 
 _SECONDS = 3  # from one look at the folder to the next
 _MOST = 8  # runs beside each other
@@ -60,8 +60,8 @@ def build(root: pathlib.Path) -> Any:
             metric: gr.Dropdown(choices=curves, value=metric_name),
             plot: _curves(found, metric_name, steps),
             differing: _differing(found),
-            figures: shown.figures(found[0]) if len(found) == 1 else _each(found),
-            config: shown.config(found[0]) if found else "",
+            figures: html.figures(found[0]) if len(found) == 1 else _each(found),
+            config: html.config(found[0]) if found else "",
         }
 
     def look(names, metric_name, steps, before, everything=False):
@@ -148,11 +148,11 @@ def _differing(found):
     if len(found) != 2:
         return ""
     rows = [(field, *map(str, values)) for field, *values in runs.differences(*found)]
-    return shown.html("differences.html", names=[r.name for r in found], rows=rows)
+    return html.html("differences.html", names=[r.name for r in found], rows=rows)
 
 
 def _each(found):
     parts = [
-        shown.html("heading.html", text=run.name) + shown.figures(run) for run in found
+        html.html("heading.html", text=run.name) + html.figures(run) for run in found
     ]
     return "".join(parts)

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import streams, tasks, trained
-from dlx.envs import play, rocks
+from dlx import streams, tasks
+from dlx.envs import measure, rocks
 from dlx.errors import UserError
-from launch.gallery.shelf import Shelf, has, told
+from dlx.runtime import restore
+from launch.gallery.models import Shelf, has, told
 
 _SIZES = 8, 16, 32
 _MOST_ROCKS = 50
@@ -27,7 +28,7 @@ _MOST_ROCKS = 50
 class Player:
     """A trained agent and the games that it can play."""
 
-    def __init__(self, run: trained.Trained):
+    def __init__(self, run: restore.Trained):
         self.game, scores = tasks.module(run.config).policy(run.config)
         self._scores = jax.jit(functools.partial(scores, run.state.params))
         self.values = run.config.task == "dqn"  # not logits
@@ -50,7 +51,7 @@ class Player:
             def policy(observations):
                 return jnp.argmax(self._scores(observations), axis=-1)
 
-            screens, _ = play.record(policy, game, key)
+            screens, _ = measure.record(policy, game, key)
             thoughts = self._scores((screens > 0).astype(jnp.float32)[..., None])
             return screens, thoughts if self.values else jax.nn.softmax(thoughts)
 
@@ -67,7 +68,7 @@ class Player:
 
 @functools.lru_cache(32)
 def _replayer(game):
-    return jax.jit(lambda actions, key: play.replay(actions, game, key)[1])
+    return jax.jit(lambda actions, key: measure.replay(actions, game, key)[1])
 
 
 def build(root: pathlib.Path) -> Any:

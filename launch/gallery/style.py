@@ -9,11 +9,13 @@ import gradio as gr
 import numpy as np
 
 from configs import style as style_config
-from dlx import loop, parallel, pictures, tasks, trained
+from dlx import tasks
+from dlx.data import images
 from dlx.errors import UserError
-from dlx.tasks import fast_style
+from dlx.runtime import devices, loop, restore
+from dlx.style import feedforward
 from launch.gallery import drawing
-from launch.gallery.shelf import Shelf, told
+from launch.gallery.models import Shelf, told
 
 _PHOTOGRAPHS = "chelsea", "coffee", "astronaut", "rocket"
 _PAINTINGS = "hubble_deep_field", "retina", "immunohistochemistry", "brick"
@@ -24,13 +26,13 @@ _STEPS = 5  # from one to the next
 class Painter:
     """A network trained for one style."""
 
-    def __init__(self, run: trained.Trained):
-        self._params, self._paint = run.state.params, fast_style.paint(run.config)
+    def __init__(self, run: restore.Trained):
+        self._params, self._paint = run.state.params, feedforward.paint(run.config)
 
     def __call__(self, picture, size: int) -> np.ndarray:
         """[height, width, 3] uint8."""
-        shape = pictures.shape_at(picture, size)
-        made = self._paint(self._params, pictures.resize(picture, shape)[None])
+        shape = images.shape_at(picture, size)
+        made = self._paint(self._params, images.resize(picture, shape)[None])
         return np.uint8(np.round(255 * np.asarray(made)[0]))
 
 
@@ -90,16 +92,16 @@ def build(root: pathlib.Path, weights: str) -> Any:
             task = tasks.make(config)
         keys, began = loop.Keys(config.seed), time.monotonic()
         state, device_keys = (
-            parallel.init(task, keys.init),
-            parallel.device_keys(keys.steps),
+            devices.init(task, keys.init),
+            devices.device_keys(keys.steps),
         )
         source = task.batches.source(_STEPS)
-        steps = parallel.train_steps(task, state, _STEPS)
+        steps = devices.train_steps(task, state, _STEPS)
         yield None, "Compiling ..."
         for done in range(_STEPS, config.num_steps + 1, _STEPS):
             state, losses = steps(state, source, device_keys)
             losses = {name: float(loss[-1]) for name, loss in losses.items()}
-            whole = parallel.first_copy(task, state)
+            whole = devices.first_copy(task, state)
             picture = task.figures(whole, keys.figures(0))["picture"]
             yield (
                 picture,
@@ -112,7 +114,7 @@ def build(root: pathlib.Path, weights: str) -> Any:
         size = _checked(size)
         painter = shelf.get(name)
         if content is None:
-            picture = pictures.read(pictures.BUNDLED + _known(photograph, _PHOTOGRAPHS))
+            picture = images.read(images.BUNDLED + _known(photograph, _PHOTOGRAPHS))
         else:
             picture = drawing.read(content)
         painter(picture, size)  # compiles
@@ -155,7 +157,7 @@ def _known(name, known):
 def _kept(upload, bundled, known, folder, stem):
     """The name of a picture as `pictures.read` wants it."""
     if upload is None:
-        return pictures.BUNDLED + _known(bundled, known)
+        return images.BUNDLED + _known(bundled, known)
     path = f"{folder}/{stem}.png"
     drawing.read(upload).save(path)
     return path

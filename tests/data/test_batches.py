@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import parallel
 from dlx.data.batches import Resident, Streamed, first_of_batch, shuffled
 from dlx.errors import UserError
+from dlx.runtime import devices as parallel
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 65, 1000])

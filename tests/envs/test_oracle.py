@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx.envs import oracle, play, rocks
+from dlx.envs import measure, oracle, rocks
 
 
 def _best_by_trying(params, paddle, columns):
@@ -56,7 +56,9 @@ def test_the_oracle_is_the_most_that_the_game_itself_gives():
     """Of all 6,561 ways to play an episode, in rain of which some is out of reach."""
     params = rocks.Params(size=5, spawn_every=2, rocks_per_episode=3)
     ways = jnp.array(list(itertools.product(range(3), repeat=params.episode_steps)))
-    every = jax.jit(jax.vmap(lambda way, key: play.replay(way, params, key), (0, None)))
+    every = jax.jit(
+        jax.vmap(lambda way, key: measure.replay(way, params, key), (0, None))
+    )
     found = []
     for key in jax.random.split(jax.random.key(0), 8):
         screens, scores = every(ways, key)

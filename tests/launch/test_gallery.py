@@ -20,9 +20,10 @@ from PIL import Image
 import pytest
 
 from configs import dcgan_digits, fast_style, mlp_mnist, pg_rocks8, vae_mnist
-from dlx import loop, parallel, tasks
-from dlx.envs import play, rocks
-from launch import runs
+from dlx import tasks
+from dlx.envs import measure, rocks
+from dlx.runtime import devices, loop
+from launch.report import runs
 
 gradio = pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -40,7 +41,7 @@ def _begin(config, folder, **settings):
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     with loop.open_checkpoints(task, folder) as checkpoints:
-        checkpoints.save(0, parallel.init(task, keys.init), None, {})
+        checkpoints.save(0, devices.init(task, keys.init), None, {})
 
 
 @pytest.fixture(scope="module")
@@ -547,7 +548,7 @@ def test_the_visitors_score_is_the_games(root):
     for seed in range(5):
         moves = np.full(game.episode_steps, rocks.STAY)
         score = int(tab._replayer(game)(moves, jax.random.key(seed))[-1])
-        screens, scores = play.record(
+        screens, scores = measure.record(
             lambda screens: np.array([rocks.STAY]), game, jax.random.key(seed)
         )
         caught = tab._caught(np.asarray(screens), game)

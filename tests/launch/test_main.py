@@ -164,7 +164,7 @@ def test_a_checkpoint_cut_short_is_told_of(whole, tmp_path):
 @pytest.mark.parametrize("program", ["launch.main", "launch.evaluate"])
 def test_no_program_loads_a_data_set_library_by_itself(program):
     code = (
-        f"import sys, {program}, dlx.tasks.policy_gradient\n"
+        f"import sys, {program}, dlx.rl.policy_gradient\n"
         "assert not {'tensorflow', 'tensorflow_datasets'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False)

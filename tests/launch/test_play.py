@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import loop, tasks
+from dlx import tasks
 from dlx.envs import rocks
-from launch.match import Match
+from dlx.runtime import loop
+from launch.rocks_match import Match
 
 
 def chase(observations):

@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 import pytest
 
-from dlx import loop, pictures, tasks
-from dlx.data import sources
+from dlx import tasks
+from dlx.data import images, sources
 from dlx.errors import UserError
-from launch import fitting
+from dlx.runtime import loop
+from launch import preprocess
 
 DIGITS = sources.load("digits", "test")
 
@@ -83,9 +84,9 @@ def _seven(paper, ink, mode="RGB", size=(300, 200)):
 def test_however_it_is_drawn_it_is_the_same_picture(paper, ink, mode, tmp_path):
     path = tmp_path / "seven.png"
     _seven(paper, ink, mode).save(path)
-    fitted = fitting.fit(pictures.read(path), DIGITS.images)
+    fitted = preprocess.fit(images.read(path), DIGITS.images)
     _seven("white", "black").save(path)
-    expected = fitting.fit(pictures.read(path), DIGITS.images)
+    expected = preprocess.fit(images.read(path), DIGITS.images)
     assert fitted.shape == (8, 8, 1) and fitted.dtype == np.uint8
     assert np.abs(fitted.astype(int) - expected).mean() < 4
     assert fitted.max() > 200 and fitted[:, 0].max() < 128
@@ -97,21 +98,21 @@ def test_a_sideways_photograph_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
     picture.transpose(Image.ROTATE_90).save(path, exif=exif, quality=95)
-    turned = fitting.fit(pictures.read(path), DIGITS.images).astype(int)
-    expected = fitting.fit(picture, DIGITS.images)
+    turned = preprocess.fit(images.read(path), DIGITS.images).astype(int)
+    expected = preprocess.fit(picture, DIGITS.images)
     assert np.abs(turned - expected).mean() < 8
 
 
 def test_odd_pictures():
-    blank = fitting.fit(Image.new("RGB", (1, 1), "white"), DIGITS.images)
+    blank = preprocess.fit(Image.new("RGB", (1, 1), "white"), DIGITS.images)
     assert blank.shape == (8, 8, 1) and not blank.any()
-    wide = fitting.fit(_seven("white", "black", size=(4000, 200)), DIGITS.images)
+    wide = preprocess.fit(_seven("white", "black", size=(4000, 200)), DIGITS.images)
     assert wide.any()
     colour = np.zeros((5, 32, 32, 3), np.uint8)
-    photo = fitting.fit(Image.new("L", (50, 20), 128), colour)
+    photo = preprocess.fit(Image.new("L", (50, 20), 128), colour)
     assert photo.shape == (32, 32, 3) and (photo == 128).all()
 
 
 def test_a_directory_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot read"):
-        pictures.read(tmp_path)
+        images.read(tmp_path)

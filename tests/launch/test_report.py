@@ -8,9 +8,11 @@ import sys
 
 import pytest
 
-from dlx import loop, tasks, workdir
+from dlx import tasks
 from dlx.errors import UserError
-from launch import report, runs
+from dlx.runtime import loop, rundir
+from launch.report import __main__ as report
+from launch.report import runs
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_a_run_under_way_and_a_killed_one(run):
     killed = runs.read(run.parent, run)
     assert killed.status == "killed" and killed.step == 12
     assert "policy_gradient" in report.page(killed)
-    with workdir.lock(run):
+    with rundir.lock(run):
         assert runs.read(run.parent, run).status == "running"
 
 

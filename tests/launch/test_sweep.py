@@ -13,9 +13,9 @@ import jax
 import ml_collections
 import pytest
 
-from dlx import loop
 from dlx.errors import UserError
-from launch import comparison, plan
+from dlx.runtime import loop
+from launch.sweep import comparison, plan
 
 SWEEP = """
 import ml_collections

@@ -1,0 +1,353 @@
+"""Checkpoints with Orbax: the newest few and the best, each known to be whole."""
+
+from collections.abc import Sequence
+import functools
+import hashlib
+import json
+import logging as python_logging
+import math
+import pathlib
+import re
+import sys
+from typing import Any
+
+from absl import logging
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dlx.errors import UserError
+from dlx.runtime import processes
+from dlx.runtime.task import State
+from dlx.runtime.writers import finite, numbers, to_json, write_whole
+
+
+class DamagedError(Exception):
+    """A checkpoint whose contents are not those that were saved."""
+
+
+class Checkpoints:
+    """The checkpoints of a run, saved asynchronously; use in a `with`.
+
+    Beside the state each holds a description of its structure and a digest of its
+    bytes, so that one of another network, or a damaged one, is told from a good one.
+    An evaluation of the state is added later, as a file of its own.
+    """
+
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        metric: str,
+        *,
+        local: Sequence[str] = (),
+        keep: int = 1,
+        read_only=False,
+    ):
+        """Opens a folder, which need not exist.
+
+        Args:
+          directory: The folder.
+          metric: Name of the number that makes a checkpoint the best, the higher the
+            better.
+          local: Names of the state's fields that differ from device to device; of
+            another number of devices they are not restored.
+          keep: How many of the newest to keep.
+          read_only: Whether nothing is to be saved, moved or tidied.
+        """
+        self._directory = directory.absolute()
+        self._metric = metric
+        self._local = tuple(local)
+        self._keep = keep
+        self._read_only = read_only
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=self,
+                create=not read_only,
+                cleanup_tmp_directories=not read_only,
+            ),
+        )
+        self._evaluations = {step: self._read_metrics(step) for step in self.steps()}
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        """Which checkpoints to keep, as Orbax asks: the newest few and the best."""
+        del context
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = {*steps[-self._keep :], max(steps, key=self._score)}
+        return [step in kept for step in steps]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._manager.close()
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, in order."""
+        return sorted(self._manager.all_steps())
+
+    def save(
+        self,
+        step: int,
+        state: State,
+        metrics: dict[str, float] | None,
+        notes: dict[str, Any],
+    ) -> None:
+        """Starts to save; waits for an earlier save first.
+
+        Args:
+          step: Where training stands.
+          state: Its state.
+          metrics: An evaluation of this state; None if it follows, see `evaluated`.
+          notes: What `restore` shall give back beside the state, as JSON.
+        """
+        about = {
+            "structure": structure(state),
+            "sha256": processes.gathered(digest(state)),
+            "processes": jax.process_count(),
+            "notes": notes,
+        }
+        about = finite(about)
+        about["check"] = _check(about)
+        self._evaluations[step] = metrics
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+        )
+        self._manager.save(step, args=args)
+        if metrics is not None:
+            self.evaluated(step, metrics)
+
+    def evaluated(self, step: int, metrics: dict[str, float]) -> None:
+        """Adds an evaluation to the checkpoint of a step, once that is saved."""
+        self._manager.wait_until_finished()
+        self._evaluations[step] = metrics
+        if processes.first():
+            write_whole(self._metrics_path(step), to_json(metrics) + "\n")
+
+    def metrics(self, step: int) -> dict[str, float] | None:
+        """The evaluation of a checkpoint; None if there is none."""
+        return self._evaluations.get(step)
+
+    def restore(
+        self, abstract: State, *, best: bool = False
+    ) -> tuple[int, State, dict[str, Any]] | None:
+        """The newest whole checkpoint, or the best one.
+
+        A damaged one is passed over, which is said in one line. If it is newer than the
+        one that is restored, and so in the way of saving anew, it is moved to damaged/.
+
+        Args:
+          abstract: Shapes, dtypes and shardings, from `parallel.abstract`.
+          best: Whether to look for the best by the metric, not for the newest.
+
+        Returns:
+          (step, state, notes), or None if there is no checkpoint at all. Local fields
+          are None if there were more or fewer devices.
+
+        Raises:
+          UserError: if a checkpoint is of another structure, or all are damaged.
+          OSError, MemoryError, ...: if a checkpoint cannot be read now.
+        """
+        _ignore_abandoned_reads()
+        damaged = []
+        order = self._score if best else None
+        for step in sorted(self.steps(), key=order, reverse=True):
+            try:
+                state, notes = self._restore(step, abstract)
+            except DamagedError as error:
+                logging.warning("checkpoint %d is damaged: %.100s", step, error)
+                damaged.append(step)
+                continue
+            if damaged:
+                logging.warning("going on from checkpoint %d", step)
+            if not self._read_only:
+                self._set_aside([newer for newer in damaged if newer > step])
+            return step, state, notes
+        if damaged:
+            raise UserError(
+                f"every checkpoint in {self._directory} is damaged; "
+                "give another --workdir to start anew"
+            )
+        return None
+
+    def _set_aside(self, steps):
+        """Moves checkpoints to damaged/, where Orbax does not see them."""
+        for step in steps:
+            if processes.first():
+                folder = self._directory / "damaged"
+                folder.mkdir(exist_ok=True)
+                moved = folder / f"{step}-{len(list(folder.glob(f'{step}-*')))}"
+                (self._directory / str(step)).rename(moved)
+                logging.warning("checkpoint %d is now %s", step, moved)
+            self._evaluations.pop(step, None)
+        if processes.anywhere(bool(steps)):  # every process waits for the first here
+            self._manager.reload()
+
+    def _score(self, step):
+        """What orders checkpoints, worst first; of equals the newest is the best."""
+        score = (self._evaluations.get(step) or {}).get(self._metric)
+        known = score is not None and math.isfinite(score)
+        return score if known else float("-inf"), step
+
+    def _metrics_path(self, step):
+        return self._directory / str(step) / "evaluation.json"
+
+    def _read_metrics(self, step):
+        try:
+            return numbers(json.loads(self._metrics_path(step).read_text()))
+        except FileNotFoundError:
+            return self._older_metrics(step)
+        except (OSError, ValueError):
+            return None  # to be evaluated again
+
+    def _older_metrics(self, step):
+        """The evaluation that version 0.1.0 kept in a checkpoint's description."""
+        try:
+            return self._read(step, about=ocp.args.JsonRestore()).about["metrics"]
+        except (OSError, *_DAMAGE):
+            return None  # not evaluated, or damaged, of which `restore` tells
+
+    def _read(self, step, **items):
+        """Reads items of a checkpoint, without waiting for other processes."""
+        here = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=here,
+            active_processes={here},
+            barrier_sync_key_prefix=str(here),
+        )
+        handler = ocp.CompositeCheckpointHandler(
+            composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
+        )
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+            args = ocp.args.Composite(**items)
+            return reader.restore(self._directory / str(step), args=args)
+
+    def _restore(self, step, abstract):
+        damage = None
+        try:
+            about = self._read(step, about=ocp.args.JsonRestore()).about
+            older = "metrics" in about  # version 0.1.0's, which had no checksum
+            if not older and about.pop("check", None) != _check(about):
+                raise DamagedError("its description is not the one that was saved")
+            other = self._fields_of_other_devices(step, abstract, about["structure"])
+            tree = _as_saved(abstract, other, about["structure"])
+            state = self._read(step, state=ocp.args.StandardRestore(tree)).state
+        except (DamagedError, *_DAMAGE) as error:
+            if _cannot_be_read_now(error):
+                raise
+            damage = (str(error).splitlines() or [type(error).__name__])[0]
+        if processes.anywhere(damage is not None):
+            raise DamagedError(damage or "by another process's account")
+        # What several processes have saved only as many can digest.
+        same = about["processes"] == jax.process_count()
+        if same and processes.gathered(digest(state)) != about["sha256"]:
+            raise DamagedError("its bytes are not those that were saved")
+        if other:
+            fields = ", ".join(other)
+            logging.warning("another number of devices: %s begin anew", fields)
+            state = state.replace(**dict.fromkeys(other))
+        return state, about["notes"]
+
+    def _fields_of_other_devices(self, step, abstract, found):
+        """Local fields that were saved by another number of devices.
+
+        Raises UserError if anything else differs.
+        """
+        wanted, other = structure(abstract), []
+        for path in wanted | found:
+            ours, theirs = wanted.get(path, "nothing"), found.get(path, "nothing")
+            if ours == theirs:
+                continue
+            field = path.split(".")[0]
+            if field not in self._local or "nothing" in (ours, theirs):
+                raise UserError(
+                    f"checkpoint {step} in {self._directory} holds another network or "
+                    f"game: {path} is {theirs} there, {ours} by this config"
+                )
+            if field not in other:
+                other.append(field)
+        return other
+
+
+# What Orbax and TensorStore raise for files that are missing or cannot be decoded.
+_DAMAGE = (
+    *(ValueError, LookupError, EOFError),
+    *(FileNotFoundError, IsADirectoryError, NotADirectoryError),
+)
+_CODES = "NOT_FOUND", "DATA_LOSS", "OUT_OF_RANGE", "INVALID_ARGUMENT"
+_CODES += ("FAILED_PRECONDITION",)
+
+
+def _cannot_be_read_now(error):
+    """Whether it is one of TensorStore's errors that say nothing about the contents."""
+    code = re.match(r"([A-Z]+(_[A-Z]+)*): ", str(error))
+    return isinstance(error, ValueError) and code and code[1] not in _CODES
+
+
+def _check(about):
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _as_saved(abstract, fields, kinds):
+    """Some fields' leaves in the shapes that were saved, on every device whole."""
+
+    def leaf(path, leaf):
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if name.split(".")[0] not in fields:
+            return leaf
+        dtype, shape = kinds[name].rstrip("]").split("[")
+        spec = jax.sharding.PartitionSpec()
+        sharding = jax.sharding.NamedSharding(leaf.sharding.mesh, spec)
+        return jax.ShapeDtypeStruct(json.loads(f"[{shape}]"), dtype, sharding=sharding)
+
+    return jax.tree_util.tree_map_with_path(leaf, abstract)
+
+
+@functools.cache  # once is enough: the hook stays
+def _ignore_abandoned_reads():
+    """Keeps asyncio from printing what becomes of reads given up on a damaged file.
+
+    As one file fails, Orbax closes the event loop on which the others still report.
+    """
+    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
+    usual = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            usual(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def structure(tree: Any) -> dict[str, str]:
+    """What a tree is made of: {path: 'float32[256,128]'}, for arrays or abstract."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): (
+            f"{leaf.dtype}{list(leaf.shape)}"
+        )
+        for path, leaf in leaves
+    }
+
+
+def digest(tree: Any) -> str:
+    """SHA-256, in hex, over the paths, dtypes, shapes and bytes of a tree's arrays.
+
+    Of what other processes hold, only this one's part.
+    """
+    sha256 = hashlib.sha256()
+    arrays = map(_here, jax.tree.leaves(tree))
+    for (path, kind), array in zip(structure(tree).items(), arrays, strict=True):
+        sha256.update(f"{path} {kind}".encode())
+        sha256.update(np.ascontiguousarray(array))
+    return sha256.hexdigest()
+
+
+def _here(array):
+    """An array, or what this process holds of it, on the host."""
+    if getattr(array, "is_fully_addressable", True):
+        return jax.device_get(array)
+    if array.is_fully_replicated:
+        return np.asarray(array.addressable_data(0))
+    shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start)
+    return np.concatenate([np.asarray(shard.data) for shard in shards])

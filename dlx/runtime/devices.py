@@ -1,0 +1,276 @@
+"""Devices: where a state lives, and steps mapped over all of them.
+
+A state's fields are the same on every device and have no device axis, except those that
+the task names as `local` (a device's own environments, say), which are [devices, ...].
+Arrays span the devices of all processes, whichever way the steps are mapped. No other
+module calls `jax.pmap` or `jax.shard_map`.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+from dlx.errors import UserError
+from dlx.runtime.task import State, Task
+
+AXIS = "devices"
+WAYS = "pmap", "shard_map"
+DEFAULT = "pmap"
+
+
+def per_device(name: str, count: int) -> int:
+    """A device's share of `count` things, such as environments or examples.
+
+    Raises:
+      UserError: where the devices do not divide them.
+    """
+    devices = jax.device_count()
+    if count < 1:
+        raise UserError(f"{name} must be at least 1, got {count}")
+    if count % devices:
+        raise UserError(
+            f"{name}={count} does not divide over {devices} devices; a multiple would, "
+            f"such as {max(1, count // devices) * devices}"
+        )
+    return count // devices
+
+
+def device_keys(key: jax.Array) -> jax.Array:
+    """A key for each device of all processes, [devices]."""
+    make = jax.jit(
+        lambda data, numbers: jax.vmap(jax.random.fold_in, (None, 0))(
+            jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), numbers
+        ),
+        out_shardings=_sharding(PartitionSpec(AXIS)),
+    )
+    # From the host, for a key on one process's device is not on the others'.
+    return make(np.asarray(jax.random.key_data(key)), np.arange(len(jax.devices())))
+
+
+def init(task: Task, key: jax.Array) -> State:
+    """The task's first state; each device has `local` fields of its own."""
+    return place(task, jax.jit(functools.partial(_init, task))(key))
+
+
+def abstract(task: Task, key: jax.Array) -> State:
+    """Shapes, dtypes and shardings of the state that `init` would make."""
+    state = jax.eval_shape(functools.partial(_init, task), key)
+
+    def leaf(value, spec):
+        shape = value.shape
+        if spec == PartitionSpec(AXIS):
+            shape = len(jax.devices()), *shape[1:]
+        return jax.ShapeDtypeStruct(shape, value.dtype, sharding=_sharding(spec))
+
+    return jax.tree.map(leaf, state, _specs(task, state))
+
+
+def place(task: Task, state: State) -> State:
+    """Puts a state where the train steps return it, so that none compiles twice.
+
+    Args:
+      task: It knows which fields are local.
+      state: These [local devices, ...]; the others the same in every process.
+    """
+    return jax.tree.map(_put, state, _specs(task, state))
+
+
+def with_local(task: Task, state: State, key: jax.Array) -> State:
+    """A restored state whose missing `local` fields are as `init` makes them."""
+    missing = [f for f in task.local if getattr(state, f) is None]
+    if not missing:
+        return state
+    fresh = init(task, key)
+    return state.replace(**{f: getattr(fresh, f) for f in missing})
+
+
+def train_steps(
+    task: Task, state: State, num_steps: int, way: str = DEFAULT
+) -> Callable[..., Any]:
+    """`num_steps` of the task's steps on all devices, as one program.
+
+    Args:
+      task: Whose steps.
+      state: For its fields.
+      num_steps: How many.
+      way: As for `over_devices`.
+
+    Returns:
+      (state, source, keys) -> (state, metrics), to be called or `compiled`. The source
+      is what the task's batches are made from, or None; keys are `device_keys`; the
+      metrics [num_steps] each, averaged over the devices. The state that goes in is
+      donated.
+    """
+    batches = task.batches
+
+    def run(state, source, key):
+        def body(state, _):
+            batch = batches and batches.batch(source, state.step)
+            return task.step(state, batch, jax.random.fold_in(key, state.step))
+
+        state, metrics = jax.lax.scan(body, state, length=num_steps)
+        return state, jax.lax.pmean(metrics, AXIS)
+
+    axes = _by_field(task, state, local=0, shared=None)
+    return over_devices(
+        run, (axes, batches and batches.axis, 0), (axes, None), way, donate=0
+    )
+
+
+def over_devices(
+    function: Callable[..., Any],
+    in_axes: tuple[Any, ...],
+    out_axes: Any,
+    way: str = DEFAULT,
+    donate: int | Sequence[int] = (),
+) -> Callable[..., Any]:
+    """Maps a function over all devices, which are the axis 'devices' inside.
+
+    Args:
+      function: What one device does.
+      in_axes: For each argument 0 where its leading axis is the devices', None where
+        each device gets all of it; or a tree of those.
+      out_axes: Likewise for what it returns; None means the same on every device, which
+        nobody checks.
+      way: 'pmap', which JAX keeps in maintenance only, or 'shard_map', which is to
+        replace it. Both give the same numbers, bit for bit on one device.
+      donate: Which arguments' memory may be used again.
+
+    Raises:
+      UserError: if there is no such way.
+    """
+    if way not in WAYS:
+        known = ", ".join(map(repr, WAYS))
+        raise UserError(f"config.parallel is {way!r}; there are: {known}")
+    if way == "shard_map":
+        return _shard_mapped(function, in_axes, out_axes, donate)
+    mapped = jax.pmap(
+        function, AXIS, in_axes=in_axes, out_axes=out_axes, donate_argnums=donate
+    )
+    if jax.process_count() == 1:
+        return mapped
+    # Of several processes each hands pmap, and gets back, what its own devices hold.
+    mesh = _mesh(jax.devices())
+    to_local = multihost_utils.global_array_to_host_local_array
+    to_global = multihost_utils.host_local_array_to_global_array
+
+    def call(*arguments):
+        own = _with_axes(
+            lambda axis, x: to_local(x, mesh, _spec(axis)), in_axes, arguments
+        )
+        return _with_axes(
+            lambda axis, x: to_global(x, mesh, _spec(axis)), out_axes, mapped(*own)
+        )
+
+    return call
+
+
+def _shard_mapped(function, in_axes, out_axes, donate):
+    """A shard keeps the devices' axis, of length 1, which `function` is not to see."""
+
+    def on_one(*arguments):
+        arguments = _with_axes(_one, in_axes, arguments)
+        return _with_axes(_as_shard, out_axes, function(*arguments))
+
+    mapped = jax.shard_map(
+        on_one,
+        mesh=_mesh(jax.devices()),
+        in_specs=jax.tree.map(_spec, in_axes, is_leaf=_is_none),
+        out_specs=jax.tree.map(_spec, out_axes, is_leaf=_is_none),
+        check_vma=False,  # else gradients of replicated parameters come summed
+    )
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """The program, compiled for such arguments; with several processes, pmap's is not:
+    it compiles when it is first called.
+    """
+    if not hasattr(steps, "lower"):
+        return steps
+    return steps.lower(*arguments).compile()
+
+
+def replicate(tree: Any) -> Any:
+    """Puts arrays, the same in every process, on each device, whole."""
+    return jax.tree.map(lambda array: _put(array, PartitionSpec()), tree)
+
+
+def split(tree: Any) -> Any:
+    """Shares out arrays [local devices, ...] over this process's devices."""
+    return jax.tree.map(lambda array: _put(array, PartitionSpec(AXIS)), tree)
+
+
+def first_copy(task: Task, state: State) -> State:
+    """The state as the task sees it on this process's first device, there alone."""
+    state = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
+    local = {f: jax.tree.map(lambda x: x[0], getattr(state, f)) for f in task.local}
+    return state.replace(**local)
+
+
+def _init(task, key):
+    """With local fields for this process's devices alone."""
+    shared_key, local_key = jax.random.split(key)
+    everywhere = jax.devices()
+    numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(local_key, numbers)
+    local = jax.vmap(task.init)(keys)
+    local = {field: getattr(local, field) for field in task.local}
+    return task.init(shared_key).replace(**local)
+
+
+def _by_field(task, state, *, local, shared):
+    """The state's class with one value in all local fields and one in the others."""
+    fields = state.__dataclass_fields__
+    return state.replace(**{f: local if f in task.local else shared for f in fields})
+
+
+def _mesh(devices):
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def _sharding(spec):
+    return NamedSharding(_mesh(jax.devices()), spec)
+
+
+def _put(array, spec):
+    if jax.process_count() == 1:
+        return jax.device_put(array, _sharding(spec))
+    return jax.make_array_from_process_local_data(_sharding(spec), np.asarray(array))
+
+
+def _specs(task, state):
+    """A PartitionSpec for each leaf."""
+    axes = _by_field(task, state, local=0, shared=None)
+    return _with_axes(lambda axis, _: _spec(axis), axes, state)
+
+
+def _spec(axis):
+    return PartitionSpec() if axis is None else PartitionSpec(AXIS)
+
+
+def _with_axes(change, axes, tree):
+    """`change(axis, leaf)` of each leaf, where `axes` is a prefix of the tree."""
+    return jax.tree.map(
+        lambda axis, part: jax.tree.map(lambda leaf: change(axis, leaf), part),
+        axes,
+        tree,
+        is_leaf=_is_none,
+    )
+
+
+def _one(axis, shard):
+    return shard if axis is None else shard[0]
+
+
+def _as_shard(axis, x):
+    return x if axis is None else x[None]
+
+
+def _is_none(x):
+    return x is None

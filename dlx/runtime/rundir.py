@@ -1,0 +1,188 @@
+"""A run's folder: whose it is, and whether there is room in it."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+from typing import IO, Any
+
+from absl import logging
+import jax
+
+from dlx.errors import UserError
+from dlx.runtime.task import State
+from dlx.runtime.writers import numbers, to_json
+
+_LOCKS = pathlib.Path("/proc/locks")
+_SPACE = 2**20  # bytes for all that is no checkpoint
+
+
+def read_config(workdir: pathlib.Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+      UserError: where there is none, or it is damaged.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: there is no {path.name}")
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
+def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
+    """The summary.json of a run, NaN where it has null; empty if there is none.
+
+    Raises:
+      UserError: if it is damaged.
+    """
+    path = workdir / "summary.json"
+    try:
+        summary = json.loads(path.read_text())
+        if not isinstance(summary, dict):
+            raise ValueError("it is no summary")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    return summary | {"metrics": numbers(summary.get("metrics"))}
+
+
+def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
+    """Makes the workdir, or sees that the run in it is this very one.
+
+    Raises:
+      UserError: where it is another's, or cannot be written to.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".writable").touch()
+        (workdir / ".writable").unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
+    begun = (workdir / "config.json").exists()
+    if not begun and not any((workdir / "checkpoints").glob("[0-9]*")):
+        return  # or it was killed as it began
+    if not resume:
+        raise UserError(
+            f"{workdir} already holds a run; go on with --resume or give another "
+            "--workdir"
+        )
+    theirs = read_config(workdir)
+    for field in ("task", "seed"):
+        if theirs.get(field) != config[field]:
+            raise UserError(
+                f"{workdir} holds a run with {field}={theirs.get(field)}, not "
+                f"{config[field]}; give another --workdir"
+            )
+
+
+def lock(workdir: pathlib.Path) -> IO[str]:
+    """The workdir's lock, held until it is closed, or its process is no more.
+
+    Raises:
+      UserError: where another process holds it.
+    """
+    file = (workdir / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"a run is going on in {workdir}; one is enough") from None
+    except OSError as error:  # a file system without locks
+        logging.warning("%s cannot be locked: %s", workdir, error.strerror)
+    return file
+
+
+def is_locked(workdir: pathlib.Path) -> bool | None:
+    """Whether a process of this machine holds the lock; None where nobody can say.
+
+    It is not tried, for that would be in the way of a run about to start.
+    """
+    try:
+        stat = (workdir / ".lock").stat()
+        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
+    except OSError:
+        return None
+    # Of its number, which another file system's file may have, too.
+    found = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
+    return any(_has_open(lock[4], stat) for lock in found)
+
+
+def _has_open(process, stat):
+    """Whether a process has a file open; True where that cannot be seen."""
+    try:
+        opened = list(pathlib.Path("/proc", process, "fd").iterdir())
+    except OSError:
+        return True
+    for file in opened:
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            if os.path.samestat(file.stat(), stat):
+                return True
+    return False
+
+
+def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:
+    """Sees that a checkpoint will fit, before it is begun.
+
+    Args:
+      workdir: Where.
+      state: What is to be saved.
+      saved: Step of the last checkpoint, if there is one.
+
+    Raises:
+      UserError: where it will not.
+    """
+    needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SPACE
+    free = shutil.disk_usage(workdir).free
+    if free < needed:
+        last = "there is none yet" if saved is None else f"the last is of step {saved}"
+        raise UserError(
+            f"no space for a checkpoint in {workdir}: "
+            f"{(needed - free) / 2**20:.1f} MiB are missing; {last}"
+        )
+
+
+def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
+    """Warns of fields of the config that differ from those of the run so far."""
+    theirs = read_config(workdir)
+    ours = json.loads(to_json(config.to_dict()))
+    changed = differences(theirs, ours)
+    if changed:
+        fields = ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)
+        logging.warning("resuming with changed config fields: %s", fields)
+
+
+def differences(
+    first: dict[str, Any], second: dict[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    """(field, one's, the other's) where two configs differ, nested ones with dots."""
+    one, other = _flat(first), _flat(second)
+    return [
+        (field, one.get(field, "-"), other.get(field, "-"))
+        for field in sorted(one.keys() | other)
+        if one.get(field, "-") != other.get(field, "-")
+    ]
+
+
+def _flat(config, before=""):
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{before}{name}.")
+        else:
+            flat[before + name] = value
+    return flat
+
+
+def saved(workdir: pathlib.Path) -> str:
+    """Says which of a run's checkpoints is the newest that is complete."""
+    names = [path.name for path in (workdir / "checkpoints").glob("[0-9]*")]
+    steps = [int(name) for name in names if name.isdigit()]
+    if not steps:
+        return f"{workdir} has no checkpoint yet"
+    return f"the newest checkpoint in {workdir} is of step {max(steps)}"

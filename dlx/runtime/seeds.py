@@ -1,0 +1,115 @@
+"""One task for several seeds, trained side by side in one program."""
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Any
+
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+from dlx import streams
+from dlx.runtime.task import Task
+
+
+@struct.dataclass
+class State:
+    """The states of all seeds.
+
+    Attributes:
+      step: [] int32.
+      params: {field: [seeds, ...]}, fields that are the same on every device.
+      local: {field: [seeds, ...]}, fields that differ from device to device.
+    """
+
+    step: jax.Array
+    params: dict[str, Any]
+    local: dict[str, Any]
+
+
+def of(task: Task, seeds: Sequence[int]) -> Task:
+    """The task that trains `task` once for each seed.
+
+    The keys of a seed are the run's keys with the seed folded in: each trains as it
+    would in any other ensemble of the same run, whatever seeds stand beside it, to
+    float tolerance.
+
+    Args:
+      task: What to train; its batches have an order for each of the seeds.
+      seeds: Non-negative integers.
+
+    Returns:
+      A task whose step averages its metrics over the seeds. Its evaluation has
+      'NAME/SEED' for every name and seed, and the average of the task's metric under
+      that one's own name. Its figures and frames are those of the first seed.
+    """
+    kind = type(jax.eval_shape(task.init, streams.key(0, "unused")))
+    numbers = jnp.array(seeds, jnp.uint32)
+
+    def keys(key):
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+
+    def pack(step, states):
+        fields = {f.name: getattr(states, f.name) for f in dataclasses.fields(states)}
+        local = {name: fields.pop(name) for name in task.local}
+        return State(step=step, params=fields, local=local)
+
+    def unpack(state):
+        return kind(**state.params, **state.local)
+
+    def init(key):
+        return pack(jnp.int32(0), jax.vmap(task.init)(keys(key)))
+
+    def step(state, batch, key):
+        def one(own, key, which):
+            own_batch = task.batches and task.batches.batch(batch, state.step, which)
+            return task.step(own, own_batch, key)
+
+        places = jnp.arange(len(seeds))
+        states, metrics = jax.vmap(one)(unpack(state), keys(key), places)
+        return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
+
+    def nth(state, n):
+        return jax.tree.map(lambda x: x[n], unpack(state))
+
+    def evaluate(state, key):
+        # One by one: an evaluation may be the host's work as much as the device's.
+        metrics = [task.evaluate(nth(state, n), k) for n, k in enumerate(keys(key))]
+        each = {
+            f"{name}/{seed}": value
+            for seed, numbers in zip(seeds, metrics, strict=True)
+            for name, value in numbers.items()
+        }
+        mean = sum(numbers[task.metric] for numbers in metrics) / len(seeds)
+        return each | {task.metric: mean}
+
+    def figures(state, key):
+        return task.figures(nth(state, 0), keys(key)[0])
+
+    def frames(state, key):
+        return task.frames(nth(state, 0), keys(key)[0])
+
+    return Task(
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        figures=figures,
+        metric=task.metric,
+        counts={name: n * len(seeds) for name, n in task.counts.items()},
+        batches=task.batches and _Sources(task.batches),
+        frames=task.frames and frames,
+        about=task.about,
+        local=("local",),
+    )
+
+
+class _Sources:
+    """Batches of which a step gets the source, to make those of each seed itself."""
+
+    def __init__(self, batches):
+        self.axis, self.source = batches.axis, batches.source
+        self.save, self.restore = batches.save, batches.restore
+
+    def batch(self, source, step):
+        del step
+        return source

@@ -1,0 +1,230 @@
+"""The recipe of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
+
+Nesterov SGD on the summed cross-entropy of smoothed labels, a triangular schedule,
+biases faster than weights, lookahead; the mean over six views of each test image.
+"""
+
+import chex
+from flax import linen as nn
+from flax import struct
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from dlx import streams
+from dlx.errors import UserError, require_at_least_0, require_one_of
+from dlx.runtime import devices
+from dlx.runtime.task import Task
+from dlx.vision import airbench_network, evaluation
+from dlx.vision.classifier import cross_entropy
+
+_LOOKAHEAD_STEPS = 5
+_WHITENED = 5000  # images whose patches are whitened
+
+
+@struct.dataclass
+class State:
+    """What training changes.
+
+    Attributes:
+      step: [] int32.
+      params: The network's.
+      batch_stats: Its batch normalisation's running statistics.
+      opt_state: The optimiser's.
+      slow: Of params and batch_stats, lookahead's slow weights; what is judged.
+      scale: Of the images that it was trained on.
+    """
+
+    step: jax.Array
+    params: chex.ArrayTree
+    batch_stats: chex.ArrayTree
+    opt_state: chex.ArrayTree
+    slow: chex.ArrayTree
+    scale: evaluation.Scale
+
+
+def triangle(step, num_steps: int):
+    """From 0.2 up to 1 at 23 % of the steps, down to 0.07 at the end."""
+    peak = int(0.23 * num_steps)
+    return jnp.interp(
+        step, jnp.array([0.0, peak, num_steps]), jnp.array([0.2, 1, 0.07])
+    )
+
+
+def lookahead(fast, slow, step, num_steps: int):
+    """Every five steps both weights become their mean (section 3.4; Zhang et al. 2019).
+
+    Args:
+      fast: What the optimiser moves.
+      slow: What follows it; counts for more and more in the mean.
+      step: [] int32, steps taken.
+      num_steps: Of the run.
+
+    Returns:
+      fast and slow.
+    """
+    decay = 0.95**_LOOKAHEAD_STEPS * (step / num_steps) ** 3
+    mean = optax.incremental_update(fast, slow, 1 - decay)
+    due = step % _LOOKAHEAD_STEPS == 0
+
+    def renew(kept):
+        return jax.tree.map(lambda m, k: jnp.where(due, m, k), mean, kept)
+
+    return renew(fast), renew(slow)
+
+
+def make_optimizer(config, params) -> optax.GradientTransformation:
+    """Nesterov SGD; learning rates and decay are given for 1,024 examples' sum.
+
+    Args:
+      config: Its learning_rate, bias_scale, weight_decay, momentum, batch_size,
+        num_steps and whiten_bias_steps.
+      params: The network's.
+    """
+    scale = 1024 * (1 + 1 / (1 - config.momentum))
+    rate = config.learning_rate / scale
+    decay = config.weight_decay * config.batch_size / scale
+
+    def sgd(rate, until=config.num_steps):
+        def schedule(step):
+            return -rate * jnp.where(step < until, triangle(step, config.num_steps), 0)
+
+        return optax.chain(
+            optax.add_decayed_weights(decay / rate),
+            optax.trace(config.momentum, nesterov=True),
+            optax.scale_by_schedule(schedule),
+        )
+
+    def kind(path, _):
+        names = [entry.key for entry in path]
+        if names[0] == "whiten":
+            return "frozen" if names[-1] == "kernel" else "whiten_bias"
+        return "bias" if names[-1] == "bias" else "weight"
+
+    return optax.multi_transform(
+        {
+            "frozen": optax.set_to_zero(),
+            "whiten_bias": sgd(rate, config.whiten_bias_steps),
+            "bias": sgd(rate * config.bias_scale),
+            "weight": sgd(rate),
+        },
+        jax.tree_util.tree_map_with_path(kind, params),
+    )
+
+
+def make_network(config, data: evaluation.Data) -> nn.Module:
+    """The network, its first layer made from the training images."""
+    require_one_of(config, "dtype", ("float32", "bfloat16"))
+    if not all(isinstance(w, int) and w > 0 for w in config.widths):
+        raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
+    side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
+    if side < 2 ** len(config.widths):
+        raise UserError(
+            f"config.widths={tuple(config.widths)} halve what config.patch leaves of "
+            f"{config.dataset}'s images, {side} pixels, to nothing"
+        )
+    images = np.asarray(data.scale(data.some[:_WHITENED]))
+    return airbench_network.Airbench(
+        data.num_classes,
+        airbench_network.whitening(images, config.patch),
+        config.patch_stride,
+        tuple(config.widths),
+        whiten_bias=config.whiten_bias_steps > 0,
+        dtype=jnp.dtype(config.dtype),
+        axis_name=devices.AXIS,
+    )
+
+
+def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
+    """The data, and (state, images) -> logits, over all views."""
+    data = evaluation.Data(config)
+    return data, _logits(make_network(config, data))
+
+
+def looking(config, state: State):
+    """The data, the network and its variables, for what wants features."""
+    data = evaluation.Data(config)
+    return data, make_network(config, data), state.slow
+
+
+def _logits(network):
+    @jax.jit
+    def logits(state, images):
+        return sum(
+            weight * network.apply(state.slow, view, train=False)
+            for weight, view in airbench_network.views(state.scale(images))
+        )
+
+    return logits
+
+
+def make(config) -> Task:
+    """Builds the task.
+
+    Args:
+      config: As in configs/airbench_cifar10.py.
+
+    Raises:
+      UserError: where the data cannot be had or the widths are none.
+    """
+    require_at_least_0(config, "whiten_bias_steps")
+    data = evaluation.Data(config)
+    network = make_network(config, data)
+    template = jax.eval_shape(
+        lambda key: network.init(key, jnp.zeros((1, *data.shape)), train=False),
+        streams.key(0, "unused"),
+    )
+    tx = make_optimizer(config, template["params"])
+
+    def init(key):
+        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
+        params, stats = variables["params"], variables["batch_stats"]
+        slow = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
+        return State(jnp.int32(0), params, stats, tx.init(params), slow, data.scale)
+
+    def loss(params, state, images, labels):
+        """Of this device's examples, times the devices: the mean is the batch's sum."""
+        logits, new = network.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        right = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        mean = jnp.mean(cross_entropy(logits, labels, config.label_smoothing))
+        return config.batch_size * mean, (new["batch_stats"], mean, right)
+
+    def step(state, batch, key):
+        images = data.prepare(key, batch, state.scale)
+        grads, (stats, mean, right) = jax.grad(loss, has_aux=True)(
+            state.params, state, images, batch["labels"]
+        )
+        grads, stats = lax.pmean((grads, stats), devices.AXIS)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        step = state.step + 1
+        fast = {"params": params, "batch_stats": stats}
+        fast, slow = lookahead(fast, state.slow, step, config.num_steps)
+        state = state.replace(step=step, opt_state=opt_state, slow=slow, **fast)
+        return state, {
+            "loss": mean,
+            "accuracy": 100 * right,
+            "l2_grads": optax.tree.norm(grads),
+            "l2_params": optax.tree.norm(params),
+        }
+
+    def filters(state):
+        return state.slow["params"]["whiten"]["kernel"]
+
+    evaluate, figures = evaluation.judges(data, _logits(network), filters)
+    return Task(
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        figures=figures,
+        metric="accuracy",
+        counts={"examples": config.batch_size},
+        batches=data.batches,
+    )

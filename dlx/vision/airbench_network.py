@@ -1,0 +1,186 @@
+"""The network of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
+
+A frozen convolution that whitens 2x2 patches, three groups of two 3x3 convolutions, one
+dense layer: section 3 and the listing in appendix A.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flax import linen as nn
+import jax
+from jax import lax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx.models.layers import Conv, max_pool
+from dlx.models.receptive_field import Reach
+
+
+def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
+    """The kernel that whitens square patches of these images (section 3.2).
+
+    Args:
+      images: [examples, height, width, channels] float32, scaled as in training.
+      size: Of a patch, in pixels.
+      epsilon: Added to each variance.
+
+    Returns:
+      [size, size, channels, 2 size size channels] float32: the eigenvectors of the
+      patches' covariance, each over the root of its eigenvalue, and their negatives.
+    """
+    patches = np.lib.stride_tricks.sliding_window_view(
+        images, (size, size), axis=(1, 2)
+    )
+    patches = np.moveaxis(patches, 3, -1)  # [..., size, size, channels]
+    shape = patches.shape[-3:]
+    patches = patches.reshape(-1, np.prod(shape)).astype(np.float64)
+    variances, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
+    scaled = vectors / np.sqrt(variances + epsilon)
+    both = np.concatenate([scaled, -scaled], axis=1)
+    return both.reshape(*shape, -1).astype(np.float32)
+
+
+def uniform(key, shape, dtype=jnp.float32):
+    """U(-b, b) with b = 1 / sqrt(inputs), PyTorch's default for weights."""
+    bound = 1 / np.sqrt(np.prod(shape[:-1]))
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+
+def partial_identity(key, shape, dtype=jnp.float32):
+    """As `uniform`, but the first filters pass their input on (section 3.3)."""
+    kernel = uniform(key, shape, dtype)
+    middle, kept = (shape[0] // 2, shape[1] // 2), min(shape[2:])
+    identity = jnp.zeros(shape, dtype).at[middle].set(jnp.eye(*shape[2:], dtype=dtype))
+    return jnp.where(jnp.arange(shape[3]) < kept, identity, kernel)
+
+
+def _gelu(x):
+    return nn.gelu(x, approximate=False)
+
+
+class Group(nn.Module):
+    """Convolution, pooling, and another convolution, each normalised.
+
+    Attributes:
+      width: Channels.
+      dtype: Of the arithmetic.
+      axis_name: Of the mapped axis over which batches are normalised together.
+    """
+
+    width: int
+    dtype: Any
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        for number in range(2):
+            x = Conv(
+                self.width,
+                (3, 3),
+                use_bias=False,
+                dtype=self.dtype,
+                kernel_init=partial_identity,
+            )(x)
+            if number == 0:
+                x = max_pool(x)
+            x = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.6,
+                epsilon=1e-12,
+                use_scale=False,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
+            )(x)
+            x = _gelu(x)
+        return x
+
+
+class Airbench(nn.Module):
+    """From scaled 32x32 colour images to logits.
+
+    Attributes:
+      num_classes: How many logits.
+      kernel: The first convolution's, from `whitening`; never trained.
+      stride: Of the first convolution.
+      widths: Channels of each group.
+      whiten_bias: Whether the first convolution has a bias, which is trained.
+      dtype: Of the arithmetic; parameters, statistics and logits are float32.
+      axis_name: Of the mapped axis over which batches are normalised together.
+    """
+
+    num_classes: int
+    kernel: np.ndarray
+    stride: int
+    widths: Sequence[int]
+    whiten_bias: bool = True
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """'whiten', 'group1', 'group2', ..."""
+        return ("whiten", *(f"group{n}" for n, _ in enumerate(self.widths, 1)))
+
+    def reach(self) -> dict[str, Reach]:
+        """What each layer's features see of an image."""
+        reach = Reach().through(self.kernel.shape[0], self.stride)
+        seen = {"whiten": reach}
+        for name in self.layers[1:]:
+            reach = reach.through(3, padding=1).through(2, stride=2)
+            seen[name] = reach = reach.through(3, padding=1)
+        return seen
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
+    ) -> jax.Array | dict[str, jax.Array]:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+
+        Or, where layers are wanted, {name: features}; of images of any size.
+        """
+        whiten = Conv(
+            self.kernel.shape[-1],
+            self.kernel.shape[:2],
+            strides=self.stride,
+            padding="VALID",
+            use_bias=self.whiten_bias,
+            dtype=self.dtype,
+            kernel_init=lambda *_: jnp.asarray(self.kernel),
+            name="whiten",
+        )
+        x = whiten(images)
+        x = _gelu(x if self.whiten_bias else lax.stop_gradient(x))
+        found = {"whiten": x}
+        for name, width in zip(self.layers[1:], self.widths, strict=True):
+            found[name] = x = Group(width, self.dtype, self.axis_name)(x, train=train)
+        if wanted:
+            return {name: found[name] for name in wanted}
+        x = jnp.max(x, axis=(1, 2)).astype(jnp.float32)
+        head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
+        return head(x) / 9
+
+
+def views(images: jax.Array) -> list[tuple[float, jax.Array]]:
+    """What is shown at test time, and how much each counts (section 3.5).
+
+    Args:
+      images: [batch, height, width, channels].
+
+    Returns:
+      (weight, images) of the image and its mirror image, half; and both moved by a
+      pixel up left and down right, the other half.
+    """
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    moved = [
+        lax.slice_in_dim(
+            lax.slice_in_dim(padded, first, first + height, axis=1),
+            first,
+            first + width,
+            axis=2,
+        )
+        for first in (0, 2)
+    ]
+    weighted = [(0.25, images), (0.125, moved[0]), (0.125, moved[1])]
+    return weighted + [(weight, view[:, :, ::-1]) for weight, view in weighted]

@@ -1,0 +1,134 @@
+"""Networks from images to class logits, by the name that a config gives.
+
+Each sows its last hidden layer, [batch, width], as the intermediate 'features'.
+"""
+
+from collections.abc import Sequence
+
+from flax import linen as nn
+import jax
+
+from dlx.models.layers import Conv, max_pool
+from dlx.models.mlp import MLP
+from dlx.models.receptive_field import Reach
+
+
+class MLPClassifier(nn.Module):
+    """Dense layers with ReLU, and one more to the logits.
+
+    Attributes:
+      num_classes: How many logits.
+      features: Width of each hidden layer.
+      dropout: Share of the last hidden layer that is left out in training.
+    """
+
+    num_classes: int
+    features: Sequence[int]
+    dropout: float
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
+        x = MLP(self.features)(images)
+        self.sow("intermediates", "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes)(x)
+
+
+class CNNClassifier(nn.Module):
+    """Blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 pooling; dense ones.
+
+    Attributes:
+      num_classes: How many logits.
+      channels: Of each convolution.
+      features: Width of each dense layer.
+      dropout: Share of the last hidden layer that is left out in training.
+      axis_name: Of the mapped axis over which batches are normalised together.
+    """
+
+    num_classes: int
+    channels: Sequence[int]
+    features: Sequence[int]
+    dropout: float
+    axis_name: str | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the blocks: 'block1', 'block2', ..."""
+        return tuple(f"block{n}" for n, _ in enumerate(self.channels, 1))
+
+    def reach(self) -> dict[str, Reach]:
+        """What each block's features see of an image."""
+        reach, seen = Reach(), {}
+        for name in self.layers:
+            reach = reach.through(3, padding=1).through(2, stride=2)
+            seen[name] = reach
+        return seen
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
+    ) -> jax.Array | dict[str, jax.Array]:
+        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+
+        Or, where layers are wanted, {name: features}; of images of any size.
+        """
+        x, found = images, {}
+        for name, channels in zip(self.layers, self.channels, strict=True):
+            x = Conv(channels, (3, 3), use_bias=False)(x)
+            x = max_pool(x)  # before the next two, which then have a quarter to do
+            x = nn.BatchNorm(
+                use_running_average=not train, momentum=0.9, axis_name=self.axis_name
+            )(x)
+            found[name] = x = nn.relu(x)
+        if wanted:
+            return {name: found[name] for name in wanted}
+        x = MLP(self.features)(x)
+        self.sow("intermediates", "features", x)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(self.num_classes)(x)
+
+
+def make(
+    name: str,
+    *,
+    num_classes: int,
+    features: Sequence[int],
+    channels: Sequence[int],
+    dropout: float,
+    axis_name: str | None = None,
+) -> nn.Module:
+    """Makes a classifier.
+
+    Args:
+      name: 'mlp', fully connected, or 'cnn', convolutional.
+      num_classes: How many logits.
+      features: Widths of the dense layers before the last.
+      channels: Of the convolutions; 'cnn' only.
+      dropout: In [0, 1).
+      axis_name: Of the mapped axis over which batches are normalised together.
+
+    Raises:
+      ValueError: for another name, or widths that are none.
+    """
+    widths = [*features, *channels]
+    if not all(isinstance(w, int) and w > 0 for w in widths):
+        raise ValueError(
+            f"layers need positive integer widths, got features={tuple(features)} and "
+            f"channels={tuple(channels)}"
+        )
+    if name == "mlp":
+        return MLPClassifier(num_classes, tuple(features), dropout)
+    if name == "cnn":
+        return CNNClassifier(
+            num_classes, tuple(channels), tuple(features), dropout, axis_name
+        )
+    raise ValueError(f"there is no {name!r}; there are: mlp, cnn")
+
+
+def first_filters(params, shape: Sequence[int]) -> jax.Array:
+    """The first layer's weights as images, [height, width, channels, filters]."""
+    if "Conv_0" in params:
+        return params["Conv_0"]["kernel"]
+    kernel = params["MLP_0"]["Dense_0"]["kernel"]
+    return kernel.reshape(*shape, kernel.shape[-1])

@@ -1,0 +1,66 @@
+"""A run's parts as HTML that stands alone: nothing in it is fetched from anywhere."""
+
+import base64
+import io
+import json
+import pathlib
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from launch.report import runs
+
+_LARGEST = 12 * 2**20  # bytes of a figure; larger ones are only named
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("launch.report", "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+
+def html(template: str, **values: Any) -> str:
+    """One of launch/report/templates, filled in; values are escaped."""
+    return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def figures(run: runs.Run) -> str:
+    """A run's figures."""
+    return html("figures.html", figures=[_figure(path) for path in run.figures()])
+
+
+def picture(pixels: np.ndarray) -> str:
+    """[height, width, 3] uint8 as a data URI."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return _uri("image/png", file.getvalue())
+
+
+def config(run: runs.Run) -> str:
+    """A run's resolved config, as JSON."""
+    return json.dumps(run.config, indent=2)
+
+
+def _figure(path: pathlib.Path) -> dict[str, str]:
+    title = path.stem.replace("_", " ")
+    if path.stem.isdigit():
+        title = f"{path.parent.name}, step {int(path.stem):,}"
+    size = path.stat().st_size
+    if size > _LARGEST:
+        text = f"{path.name}: {size / 2**20:.0f} MiB, too large to show here"
+        return {"title": title, "kind": "text", "content": text}
+    if path.suffix in runs.PICTURES:
+        uri = _uri(runs.PICTURES[path.suffix], path.read_bytes())
+        return {"title": title, "kind": "picture", "content": uri}
+    if path.suffix in runs.SOUNDS:
+        uri = _uri(runs.SOUNDS[path.suffix], path.read_bytes())
+        return {"title": title, "kind": "sound", "content": uri}
+    return {"title": title, "kind": "text", "content": path.read_text(errors="replace")}
+
+
+def _uri(kind, content):
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

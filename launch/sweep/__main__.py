@@ -1,0 +1,68 @@
+"""Trains many configs, a grid of settings and several seeds of each, and compares them.
+
+python -m launch.sweep --config=configs/sweeps/rocks_table.py
+
+The workdir holds a run for each cell and seed, table.md, runs.csv and curves.png, which
+are written anew after every run. A sweep that is stopped goes on when it is started
+again with its --workdir. Runs that diverged are named below the table, and then the
+exit code is 1.
+"""
+
+from launch import start  # isort: skip, it quietens XLA before anything loads it
+
+from absl import flags
+from ml_collections import config_flags
+
+from dlx.errors import UserError
+from dlx.runtime import signals
+from launch.sweep import comparison, plan
+
+_CONFIG = config_flags.DEFINE_config_file("config", help_string="The sweep's file.")
+_WORKDIR = start.path_flag(
+    "workdir", None, "The sweep's folder; by default runs/SWEEP/TIMESTAMP."
+)
+_RESUME = flags.DEFINE_bool(
+    "resume", True, "Keep the runs that the workdir has, and go on from there."
+)
+
+
+def main() -> int:
+    sweep = _CONFIG.value
+    _, workdir = start.experiment(_WORKDIR.value)
+    workdir = workdir.absolute()
+    runs = plan.make(sweep, workdir)
+    if not _RESUME.value and any(run.workdir.exists() for run in runs):
+        raise UserError(f"{workdir} already holds a sweep; give another --workdir")
+    diverged = {}
+    with signals.caught() as stop:
+        done = {run.workdir for run in runs if plan.is_done(run)}
+        _compare(sweep, runs, done, diverged, workdir)
+        for number, run in enumerate(runs, start=1):
+            if run.workdir in done:
+                continue
+            if not stop:
+                print(f"[{number}/{len(runs)}] {run.name}", flush=True)
+                why = plan.train(run)
+            if stop:
+                print(f"stopped; start it again with --workdir={workdir}")
+                return 128 + stop[0]
+            if why:
+                diverged[run.workdir] = why
+            elif plan.is_done(run):
+                done.add(run.workdir)
+            _compare(sweep, runs, done, diverged, workdir)
+    if (workdir / "table.md").exists():
+        print((workdir / "table.md").read_text())
+    print(workdir)
+    return 1 if diverged else 0
+
+
+def _compare(sweep, runs, done, diverged, workdir):
+    ended = [run for run in runs if run.workdir in done]
+    lost = [(run, diverged[run.workdir]) for run in runs if run.workdir in diverged]
+    comparison.write(sweep, ended, workdir, lost)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    start.run(main, trains=True)

@@ -1,0 +1,59 @@
+"""Pictures as people have them."""
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from dlx.data import images
+from dlx.errors import UserError
+
+RED = 220, 20, 20
+
+
+def _saved(tmp_path, name, picture, **options):
+    picture.save(tmp_path / name, **options)
+    return images.read(tmp_path / name)
+
+
+def test_kinds_of_pictures(tmp_path):
+    red = Image.new("RGB", (40, 20), RED)
+    for name, picture in [
+        ("rgb.png", red),
+        ("cmyk.jpg", red.convert("CMYK")),
+        ("palette.gif", red.convert("P")),
+        ("alpha.png", red.convert("RGBA")),
+    ]:
+        pixel = _saved(tmp_path, name, picture).convert("RGB").getpixel((5, 5))
+        assert np.abs(np.subtract(pixel, RED)).max() < 40, name
+    assert _saved(tmp_path, "grey.png", red.convert("L")).mode == "L"
+    clear = _saved(tmp_path, "clear.png", Image.new("RGBA", (4, 4), (*RED, 0)))
+    assert clear.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_a_camera_held_upright(tmp_path):
+    picture = Image.new("RGB", (40, 20), RED)
+    exif = picture.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    assert _saved(tmp_path, "turned.jpg", picture, exif=exif).size == (20, 40)
+
+
+def test_what_is_no_picture_is_a_line(tmp_path):
+    (tmp_path / "text.png").write_text("a picture")
+    with pytest.raises(UserError, match="is not a picture"):
+        images.read(tmp_path / "text.png")
+    with pytest.raises(UserError, match="No such file"):
+        images.read(tmp_path / "none.png")
+    with pytest.raises(UserError, match="has no photograph 'dog'"):
+        images.read("skimage:dog")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(UserError, match=r"cannot read .*exceeds limit"):
+        images.read(tmp_path / "bomb.png")
+
+
+def test_sizes_in_proportion():
+    wide = Image.new("RGB", (20_000, 100), RED)
+    assert images.shape_at(wide, 512) == (3, 512)
+    assert images.shape_at(wide, 100) == (1, 100)
+    assert images.resize(wide, (3, 512)).shape == (3, 512, 3)
+    assert images.resize(Image.new("L", (1, 1), 255), (5, 5)).min() == 1
+    assert images.read("skimage:chelsea").size == (451, 300)

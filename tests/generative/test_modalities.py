@@ -1,0 +1,177 @@
+"""Sounds and texts: what is read, how it is measured, what is left to hear and read."""
+
+import types
+import wave
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from dlx import figures, tasks
+from dlx.data import sources
+from dlx.errors import UserError
+from dlx.generative.measures import ngrams
+from dlx.generative.modalities import sounds, texts
+from dlx.runtime import loop
+
+
+@pytest.fixture
+def tones(tmp_path, monkeypatch):
+    """As TFDS's spoken_digit: tones of two pitches, of lengths that differ."""
+    generator = np.random.default_rng(0)
+    examples = []
+    for number in range(80):
+        pitch = 400 * (1 + number % 2) * generator.uniform(0.9, 1.1)
+        time = np.arange(generator.integers(200, 400)) / 8000
+        loud = np.round(20_000 * np.sin(2 * np.pi * pitch * time))
+        examples.append({"audio": loud.astype(np.int64), "label": number % 2})
+    label = types.SimpleNamespace(names=["low", "high"])
+    features = {"audio": types.SimpleNamespace(sample_rate=8000), "label": label}
+    info = types.SimpleNamespace(features=features)
+    builder = types.SimpleNamespace(
+        name="tones", info=info, as_data_source=lambda _: list(examples)
+    )
+    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
+    return examples
+
+
+@pytest.fixture
+def wavegan():
+    from configs import wavegan_digits
+
+    config = wavegan_digits.get_config()
+    config.length, config.factor = 512, (4, 1)
+    config.g_channels, config.d_channels = (4, 4), ((4, 4),)
+    config.batch_size, config.latents = 16, 4
+    config.num_steps = config.log_steps = config.eval_steps = 2
+    config.checkpoint_steps = 2
+    config.eval_samples = config.last_eval_samples = 40
+    return config
+
+
+def test_sounds_are_the_middle_of_longer_and_the_whole_of_shorter_ones(tones):
+    data = sources.load_sounds("tones", "train", 300)
+    test = sources.load_sounds("tones", "test", 300)
+    assert data.samples.shape == (72, 300) and data.samples.dtype == np.int16
+    assert (data.rate, data.names) == (8000, ["low", "high"])
+    tested = tones[::10]
+    del tones[::10]
+    both = np.concatenate([data.samples, test.samples])
+    for example, sound in zip([*tones, *tested], both, strict=True):
+        audio, extra = example["audio"], len(example["audio"]) - 300
+        if extra >= 0:
+            np.testing.assert_array_equal(sound, audio[extra // 2 :][:300])
+        else:
+            before = -extra // 2
+            np.testing.assert_array_equal(sound[before:][: len(audio)], audio)
+            assert not sound[:before].any() and not sound[before + len(audio) :].any()
+
+
+def test_pictures_are_no_sounds(monkeypatch):
+    info = types.SimpleNamespace(features={"image": None, "label": None})
+    builder = types.SimpleNamespace(name="mnist", info=info)
+    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
+    with pytest.raises(UserError, match="mnist has image, label; an audio and"):
+        sources.load_sounds("mnist", "train", 100)
+
+
+def test_a_tone_has_its_power_where_its_pitch_is():
+    time = np.arange(4096) / 8000
+    power = sounds._power(np.sin(2 * np.pi * 1000 * time))
+    assert np.all(np.argmax(power, axis=-1) == 1000 / 8000 * 256)
+
+
+@pytest.mark.usefixtures("tones")
+def test_sounds_are_measured_and_the_alarm_sounds(wavegan, caplog):
+    kind = sounds.Sounds(wavegan)
+    real = kind._real[:, :, None, None]
+    assert not kind.measure(real, 5)["collapsed"] and not caplog.messages
+    assert abs(kind.measure(real, 5)["fid_spectrum"]) < 1e-3
+    one = kind.measure(np.repeat(real[:1], 64, axis=0), 5)
+    assert one["collapsed"] and one["fid_spectrum"] > 1 and one["distance"] == 0
+    assert caplog.messages[0].startswith("step 5: it collapses")
+
+
+@pytest.mark.usefixtures("tones")
+def test_a_run_leaves_sounds_to_hear(wavegan, tmp_path):
+    summary = loop.train(tasks.make(wavegan), wavegan, tmp_path, name="tones")
+    numbers = summary["metrics"]
+    assert summary["status"] == "done" and numbers["fid_samples"] == 8
+    for name in ("fid_spectrum", "fid_spectrum_held_out", "fid_spectrum_floor"):
+        assert np.isfinite(numbers[name]) and f"last_{name}" in numbers
+    with wave.open(str(tmp_path / "figures" / "samples.wav")) as file:
+        assert file.getframerate() == 8000 and file.getsampwidth() == 2
+        assert file.getnframes() == 8 * (512 + 2000)
+    assert (tmp_path / "figures" / "sheet.png").exists()
+
+
+def test_a_sound_is_written_as_it_is(tmp_path):
+    samples = np.array([0.0, 0.5, -1.0, 2.0], np.float32)
+    path = figures.save(tmp_path, "x", figures.Sound(samples, 100))
+    with wave.open(str(path)) as file:
+        frames = np.frombuffer(file.readframes(4), "<i2")
+    assert frames.tolist() == [0, 16384, -32767, 32767], "too loud is as loud as can be"
+
+
+def test_ngrams_by_hand():
+    # ab, bc, ca, ab of which ab and bc are real; real: ab, bc, cd, of which cd is not.
+    assert ngrams.overlap(["abcab"], ["abcd"], 2) == (3 / 4, 2 / 3)
+    assert ngrams.overlap(["x"], ["abcd"], 2) == (0, 0)
+
+
+def test_text_is_made_plain_and_comes_back():
+    line = texts.plain("A  GAN (2014),\nof text!")
+    assert line == "a gan , of text "
+    one_hot = np.eye(len(texts.CHARACTERS))[texts.encode(line)][None, :, None]
+    assert texts.decode(one_hot) == [line]
+
+
+@pytest.fixture
+def textgan():
+    from configs import textgan
+
+    config = textgan.get_config()
+    config.length, config.g_channels, config.d_channels = 16, (4, 4), ((4, 4),)
+    config.batch_size, config.latents = 16, 4
+    config.num_steps = config.checkpoint_steps = 2
+    config.log_steps = config.eval_steps = 1
+    config.eval_samples = config.last_eval_samples = 40
+    return config
+
+
+def test_the_corpus_is_what_python_says_of_itself(textgan):
+    lines = texts.Texts(textgan)._lines
+    assert len(lines) > 50_000 and {len(line) for line in lines} == {16}
+    assert "assert statement" in lines
+
+
+def test_lines_that_are_real_are_known_and_the_alarm_is_for_one_line(textgan, caplog):
+    kind = texts.Texts(textgan)
+    codes = np.array([texts.encode(line) for line in kind._lines])
+    one_hot = np.eye(len(texts.CHARACTERS), dtype=np.float32)[codes][:, :, None]
+    numbers = kind.measure(one_hot, 3)
+    assert numbers["ngrams_4"] == numbers["covered_4"] == 100
+    assert not numbers["collapsed"] and not caplog.messages
+    same = kind.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
+    assert same["collapsed"] and same["different"] == 2 and same["covered_4"] < 2
+    assert "step 3: it collapses: only 2.0 % of the lines" in caplog.messages[0]
+
+
+def test_a_run_leaves_lines_to_read(textgan, tmp_path):
+    summary = loop.train(tasks.make(textgan), textgan, tmp_path, name="text")
+    assert summary["status"] == "done"
+    lines = (tmp_path / "figures" / "samples.txt").read_text().splitlines()
+    assert len(lines) == 64 and {len(line) for line in lines} == {16}
+    assert (tmp_path / "figures" / "sheet.png").exists()
+    assert Image.open(tmp_path / "figures" / "training.gif").n_frames == 2
+
+
+def test_a_corpus_of_ones_own(textgan, tmp_path):
+    textgan.corpus = str(tmp_path / "mine.txt")
+    with pytest.raises(UserError, match=r"cannot read .*mine.txt"):
+        texts.Texts(textgan)
+    (tmp_path / "mine.txt").write_text("too short for anything at all")
+    with pytest.raises(UserError, match="has 2 lines of 16 characters"):
+        texts.Texts(textgan)
+    (tmp_path / "mine.txt").write_text("the quick brown fox jumps over. " * 99)
+    assert texts.Texts(textgan)._lines[0] == "quick brown fox "

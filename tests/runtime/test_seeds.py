@@ -1,0 +1,78 @@
+"""Seeds side by side: each trains as it does alone, and is counted and judged apart."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dlx import tasks
+from dlx.runtime import devices as parallel
+from dlx.runtime import loop, restore, seeds
+
+
+@pytest.fixture(autouse=True)
+def _no_key_reuse_check():
+    """It takes a scan of keys under `vmap` for a reuse; alone, tasks are checked."""
+    with jax.debug_key_reuse(False):
+        yield
+
+
+@pytest.fixture
+def several(config):
+    config.seeds = (3, 5)
+    return config
+
+
+def _trained(task, steps=4):
+    keys = loop.Keys(0)
+    state = parallel.init(task, keys.init)
+    device_keys = parallel.device_keys(keys.steps)
+    return parallel.train_steps(task, state, steps)(state, None, device_keys)[0]
+
+
+@pytest.mark.parametrize("name", ["policy_gradient", "dqn"])
+def test_company_changes_nothing(name, config):
+    if name == "dqn":
+        from configs import dqn_rocks8
+
+        config = dqn_rocks8.get_config()
+    alone = tasks.make(config)
+    together = _trained(seeds.of(alone, (3, 5)))
+    for number, seed in enumerate((3, 5)):
+        apart = _trained(seeds.of(alone, (seed,)))
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, n=number: x[n], together.params["params"]),
+            jax.tree.map(lambda x: x[0], apart.params["params"]),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    first, second = (
+        jax.tree.leaves(jax.tree.map(lambda x, n=n: x[n], together.params["params"]))
+        for n in range(2)
+    )
+    assert not any(
+        np.array_equal(a, b) for a, b in zip(first, second, strict=True) if a.ndim > 1
+    )
+
+
+def test_a_run_and_its_evaluation(several, tmp_path):
+    task = tasks.make(several)
+    summary = loop.train(task, several, tmp_path, name="two")
+    run = restore.load(tmp_path, best=False)
+    again = loop.evaluate(run.task, run.keys, run.step, run.state)
+    metrics = summary["metrics"]
+    both = metrics["perfect_starts/3"], metrics["perfect_starts/5"]
+    assert metrics["perfect_starts"] == np.mean(both)
+    assert {f"eval/{name}": n for name, n in metrics.items()} == again
+    assert summary["env_steps"] == 2 * 12 * 32 * 7
+    assert (tmp_path / "figures" / "learning_curve.png").exists()
+
+
+def test_a_local_field_stays_local(several):
+    task = tasks.make(several)
+    state = parallel.init(task, jax.random.key(0))
+    devices = jax.device_count()
+    assert state.local["envs"].paddle.shape == (devices, 2, 32 // devices)
+    assert state.step.shape == () and state.step.dtype == jnp.int32
+    assert set(state.params) == {"step", "params", "opt_state"}
