@@ -9,8 +9,6 @@ import wave
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dlx.envs import measure
-
 FRAMES_PER_SECOND = 12.5  # GIFs store durations in hundredths of a second
 
 
@@ -304,33 +302,3 @@ def _canvas(width, height):
 def _pixels(canvas):
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
-
-
-def rocks(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray:
-    """A recorded game of rocks to look at.
-
-    Args:
-      screens: [frames, size, size] int8: 0 empty, 1 a rock, 2 the paddle.
-      scores: [frames] integers, caught less missed so far.
-      num_rocks: In the whole game.
-
-    Returns:
-      [frames, height, width, 3] uint8: score and step above the screen.
-    """
-    caught, missed = (120, 224, 130), (240, 84, 96)  # the paddle, as a rock lands
-    size = screens.shape[1]
-    zoom, header = max(1, 320 // size), 36
-    font = ImageFont.load_default(size=18)
-    frames = []
-    for step, (screen, score) in enumerate(zip(screens, scores, strict=True)):
-        change = score - scores[max(0, step - 1)]
-        now = caught if change > 0 else missed if change < 0 else measure.PADDLE
-        pixels = measure.picture(screen, zoom, paddle=now)
-        frame = Image.new("RGB", (size * zoom, size * zoom + header), (44, 47, 66))
-        frame.paste(Image.fromarray(pixels), (0, header))
-        draw = ImageDraw.Draw(frame)
-        middle, right = header // 2, size * zoom - 10
-        draw.text((10, middle), f"score {score} of {num_rocks}", "white", font, "lm")
-        draw.text((right, middle), f"step {step}", "white", font, "rm")
-        frames.append(np.asarray(frame))
-    return np.stack(frames)

@@ -1,11 +1,17 @@
-"""Experiments by name: each has a module with `make(config) -> Task`."""
+"""Experiments by name: ours, or any module that can be imported.
+
+An experiment is a module with `make(config) -> Task` and perhaps `abilities`, an
+`Abilities`. `config.task` is one of our short names or an import path, such as
+"my_package.my_task"; the latter needs no change here.
+"""
 
 import importlib
+import importlib.util
 import types
 
 from dlx.errors import UserError, require_positive
 from dlx.runtime import seeds
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 
 OURS = {
     "airbench": "dlx.vision.airbench",
@@ -18,27 +24,57 @@ OURS = {
     "style": "dlx.style.optimise",
     "vae": "dlx.generative.vae.task",
 }
+_LONGEST = 2**31 - 1  # steps: they are counted in int32
 
 
 def module(config) -> types.ModuleType:
-    """The module that `config.task` names; a UserError where there is none."""
+    """Imports the module that `config.task` names.
+
+    Raises:
+      UserError: if there is no such module, or it has no `make`.
+    """
     name = config.get("task")
-    if name not in OURS:
-        raise UserError(f"config.task is {name!r}; there are: {', '.join(OURS)}")
-    return importlib.import_module(OURS[name])
+    path = OURS.get(name, name)
+    if not isinstance(path, str) or "." not in path or not _exists(path):
+        raise UserError(
+            f"config.task is {name!r}; it must be an import path of a module with "
+            f"make(config), or one of: {', '.join(OURS)}"
+        )
+    found = importlib.import_module(path)
+    if not hasattr(found, "make"):
+        raise UserError(f"config.task is {name!r}, which has no make(config)")
+    return found
 
 
 def make(config) -> Task:
-    """The task that `config.task` names; `config.seeds`, if any, train side by side.
+    """Builds the task that `config.task` names; `config.seeds` train side by side.
 
     Raises:
-      UserError: where there is none of that name, or its config makes no sense.
+      UserError: if there is no such task, or its config is invalid.
     """
     task_module = module(config)
-    require_positive(config, "num_steps")  # before schedules are made of it
-    if config.num_steps >= 2**31:
+    require_positive(config, "num_steps")  # schedules are built from it
+    if config.num_steps > _LONGEST:
         raise UserError(
-            f"config.num_steps={config.num_steps} is too long; 2**31 - 1 is the most"
+            f"config.num_steps is {config.num_steps}; the largest is {_LONGEST}"
         )
     task = task_module.make(config)
     return seeds.of(task, config.seeds) if config.get("seeds") else task
+
+
+def abilities(config) -> Abilities:
+    """What a run with this config can do; nothing if its seeds train side by side.
+
+    Raises:
+      UserError: if there is no such task.
+    """
+    if config.get("seeds"):
+        return Abilities()
+    return getattr(module(config), "abilities", Abilities())
+
+
+def _exists(path):
+    try:
+        return importlib.util.find_spec(path) is not None
+    except (ModuleNotFoundError, ValueError):  # of a package above it
+        return False

@@ -7,6 +7,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 
 from absl import flags
 
+from dlx import tasks
 from dlx.runtime import loop, restore
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
@@ -17,7 +18,7 @@ _CHECKPOINT = flags.DEFINE_enum(
 
 def main() -> None:
     workdir = _WORKDIR.value
-    run = restore.load(workdir, best=_CHECKPOINT.value == "best")
+    run = restore.load(workdir, tasks.make, best=_CHECKPOINT.value == "best")
     numbers = loop.evaluate(run.task, run.keys, run.step, run.state)
     print(f"{workdir}: {_CHECKPOINT.value} checkpoint, step {run.step}")
     for name, number in numbers.items():

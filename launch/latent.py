@@ -20,12 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, streams
+from dlx import figures, streams, tasks
 from dlx.data import images as pictures
 from dlx.errors import UserError
 from dlx.generative import interpolation
 from dlx.generative.measures import modes, reference_classifier
-from dlx.generative.vae import task as vae
 from dlx.runtime import restore
 from launch import preprocess
 
@@ -45,12 +44,13 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0)
 
 
 def main(command: str, *paths: str) -> None:
-    run = restore.load(_WORKDIR.value, best=False)
-    if run.config.task != "vae" or run.config.get("seeds"):
+    run = restore.load(_WORKDIR.value, tasks.make, best=False)
+    encode = tasks.abilities(run.config).encode
+    if encode is None:
         raise UserError(f"{_WORKDIR.value} is no run of one autoencoder")
     if bool(paths) != (command == "reconstruct"):
         raise UserError("only reconstruct takes files, and at least one")
-    codec = vae.Codec(run.config, run.state)
+    codec = encode(run.config, run.state)
     test, encode, decode = codec.test, codec.encode, codec.decode
 
     def vector(flag):

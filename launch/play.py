@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from dlx import streams, tasks
-from dlx.envs import measure, rocks
+from dlx.envs import drawing, rocks
 from dlx.errors import UserError
 from dlx.runtime import restore
 from launch.rocks_match import Match
@@ -38,11 +38,11 @@ _GAP = 4  # characters between two screens
 def main() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("this needs a terminal")
-    run = restore.load(_WORKDIR.value)
-    module = tasks.module(run.config)
-    if not hasattr(module, "policy"):
+    run = restore.load(_WORKDIR.value, tasks.make)
+    play = tasks.abilities(run.config).play
+    if play is None:
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no player")
-    game, scores = module.policy(run.config)
+    game, scores = play(run.config)
     scores = functools.partial(jax.jit(scores), run.state.params)
     match = Match(game, scores, human=_HUMAN.value)
     seed = time.time_ns() % 2**32 if _SEED.value is None else _SEED.value
@@ -95,7 +95,7 @@ def _draw(window, match):
         left = 1 + number * (width + _GAP)
         window.addstr(2, left, match.score(player), curses.A_BOLD)
         screen = match.screen(player)
-        for row, line in enumerate(measure.text(screen).splitlines(), start=3):
+        for row, line in enumerate(drawing.text(screen).splitlines(), start=3):
             window.addstr(row, left, line)
         for row, column in np.argwhere(screen):
             color = curses.color_pair(int(screen[row, column]))

@@ -25,13 +25,13 @@ _TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1
 
 def main(*paths: str) -> None:
     seen = [pictures.read(path) for path in paths]
-    run = restore.load(_WORKDIR.value)
-    module = tasks.module(run.config)
-    if not hasattr(module, "classify"):
+    run = restore.load(_WORKDIR.value, tasks.make)
+    classify = tasks.abilities(run.config).classify
+    if classify is None:
         raise UserError(
             f"{_WORKDIR.value} is a run of {run.config.task}: no classifier"
         )
-    data, logits = module.classify(run.config)
+    data, logits = classify(run.config)
     images = np.stack([preprocess.fit(picture, data.test.images) for picture in seen])
     probabilities = jax.nn.softmax(np.asarray(logits(run.state, images)))
     for path, row in zip(paths, np.asarray(probabilities), strict=True):

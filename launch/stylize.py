@@ -14,11 +14,10 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import figures
+from dlx import figures, tasks
 from dlx.data import images
 from dlx.errors import UserError
 from dlx.runtime import restore
-from dlx.style import feedforward
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _OUT = start.path_flag("out", ".", "Where the paintings go.")
@@ -34,10 +33,11 @@ def main(*names: str) -> None:
         if len(same) > 1:
             raise UserError(f"{' and '.join(same)} would all become {output}.png")
     read = {name: images.read(name) for name in names}
-    run = restore.load(_WORKDIR.value)
-    if run.config.task != "fast_style":
+    run = restore.load(_WORKDIR.value, tasks.make)
+    paint = tasks.abilities(run.config).paint
+    if paint is None:
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no painter")
-    paint = feedforward.paint(run.config)
+    paint = paint(run.config)
     for name, picture in read.items():
         shape = images.shape_at(picture, _SIZE.value or max(picture.size))
         photograph = images.resize(picture, shape)[None]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx.envs import measure, rocks
+from dlx.envs import drawing, measure, rocks
 
 _RENDER_MODES = ("rgb_array", "ansi")
 
@@ -263,7 +263,7 @@ def _draw(generator):
 def _frames(render_mode, state, game):
     if render_mode is None:
         return None
-    draw = {"rgb_array": measure.picture, "ansi": measure.text}[render_mode]
+    draw = {"rgb_array": drawing.picture, "ansi": drawing.text}[render_mode]
     return tuple(draw(screen) for screen in np.asarray(measure.screens(state, game)))
 
 

@@ -8,11 +8,8 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dlx.envs import oracle, rocks
-
-PADDLE = (108, 214, 255)  # its colour
 
 Policy = Callable[[jax.Array], jax.Array]
 
@@ -117,21 +114,6 @@ def screens(state: rocks.State, params: rocks.Params) -> jax.Array:
     """What is where: [num_envs, size, size] int8, 0 empty, 1 a rock, 2 the paddle."""
     pixels = rocks.render(state, params, jnp.int8)[..., 0]
     return pixels.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
-
-
-def text(screen: np.ndarray) -> str:
-    """One of `screens` in characters, two a pixel, in a frame."""
-    pixels = np.array([" .", "()", "=="])[screen]
-    rim = "+" + "--" * len(screen) + "+"
-    return "\n".join([rim, *(f"|{''.join(row)}|" for row in pixels), rim])
-
-
-def picture(
-    screen: np.ndarray, zoom: int = 16, paddle: tuple[int, int, int] = PADDLE
-) -> np.ndarray:
-    """One of `screens` in colour, [zoom * size, zoom * size, 3] uint8."""
-    colors = np.array([(24, 26, 38), (255, 176, 84), paddle], np.uint8)
-    return colors[screen].repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def _play(choose, params, start, key):

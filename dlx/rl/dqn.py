@@ -28,7 +28,7 @@ from dlx.errors import UserError, require_at_least_0, require_positive
 from dlx.rl import evaluation, replay
 from dlx.rl.q_network import QNetwork
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 
 
 @struct.dataclass
@@ -303,3 +303,6 @@ def _packed(state, game):
 
 def _unpacked(state):
     return jax.tree.map(lambda x: x.astype(jnp.int32), state)
+
+
+abilities = Abilities(play=policy)

@@ -10,8 +10,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
-from dlx import figures as drawing
-from dlx.envs import measure, rocks
+from dlx.envs import drawing, measure, rocks
 from dlx.errors import blame
 from dlx.rl import torsos
 
@@ -64,6 +63,6 @@ def judges(game: rocks.Params, scores: Scores, num_rocks: int):
 
     def figures(state, key):
         screens, scores = jax.device_get(record(state.params, key))
-        return {"play": drawing.rocks(screens, scores, game.rocks_per_episode)}
+        return {"play": drawing.film(screens, scores, game.rocks_per_episode)}
 
     return evaluate, figures

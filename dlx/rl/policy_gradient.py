@@ -24,7 +24,7 @@ from dlx.errors import UserError, require_positive
 from dlx.rl import evaluation
 from dlx.rl.actor_critic import ActorCritic
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 
 
 @struct.dataclass
@@ -304,3 +304,6 @@ def _standardize(advantages):
     mean = lax.pmean(jnp.mean(advantages), devices.AXIS)
     variance = lax.pmean(jnp.mean(jnp.square(advantages - mean)), devices.AXIS)
     return (advantages - mean) * lax.rsqrt(variance + 1e-8)
+
+
+abilities = Abilities(play=policy)

@@ -1,12 +1,12 @@
-"""A trained run, read back from its workdir."""
+"""Reads a trained run back from its workdir."""
 
+from collections.abc import Callable
 import dataclasses
 import pathlib
 from typing import Any
 
 import ml_collections
 
-from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
 from dlx.runtime.rundir import read_config
@@ -15,7 +15,7 @@ from dlx.runtime.task import State, Task
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A run's task and config, and the state that a checkpoint of it holds."""
+    """A run's task, config and keys, and the step and state of a checkpoint."""
 
     task: Task
     config: Any
@@ -24,18 +24,21 @@ class Trained:
     state: State
 
 
-def load(workdir: pathlib.Path, *, best: bool = True) -> Trained:
-    """Reads a run; changes nothing in its workdir.
+def load(
+    workdir: pathlib.Path, make: Callable[[Any], Task], *, best: bool = True
+) -> Trained:
+    """Reads a run and changes nothing in its workdir.
 
     Args:
       workdir: The run's folder.
-      best: Whether to take the best checkpoint, not the newest.
+      make: Builds the task from the run's config: `tasks.make`, or one task's own.
+      best: Takes the best checkpoint, not the newest.
 
     Raises:
-      UserError: where there is no run, or no checkpoint of it.
+      UserError: if there is no run, or it has no checkpoint yet.
     """
     config = ml_collections.ConfigDict(read_config(workdir))
-    task, keys = tasks.make(config), loop.Keys(config.seed)
+    task, keys = make(config), loop.Keys(config.seed)
     abstract = devices.abstract(task, keys.init)
     with loop.open_checkpoints(task, workdir, read_only=True) as checkpoints:
         restored = checkpoints.restore(abstract, best=best)

@@ -12,6 +12,33 @@ Metrics = dict[str, jax.Array]  # name -> [] float32
 
 
 @dataclasses.dataclass(frozen=True)
+class Abilities:
+    """What a trained state can do besides training; None if it cannot.
+
+    A task's module may have a value `abilities`, beside `make`. It costs nothing to
+    ask: data and networks are made when one of these functions is called.
+
+    Attributes:
+      play: config -> (game, scores). An agent's game, and (params, observations) ->
+        [batch, num_actions] float32, of which the largest is the greedy action.
+      classify: config -> (data, logits). A data set, and (state, images [batch, height,
+        width, channels] uint8) -> [batch, classes] float32.
+      features: (config, state) -> (data, network, variables). A feature extractor.
+      sample: config -> sampler. Draws samples of a state and interpolates them.
+      encode: (config, state) -> codec. Maps images to latent vectors and back.
+      paint: config -> function. Maps (params, [batch, height, width, 3] float32 in
+        [0, 1]) to images of the same shape and range.
+    """
+
+    play: Callable[..., Any] | None = None
+    classify: Callable[..., Any] | None = None
+    features: Callable[..., Any] | None = None
+    sample: Callable[..., Any] | None = None
+    encode: Callable[..., Any] | None = None
+    paint: Callable[..., Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Task:
     """The pure functions that make an experiment; the loop knows nothing else of it.
 

@@ -12,8 +12,11 @@ import numpy as np
 from dlx import paths, streams
 from dlx.errors import UserError, require_one_of
 from dlx.models.receptive_field import Reach
+from dlx.runtime import restore
+from dlx.runtime.rundir import read_config
 from dlx.style import weights
 from dlx.style.networks import squeezenet, vgg
+from dlx.vision import airbench, classifier
 
 _CAFFE = np.array([[[[103.939, 116.779, 123.68]]]], np.float32)  # BGR, of 0 ... 255
 _MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)  # RGB, of 0 ... 1
@@ -30,6 +33,7 @@ NETWORKS = {
     **{f"vgg{depth}": vgg.VGG(depth) for depth in vgg.DEPTHS},
 }
 RANDOM = "random"
+_CLASSIFIERS = {"airbench": airbench, "classifier": classifier}  # trained by dlx
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +101,12 @@ def load(config, wanted: Sequence[str]) -> Perception:
 
 def _trained(workdir, wanted):
     """The convolutions of a classifier of colour images that dlx trained."""
-    from dlx import tasks
-    from dlx.runtime import restore
-
-    run = restore.load(workdir)
-    module = tasks.module(run.config)
-    if not hasattr(module, "looking"):
-        raise UserError(f"{workdir} is a run of {run.config.task}: no classifier")
-    data, network, variables = module.looking(run.config, run.state)
+    task = read_config(workdir).get("task")
+    if task not in _CLASSIFIERS:
+        raise UserError(f"{workdir} is a run of {task}: no classifier")
+    module = _CLASSIFIERS[task]
+    run = restore.load(workdir, module.make)
+    data, network, variables = module.abilities.features(run.config, run.state)
     if not hasattr(network, "layers"):
         raise UserError(f"{workdir} has a classifier without convolutions")
     if data.shape[-1] != 3:

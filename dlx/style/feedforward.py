@@ -17,7 +17,7 @@ from dlx.data import batches, sources
 from dlx.data import images as pictures
 from dlx.errors import UserError, blame, require_one_of, require_positive
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 from dlx.style import features
 from dlx.style import losses as styles
 from dlx.style.networks.stylizer import Stylizer
@@ -183,3 +183,6 @@ def make(config) -> Task:
         batches=batches.Beside(photographs=training, fixed=batches.Constant(fixed)),
         shown=("content_loss", "style_loss"),
     )
+
+
+abilities = Abilities(paint=paint)

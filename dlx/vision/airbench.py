@@ -16,7 +16,7 @@ import optax
 from dlx import streams
 from dlx.errors import UserError, require_at_least_0, require_one_of
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 from dlx.vision import airbench_network, evaluation
 from dlx.vision.classifier import cross_entropy
 
@@ -228,3 +228,6 @@ def make(config) -> Task:
         counts={"examples": config.batch_size},
         batches=data.batches,
     )
+
+
+abilities = Abilities(classify=classify, features=looking)

@@ -17,7 +17,7 @@ import optax
 from dlx.errors import UserError, blame, require_at_least_0
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation, networks
 
 
@@ -162,3 +162,6 @@ def make(config) -> Task:
         counts={"examples": config.batch_size},
         batches=data.batches,
     )
+
+
+abilities = Abilities(classify=classify, features=looking)

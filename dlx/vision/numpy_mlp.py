@@ -20,7 +20,7 @@ import numpy as np
 
 from dlx.errors import UserError
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation
 
 
@@ -215,3 +215,6 @@ def make(config) -> Task:
         counts={"examples": config.batch_size},
         batches=data.batches,
     )
+
+
+abilities = Abilities(classify=classify)

@@ -12,7 +12,7 @@ from dlx.errors import UserError
 from dlx.runtime import restore
 from launch import preprocess
 from launch.gallery import drawing
-from launch.gallery.models import Shelf, has, told
+from launch.gallery.models import Shelf, can, told
 from launch.report import html
 
 _MOST = 8  # classifiers side by side
@@ -24,7 +24,7 @@ class Reader:
 
     def __init__(self, run: restore.Trained):
         self._state = run.state
-        self._data, self._logits = tasks.module(run.config).classify(run.config)
+        self._data, self._logits = tasks.abilities(run.config).classify(run.config)
         self.names = self._data.test.names
         self.read(self._data.test.images[0])  # compiles
 
@@ -46,7 +46,7 @@ def build(root: pathlib.Path) -> Any:
     """
     shelf = Shelf(
         root,
-        lambda config: has("classify")(config) and config.dataset in _DATA,
+        lambda config: can("classify")(config) and config.dataset in _DATA,
         Reader,
         "python -m launch.main --config=configs/mlp_mnist.py --config.dataset=digits",
     )

@@ -7,11 +7,10 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from dlx import streams
+from dlx import streams, tasks
 from dlx.errors import UserError
-from dlx.generative.gan import task as gan
 from dlx.runtime import restore
-from launch.gallery.models import Shelf, told
+from launch.gallery.models import Shelf, can, told
 from launch.report import runs
 
 _ROWS, _STEPS = 6, 12  # of the interpolation
@@ -21,7 +20,8 @@ class Generator:
     """A trained generator of pictures, sounds or texts."""
 
     def __init__(self, run: restore.Trained):
-        self._state, self._samples = run.state, gan.sampler(run.config)
+        self._state = run.state
+        self._samples = tasks.abilities(run.config).sample(run.config)
 
     def sheet(self, seed: int) -> np.ndarray:
         """64 samples, [height, width, 3] uint8."""
@@ -43,7 +43,7 @@ def build(root: pathlib.Path) -> Any:
     """
     shelf = Shelf(
         root,
-        lambda config: config.task == "gan" and not config.get("seeds"),
+        can("sample"),
         Generator,
         "python -m launch.main --config=configs/dcgan_digits.py",
     )

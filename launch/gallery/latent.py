@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import figures, streams
+from dlx import figures, streams, tasks
 from dlx.errors import UserError
-from dlx.generative.vae import task as vae
 from dlx.runtime import restore
 from launch import preprocess
 from launch.gallery import drawing
-from launch.gallery.models import Shelf, told
+from launch.gallery.models import Shelf, can, told
 
 _SLIDERS = 8  # dimensions, those that the data uses most
 _SPAN = 3.0  # standard deviations to either side
@@ -27,7 +26,7 @@ class Space:
     """A trained autoencoder's latent space."""
 
     def __init__(self, run: restore.Trained):
-        self._codec = vae.Codec(run.config, run.state)
+        self._codec = tasks.abilities(run.config).encode(run.config, run.state)
         self.latents = self._codec.latents
         means = np.asarray(self._codec.encode(self._codec.test.images[:2000]))
         self.used = np.argsort(-means.std(axis=0))[:_SLIDERS].tolist()
@@ -72,7 +71,7 @@ def build(root: pathlib.Path) -> Any:
     """
     shelf = Shelf(
         root,
-        lambda config: config.task == "vae" and not config.get("seeds"),
+        can("encode"),
         Space,
         "python -m launch.main --config=configs/vae_mnist.py --config.dataset=digits",
     )

@@ -43,7 +43,7 @@ class Shelf:
         @functools.lru_cache(_KEPT)
         def load(name, checkpoints):
             del checkpoints  # others, another model
-            run = restore.load(runs.named(self.root, name).folder)
+            run = restore.load(runs.named(self.root, name).folder, tasks.make)
             return make(run)
 
         self._load = load
@@ -92,9 +92,9 @@ class Shelf:
             return False
 
 
-def has(name: str) -> Callable[[Any], bool]:
-    """Whether a config's task has a function of that name."""
-    return lambda config: hasattr(tasks.module(config), name)
+def can(ability: str) -> Callable[[Any], bool]:
+    """Whether a run with a config has an ability, by its name in `Abilities`."""
+    return lambda config: getattr(tasks.abilities(config), ability) is not None
 
 
 def told(function: Callable) -> Callable:

@@ -19,7 +19,7 @@ from dlx import streams, tasks
 from dlx.envs import measure, rocks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.gallery.models import Shelf, has, told
+from launch.gallery.models import Shelf, can, told
 
 _SIZES = 8, 16, 32
 _MOST_ROCKS = 50
@@ -29,7 +29,7 @@ class Player:
     """A trained agent and the games that it can play."""
 
     def __init__(self, run: restore.Trained):
-        self.game, scores = tasks.module(run.config).policy(run.config)
+        self.game, scores = tasks.abilities(run.config).play(run.config)
         self._scores = jax.jit(functools.partial(scores, run.state.params))
         self.values = run.config.task == "dqn"  # not logits
         self.sizes = [size for size in {*_SIZES, self.game.size} if self._sees(size)]
@@ -79,7 +79,7 @@ def build(root: pathlib.Path) -> Any:
     """
     shelf = Shelf(
         root,
-        lambda config: has("policy")(config) and not config.get("seeds"),
+        can("play"),
         Player,
         "python -m launch.main --config=configs/pg_rocks16.py",
     )

@@ -13,9 +13,8 @@ from dlx import tasks
 from dlx.data import images
 from dlx.errors import UserError
 from dlx.runtime import devices, loop, restore
-from dlx.style import feedforward
 from launch.gallery import drawing
-from launch.gallery.models import Shelf, told
+from launch.gallery.models import Shelf, can, told
 
 _PHOTOGRAPHS = "chelsea", "coffee", "astronaut", "rocket"
 _PAINTINGS = "hubble_deep_field", "retina", "immunohistochemistry", "brick"
@@ -27,7 +26,8 @@ class Painter:
     """A network trained for one style."""
 
     def __init__(self, run: restore.Trained):
-        self._params, self._paint = run.state.params, feedforward.paint(run.config)
+        self._params = run.state.params
+        self._paint = tasks.abilities(run.config).paint(run.config)
 
     def __call__(self, picture, size: int) -> np.ndarray:
         """[height, width, 3] uint8."""
@@ -48,7 +48,7 @@ def build(root: pathlib.Path, weights: str) -> Any:
     """
     shelf = Shelf(
         root,
-        lambda config: config.task == "fast_style",
+        can("paint"),
         Painter,
         "python -m launch.main --config=configs/fast_style.py --config.weights=...",
     )

@@ -39,7 +39,7 @@ def test_a_blend_begins_and_ends_with_the_reconstructions(workdir, tmp_path):
     seven = tmp_path / "seven.png"
     image = sources.load("digits", "test").images[7, ..., 0]
     Image.fromarray(image).save(seven)
-    run = restore.load(workdir, best=False)
+    run = restore.load(workdir, tasks.make, best=False)
     _, test, model = vae.load(run.config)
     means, _ = model.encode(run.state.params, test.images[[3, 7]] / np.float32(255))
     pixels = np.asarray(jax.nn.sigmoid(model.decode(run.state.params, means)))

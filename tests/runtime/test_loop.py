@@ -229,7 +229,7 @@ def test_an_evaluation_that_is_not_finite_is_said_and_null(config, tmp_path, cap
         assert not {"NaN", "Infinity"} & set(re.findall(r"\w+", file.read_text())), file
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[3])["eval/perfect_starts"] is None
-    best = restore.load(tmp_path, best=True)
+    best = restore.load(tmp_path, tasks.make, best=True)
     assert best.step in (4, 12)
 
 

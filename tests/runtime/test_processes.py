@@ -208,7 +208,8 @@ def test_without_the_other_a_process_ends_with_a_line(tmp_path, how, victim):
 
 def test_a_process_that_waits_at_its_end_notices_too():
     program = (
-        "import sys, time; from dlx.runtime import processes; process = int(sys.argv[2]);"
+        "import sys, time; from dlx.runtime import processes;"
+        "process = int(sys.argv[2]);"
         "processes.connect(sys.argv[1], 2, process, 5); print('connected', flush=True);"
         "time.sleep(0 if process else 1000)"
     )

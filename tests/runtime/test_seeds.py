@@ -59,7 +59,7 @@ def test_company_changes_nothing(name, config):
 def test_a_run_and_its_evaluation(several, tmp_path):
     task = tasks.make(several)
     summary = loop.train(task, several, tmp_path, name="two")
-    run = restore.load(tmp_path, best=False)
+    run = restore.load(tmp_path, tasks.make, best=False)
     again = loop.evaluate(run.task, run.keys, run.step, run.state)
     metrics = summary["metrics"]
     both = metrics["perfect_starts/3"], metrics["perfect_starts/5"]

@@ -56,15 +56,15 @@ def test_a_run_keeps_the_scale_that_it_was_trained_with(name, monkeypatch, tmp_p
     config = _short(name)
     first = loop.train(tasks.make(config), config, tmp_path, name="run")
     images = sources.load("digits", "test").images[:5]
-    run = restore.load(tmp_path)
-    _, logits = tasks.module(config).classify(config)
+    run = restore.load(tmp_path, tasks.make)
+    _, logits = tasks.abilities(config).classify(config)
     seen = np.asarray(logits(run.state, images))
 
     other = evaluation.Scale(jnp.full(1, 0.9), jnp.full(1, 0.01))
     monkeypatch.setattr(evaluation, "scale_of", lambda images: other)
-    run = restore.load(tmp_path)
+    run = restore.load(tmp_path, tasks.make)
     assert run.state.scale.std != other.std
-    _, logits = tasks.module(config).classify(config)
+    _, logits = tasks.abilities(config).classify(config)
     np.testing.assert_array_equal(logits(run.state, images), seen)
     again = loop.evaluate(run.task, run.keys, run.step, run.state)
     assert again["eval/nll"] == first["metrics"]["nll"]

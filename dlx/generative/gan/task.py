@@ -20,7 +20,7 @@ from dlx.generative.gan import losses as adversarial
 from dlx.generative.gan import networks
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 
 _AT_ONCE = 500  # samples in one call of the generator
 
@@ -412,3 +412,6 @@ def _shown(config, samples):
         return {"training": kind.show(samples.some(state, key, 64), 8)}
 
     return evaluate, figures, frames
+
+
+abilities = Abilities(sample=sampler)

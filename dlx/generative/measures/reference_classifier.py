@@ -148,7 +148,7 @@ def _read(workdir):
     accuracy = read_summary(workdir).get("metrics", {}).get("accuracy")
     if accuracy is None:
         raise UserError(f"{workdir} holds no judge")
-    return Judge(restore.load(workdir, best=False), accuracy)
+    return Judge(restore.load(workdir, classifier.make, best=False), accuracy)
 
 
 def train(config, workdir: pathlib.Path) -> None:

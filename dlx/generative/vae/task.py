@@ -23,7 +23,7 @@ from dlx.generative import interpolation
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
 from dlx.runtime import devices
-from dlx.runtime.task import Task
+from dlx.runtime.task import Abilities, Task
 
 
 @struct.dataclass
@@ -275,3 +275,6 @@ def _latent_map(params, means, test, draw, side=20):
 
 def _bytes(probabilities):
     return np.uint8(np.round(255 * probabilities))
+
+
+abilities = Abilities(encode=Codec)

@@ -34,6 +34,7 @@ def test_its_digest_follows_its_parameters_and_stands_beside_what_it_measures():
     from configs import dcgan_digits
     from dlx import tasks
     from dlx.runtime import restore
+    from dlx.vision import classifier
 
     see = reference_classifier.load("digits", None, None)
     task = tasks.make(dcgan_digits.get_config())
@@ -41,7 +42,7 @@ def test_its_digest_follows_its_parameters_and_stands_beside_what_it_measures():
     assert len(see.digest) == 12
     folder = reference_classifier.cache.folder("judges")
     (workdir,) = (path for path in folder.glob("digits-*") if path.is_dir())
-    run = restore.load(workdir, best=False)
+    run = restore.load(workdir, classifier.make, best=False)
     assert reference_classifier.Judge(run, 0.0).digest == see.digest
     scale = run.state.scale.replace(mean=run.state.scale.mean + 1e-3)
     other = dataclasses.replace(run, state=run.state.replace(scale=scale))

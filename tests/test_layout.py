@@ -1,0 +1,80 @@
+"""Who may import whom, late imports counted; there is no circle."""
+
+import ast
+import graphlib
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+BASE = {"errors", "cache", "paths", "streams"}
+SHARED = BASE | {"figures", "optimizers", "models", "envs", "data", "runtime"}
+MAY = {
+    **dict.fromkeys(BASE, BASE),
+    **{room: {"errors"} for room in ("figures", "optimizers", "models")},
+    "envs": {"errors", "streams"},
+    "runtime": BASE | {"figures"},
+    "data": BASE | {"runtime"},
+    **dict.fromkeys(("rl", "vision"), SHARED),
+    **{field: SHARED | {"vision"} for field in ("generative", "style")},
+    "tasks": SHARED | {"rl", "vision", "generative", "style"},
+}
+
+
+def _module(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {_module(path): path for path in sorted((ROOT / "dlx").rglob("*.py"))}
+
+
+def _imports(path):
+    """The modules of dlx that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} has a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.split(".")[0] == "dlx":
+                yield name if name in FILES else name.rpartition(".")[0]
+            assert name.split(".")[0] not in ("launch", "configs"), path
+
+
+GRAPH = {module: set(_imports(path)) - {"dlx"} for module, path in FILES.items()}
+
+
+def _room(module):
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", sorted(FILES.keys() - {"dlx"}))
+def test_a_module_imports_only_what_its_room_may(module):
+    room = _room(module)
+    assert {_room(other) for other in GRAPH[module]} - {room} <= MAY[room]
+
+
+def test_measures_stand_alone():
+    for module, imported in GRAPH.items():
+        if ".measures." in module and not module.endswith("reference_classifier"):
+            outside = {
+                i for i in imported if not i.startswith("dlx.generative.measures")
+            }
+            assert outside <= {"dlx.errors"}
+
+
+def test_nothing_imports_in_a_circle():
+    list(graphlib.TopologicalSorter(GRAPH).static_order())  # a CycleError names one
+    rooms = {room: set() for room in MAY}
+    for module, imported in GRAPH.items():
+        if module != "dlx":
+            rooms[_room(module)] |= {_room(i) for i in imported} - {_room(module)}
+    list(graphlib.TopologicalSorter(rooms).static_order())
+
+
+def test_only_tasks_turns_a_string_into_a_module():
+    users = {m for m, p in FILES.items() if "import_module" in p.read_text()}
+    assert users == {"dlx.tasks"}
