@@ -1,5 +1,7 @@
 """Reports of a run's time and memory."""
 
+import collections
+from collections.abc import Iterator
 import contextlib
 import pathlib
 import resource
@@ -9,7 +11,63 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dlx.runtime.writers import write_whole
+
 _SIDE = 2048  # side of the matrices whose product measures a device's peak
+
+
+class Stopwatch(collections.defaultdict):
+    """Seconds by activity."""
+
+    def __init__(self):
+        super().__init__(float)
+        self.began = time.monotonic()
+
+    @contextlib.contextmanager
+    def __call__(self, activity: str) -> Iterator[None]:
+        """Adds the seconds of the `with` block to an activity."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self[activity] += time.monotonic() - began
+
+    @property
+    def wall(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+
+class Profiler:
+    """Traces the second call of the training program and writes a report.
+
+    It covers this start of the run, not the starts before a resume.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        """Args: folder: The folder to write, made if it is missing."""
+        self._folder, self._calls = folder, 0
+        self._flops = self._before = 0.0
+
+    def begin(self, lowered: Any, seconds: Stopwatch) -> None:
+        """Notes the program of one step, and the seconds trained so far."""
+        self._flops, self._before = flops(lowered), seconds["train"]
+
+    def call(self) -> contextlib.AbstractContextManager:
+        """Counts a call, and traces it for TensorBoard and Perfetto if it is due."""
+        self._calls += 1
+        if self._calls != 2:
+            return contextlib.nullcontext()
+        self._folder.mkdir(exist_ok=True)
+        return jax.profiler.trace(str(self._folder), create_perfetto_trace=True)
+
+    def write(self, seconds: Stopwatch, log_steps: int) -> None:
+        """Writes report.txt."""
+        spent = dict(seconds) | {"train": seconds["train"] - self._before}
+        steps = self._calls * log_steps
+        text = report(spent, seconds.wall, self._flops, steps, self._folder)
+        self._folder.mkdir(exist_ok=True)
+        write_whole(self._folder / "report.txt", text)
 
 
 def report(
@@ -61,14 +119,6 @@ def flops(lowered: Any) -> float:
     """FLOPs of a lowered program on one device; 0 if XLA gives no estimate."""
     analysis = lowered.compile().cost_analysis() or {}
     return float(analysis.get("flops", 0.0))
-
-
-def trace(folder: pathlib.Path | None, wanted: bool):
-    """Traces the `with` block for TensorBoard and Perfetto, if `wanted`."""
-    if not wanted:
-        return contextlib.nullcontext()
-    folder.mkdir(exist_ok=True)
-    return jax.profiler.trace(str(folder), create_perfetto_trace=True)
 
 
 def _peak():

@@ -25,7 +25,7 @@ SETTINGS = {
 FAULTY = """
 import os, sys
 from configs import pg_rocks8
-from dlx.runtime import loop, rundir as workdir
+from dlx.runtime import checks, rundir
 from dlx.runtime.checkpoint import Checkpoints
 from dlx.errors import DivergedError, UserError
 import jax
@@ -39,20 +39,20 @@ def get_config(fault):
 def space():
     def refuse(*_):
         raise UserError("no space for a checkpoint")
-    workdir.require_space = refuse
+    rundir.require_space = refuse
 
 def diverged():
     def refuse(*_):
         raise DivergedError("loss is nan at step 1")
-    loop._require_finite = refuse
+    checks.require_finite = refuse
 
 def memory():
     def refuse(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-    loop._require_finite = refuse
+    checks.require_finite = refuse
 
 def abort():
-    loop._require_finite = lambda *_: os.abort()
+    checks.require_finite = lambda *_: os.abort()
 
 def damage():
     read = Checkpoints._read
@@ -73,7 +73,7 @@ def _start(workdir, *more, devices=1, path=CONFIG, **settings):
     flags += f" --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "launch.main", f"--workdir={rundir}"),
+            *(sys.executable, "-m", "launch.main", f"--workdir={workdir}"),
             *(f"--config={path}", *config, *more),
         ],
         env=os.environ | {"XLA_FLAGS": flags},
@@ -87,7 +87,7 @@ def _pair(workdir, *more, **settings):
     coordinator = f"--coordinator=localhost:{free_port()}"
     common = coordinator, "--num_processes=2", *more
     return [
-        _start(rundir, "--distributed", f"--process_id={n}", *common, **settings)
+        _start(workdir, "--distributed", f"--process_id={n}", *common, **settings)
         for n in range(2)
     ]
 
@@ -99,16 +99,16 @@ def _end(*runs):
 
 
 def _summary(workdir):
-    return json.loads((rundir / "summary.json").read_text())
+    return json.loads((workdir / "summary.json").read_text())
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     """A run of two processes."""
-    rundir = tmp_path_factory.mktemp("two")
-    first, second = _end(*_pair(rundir))
+    workdir = tmp_path_factory.mktemp("two")
+    first, second = _end(*_pair(workdir))
     assert "done at step 20" in first and "done" not in second, "one speaks for both"
-    return rundir
+    return workdir
 
 
 def test_two_processes_are_two_devices(two, tmp_path):
@@ -237,7 +237,7 @@ def test_a_process_that_waits_at_its_end_notices_too():
 
 
 def _newest(workdir):
-    folder = rundir / "checkpoints"
+    folder = workdir / "checkpoints"
     return max(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
 
 

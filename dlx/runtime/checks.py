@@ -1,0 +1,57 @@
+"""Checks of a run's schedule and of its training metrics."""
+
+import numpy as np
+
+from dlx.errors import DivergedError, UserError, require_positive
+
+
+def require_schedule(config) -> None:
+    """Checks the seed, and that all lengths are positive multiples of `log_steps`.
+
+    Raises:
+      UserError: if one is not.
+    """
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"config.seed must be in 0 ... 2**32 - 1, got {config.seed}")
+    lengths = "num_steps", "eval_steps", "checkpoint_steps"
+    require_positive(config, "log_steps", "keep_checkpoints", *lengths)
+    for length in lengths:
+        if config[length] % config.log_steps:
+            raise UserError(
+                f"config.{length}={config[length]} is not a multiple of "
+                f"config.log_steps={config.log_steps}, the steps of one call"
+            )
+
+
+def require_whole_calls(step: int, config) -> None:
+    """Checks that a restored step is a multiple of `log_steps`.
+
+    Raises:
+      UserError: if it is not.
+    """
+    if step % config.log_steps:
+        raise UserError(
+            f"the checkpoint is of step {step}, which is not a multiple of "
+            f"config.log_steps={config.log_steps}, the steps of one call"
+        )
+
+
+def require_finite(metrics: dict[str, np.ndarray], step: int) -> None:
+    """Checks the metrics of the steps after `step`.
+
+    Args:
+      metrics: {name: [steps] float32}.
+      step: The number of steps before them.
+
+    Raises:
+      DivergedError: if a metric is not finite; it names the first such step.
+    """
+    wrong = {name: ~np.isfinite(values) for name, values in metrics.items()}
+    steps = np.any(list(wrong.values()), axis=0)
+    if steps.any():
+        first = np.argmax(steps)
+        name = next(n for n in ("loss", *wrong) if wrong[n][first])
+        raise DivergedError(
+            f"{name} is {metrics[name][first]} at step {step + first + 1}; the last "
+            "good checkpoint is kept (a lower learning rate may help)"
+        )
