@@ -30,6 +30,7 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
+import numpy as np
 
 LEFT, STAY, RIGHT = 0, 1, 2
 NUM_ACTIONS = 3
@@ -261,3 +262,16 @@ def _play(column, state, actions, params):
     terminated = time >= params.episode_steps
     over = False if params.max_steps is None else time >= params.max_steps
     return State(time, paddle, columns), reward, terminated, over & ~terminated
+
+
+def pack(state: State, params: Params) -> State:
+    """Stores a state's columns in the smallest unsigned dtype that holds them."""
+    dtype = np.min_scalar_type(params.size - 1)
+    return state.replace(
+        paddle=state.paddle.astype(dtype), columns=state.columns.astype(dtype)
+    )
+
+
+def unpack(packed: State) -> State:
+    """Restores the int32 fields of a packed state."""
+    return jax.tree.map(lambda x: x.astype(jnp.int32), packed)

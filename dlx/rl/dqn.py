@@ -1,17 +1,15 @@
 """Deep Q-learning on rocks (Mnih et al. 2015), all of it on the device.
 
-A step of training is: play one step in all environments, put it into the replay, move
-the parameters `updates` times. Each of these is a switch of the config:
+A training step plays one step in all environments, adds it to the replay and updates
+the parameters `updates` times. Switches of the config:
 
-- `prioritized`: replay by TD error (Schaul et al. 2016), else evenly;
-- `double`: the network chooses, the target network values (van Hasselt et al. 2016);
+- `prioritized`: replay by TD error (Schaul et al. 2016), otherwise uniform;
+- `double`: the network selects, the target network values (van Hasselt et al. 2016);
 - `dueling`: state value and advantages (Wang et al. 2016);
 - `n_step`: returns over several steps (Sutton and Barto 2018, section 7.1);
-- `huber`: where the squared error becomes linear; 0 leaves it squared;
-- `target_steps`: the target network is copied every so many steps; or, where
-  `target_rate` is not 0, follows at that rate, once a step (Lillicrap et al. 2016).
-
-Durations count steps of training, however many updates each has.
+- `huber`: the error above which the loss is linear; 0 leaves it squared;
+- `target_steps`: steps between copies to the target network. If `target_rate` is not
+  0, the target network follows at that rate instead (Lillicrap et al. 2016).
 """
 
 import chex
@@ -19,31 +17,30 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from dlx import optimizers
 from dlx.envs import rocks
-from dlx.errors import UserError, require_at_least_0, require_positive
-from dlx.rl import evaluation, replay
-from dlx.rl.q_network import QNetwork
+from dlx.errors import require_at_least_0, require_positive
+from dlx.rl import evaluation, networks, replay
+from dlx.rl.q_learning import epsilon_greedy, importance_weights, q_learning
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The state that training changes.
 
     Attributes:
       step: [] int32.
-      params: The network's.
-      target_params: The target network's.
-      opt_state: The optimiser's.
-      envs: The games being played, [num_envs of this device, ...].
-      replay: What was played, on this device.
-      returns: [num_envs] float32, rewards so far in the episode being played.
-      last_returns: [num_envs] float32, of the latest episode that ended; 0 before.
+      params: The network's parameters.
+      target_params: The target network's parameters.
+      opt_state: The optimiser's state.
+      envs: [num_envs of this device, ...]. The games being played.
+      replay: This device's transitions.
+      returns: [num_envs] float32. Rewards so far in each running episode.
+      last_returns: [num_envs] float32. The latest finished episodes' returns; 0 before.
     """
 
     step: jax.Array
@@ -56,75 +53,25 @@ class State:
     last_returns: jax.Array
 
 
-def q_learning(
-    q: jax.Array,
-    action: jax.Array,
-    reward: jax.Array,
-    discount: jax.Array,
-    target_q: jax.Array,
-    selector_q: jax.Array,
-) -> jax.Array:
-    """The TD error of one transition (van Hasselt et al. 2016, equation 4).
-
-    Args:
-      q: [num_actions] float32, values in the first state.
-      action: [] integer, taken there.
-      reward: [] float32.
-      discount: [] float32, 0 where the episode terminated.
-      target_q: [num_actions] float32, the target network's values in the next state.
-      selector_q: [num_actions] float32, whose best action is taken there: the network's
-        own for double Q-learning, `target_q` for plain (Mnih et al. 2015).
-
-    Returns:
-      [] float32, target less value; the target is a constant.
-    """
-    chex.assert_rank(
-        [q, action, reward, discount, target_q, selector_q], [1, 0, 0, 0, 1, 1]
-    )
-    target = reward + discount * target_q[jnp.argmax(selector_q)]
-    return lax.stop_gradient(target) - q[action]
-
-
-def epsilon_greedy(key: jax.Array, q: jax.Array, epsilon: jax.Array) -> jax.Array:
-    """Best actions, but with probability epsilon any: [batch, actions] -> [batch]."""
-    explore_key, action_key = jax.random.split(key)
-    batch, num_actions = q.shape
-    anything = jax.random.randint(action_key, (batch,), 0, num_actions)
-    explore = jax.random.uniform(explore_key, (batch,)) < epsilon
-    return jnp.where(explore, anything, jnp.argmax(q, axis=-1))
-
-
-def importance_weights(
-    probability: jax.Array, size: jax.Array, beta: jax.Array
-) -> jax.Array:
-    """(1 / (size P))^beta, over their largest (Schaul et al. 2016, section 3.4).
-
-    Of all devices' batches the largest; sizes and probabilities are of each one's own
-    replay, which all draw equally often from.
-    """
-    weights = (size * probability) ** -beta
-    return weights / lax.pmax(jnp.max(weights), devices.AXIS)
-
-
-def agent(config) -> tuple[rocks.Params, QNetwork]:
-    """The config's game and network.
+def agent(config) -> tuple[rocks.Params, networks.QNetwork]:
+    """Makes the config's game and network.
 
     Raises:
-      UserError: where the config makes none.
+      UserError: if the config is invalid.
     """
     torso = evaluation.make_torso(config)
-    network = QNetwork(torso, rocks.NUM_ACTIONS, config.dueling)
+    network = networks.QNetwork(torso, rocks.NUM_ACTIONS, config.dueling)
     return evaluation.make_game(config), network
 
 
 def policy(config) -> tuple[rocks.Params, evaluation.Scores]:
-    """The game, and what the agent thinks of its actions there: their values."""
+    """Returns the game, and (params, observations) -> action values."""
     game, network = agent(config)
     return game, network.apply
 
 
-def make_play(config, game: rocks.Params, network: QNetwork):
-    """(state, key) -> state: one step of all environments, put into the replay."""
+def make_play(config, game: rocks.Params, network: networks.QNetwork):
+    """Returns (state, key) -> state, which plays one step and adds it to the replay."""
     epsilon = optimizers.linear(
         config.epsilon_start, config.epsilon_end, config.epsilon_steps
     )
@@ -140,12 +87,12 @@ def make_play(config, game: rocks.Params, network: QNetwork):
         over = terminated | truncated
         returns = state.returns + rewards
         played = replay.Transition(
-            state=_packed(before, game),
+            state=rocks.pack(before, game),
             action=actions.astype(jnp.uint8),
             reward=rewards,
             terminated=terminated,
             truncated=truncated,
-            next_state=_packed(info["final_state"], game),
+            next_state=rocks.pack(info["final_state"], game),
         )
         return state.replace(
             envs=envs,
@@ -157,14 +104,16 @@ def make_play(config, game: rocks.Params, network: QNetwork):
     return play_one
 
 
-def make_update(config, game: rocks.Params, network: QNetwork, tx, batch_size: int):
-    """(state, key) -> (state, metrics): one update from the replay."""
+def make_update(
+    config, game: rocks.Params, network: networks.QNetwork, tx, batch_size: int
+):
+    """Returns (state, key) -> (state, metrics), one update from the replay."""
     beta = optimizers.linear(config.beta, 1.0, config.num_steps)
 
     def td_errors(params, target_params, transitions):
         state, action, reward, discount, next_state = transitions
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state, next_state)
-        screens = rocks.render(_unpacked(both), game)
+        screens = rocks.render(rocks.unpack(both), game)
         q, next_q = jnp.split(network.apply(params, screens), 2)
         target_q = network.apply(target_params, screens[batch_size:])
         selector_q = next_q if config.double else target_q
@@ -208,34 +157,10 @@ def make_update(config, game: rocks.Params, network: QNetwork, tx, batch_size: i
     return update
 
 
-def make(config) -> Task:
-    """Builds the task.
-
-    Args:
-      config: As in configs/dqn_rocks16.py.
-
-    Raises:
-      UserError: where the config makes no game, no network or no algorithm.
-    """
-    require_positive(config, "updates", "n_step", "target_steps", "eval_rocks")
-    require_at_least_0(config, "epsilon_steps")
+def make_init(config, game: rocks.Params, network: networks.QNetwork, tx):
+    """Returns key -> State: first parameters, new games, an empty replay."""
     num_envs = devices.per_device("config.num_envs", config.num_envs)
-    batch_size = devices.per_device("config.batch_size", config.batch_size)
-    slots = config.replay_size // config.num_envs
-    if slots < config.n_step:
-        raise UserError(
-            f"config.replay_size={config.replay_size} holds {slots} steps of "
-            f"config.num_envs={config.num_envs}: too few for n_step={config.n_step}"
-        )
-    if slots * num_envs > replay.MOST:
-        raise UserError(
-            f"config.replay_size={config.replay_size} is more than {replay.MOST} "
-            "transitions on a device, which is as far as they can be numbered"
-        )
-    game, network = agent(config)
-    tx = optimizers.make(config, config.updates)
-    play_one = make_play(config, game, network)
-    update = make_update(config, game, network, tx, batch_size)
+    slots = replay.num_slots(config, num_envs)
 
     def init(key):
         params_key, envs_key = jax.random.split(key)
@@ -243,12 +168,12 @@ def make(config) -> Task:
         params = network.init(params_key, observations)
         nothing = jnp.zeros(num_envs, bool)
         example = replay.Transition(
-            state=_packed(envs, game),
+            state=rocks.pack(envs, game),
             action=nothing.astype(jnp.uint8),
             reward=jnp.zeros(num_envs),
             terminated=nothing,
             truncated=nothing,
-            next_state=_packed(envs, game),
+            next_state=rocks.pack(envs, game),
         )
         return State(
             step=jnp.int32(0),
@@ -261,29 +186,54 @@ def make(config) -> Task:
             last_returns=jnp.zeros(num_envs),
         )
 
+    return init
+
+
+def update_target(config, state: State) -> State:
+    """Moves the target network towards the network, or copies it when that is due."""
+    if config.target_rate:
+        target_params = optax.incremental_update(
+            state.params, state.target_params, config.target_rate
+        )
+    else:
+        target_params = optax.periodic_update(
+            state.params, state.target_params, state.step, config.target_steps
+        )
+    return state.replace(target_params=target_params)
+
+
+def make(config) -> Task:
+    """Builds the task.
+
+    Args:
+      config: As in configs/dqn_rocks16.py.
+
+    Raises:
+      UserError: if the config is invalid.
+    """
+    require_positive(config, "updates", "n_step", "target_steps", "eval_rocks")
+    require_at_least_0(config, "epsilon_steps")
+    batch_size = devices.per_device("config.batch_size", config.batch_size)
+    game, network = agent(config)
+    tx = optimizers.make(config, config.updates)
+    play_one = make_play(config, game, network)
+    update = make_update(config, game, network, tx, batch_size)
+
     def step(state, batch, key):
-        del batch  # an agent makes its own
+        del batch  # the agent makes its own
         play_key, update_key = jax.random.split(key)
         state = play_one(state, play_key)
         state, metrics = lax.scan(
             update, state, jax.random.split(update_key, config.updates)
         )
-        state = state.replace(step=state.step + 1)
-        if config.target_rate:
-            target_params = optax.incremental_update(
-                state.params, state.target_params, config.target_rate
-            )
-        else:
-            target_params = optax.periodic_update(
-                state.params, state.target_params, state.step, config.target_steps
-            )
+        state = update_target(config, state.replace(step=state.step + 1))
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics["episode_return"] = jnp.mean(state.last_returns)
-        return state.replace(target_params=target_params), metrics
+        return state, metrics
 
-    evaluate, figures = evaluation.judges(*policy(config), config.eval_rocks)
+    evaluate, figures = evaluation.make(*policy(config), config.eval_rocks)
     return Task(
-        init=init,
+        init=make_init(config, game, network, tx),
         step=step,
         evaluate=evaluate,
         figures=figures,
@@ -291,18 +241,6 @@ def make(config) -> Task:
         counts={"env_steps": config.num_envs},
         local=("envs", "replay", "returns", "last_returns"),
     )
-
-
-def _packed(state, game):
-    """Columns as the replay stores them: as bytes, on screens of up to 256 pixels."""
-    dtype = np.min_scalar_type(game.size - 1)
-    return state.replace(
-        paddle=state.paddle.astype(dtype), columns=state.columns.astype(dtype)
-    )
-
-
-def _unpacked(state):
-    return jax.tree.map(lambda x: x.astype(jnp.int32), state)
 
 
 abilities = Abilities(play=policy)

@@ -1,8 +1,4 @@
-"""What all agents on rocks share: game, torso, and how they are judged.
-
-An agent's module in `dlx.tasks` has, besides `make`, a function `policy`: config ->
-(game, scores), for whoever wants to see it play.
-"""
+"""Parts that all agents on rocks share: game, torso, evaluation and figures."""
 
 from collections.abc import Callable
 
@@ -12,42 +8,43 @@ import jax.numpy as jnp
 
 from dlx.envs import drawing, measure, rocks
 from dlx.errors import blame
-from dlx.rl import torsos
+from dlx.rl import networks
 
-# (params, observations [batch, ...]) -> [batch, num_actions] float32; the largest is
-# what the agent would do.
+# (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
+# is the greedy action's.
 Scores = Callable[..., jax.Array]
 
 
 def make_game(config) -> rocks.Params:
-    """The game of `config.env`; a UserError where that makes none."""
+    """Makes the game of `config.env`. Raises UserError if that is invalid."""
     with blame("config.env"):
         return rocks.Params(**config.env)
 
 
 def make_torso(config) -> nn.Module:
-    """The network that `config.network` names; a UserError where there is none."""
+    """Makes the torso of `config.network`. Raises UserError if that is invalid."""
     with blame("config.network"):
-        return torsos.make(
+        return networks.make_torso(
             config.network, features=config.features, channels=config.channels
         )
 
 
 def metric(game: rocks.Params) -> str:
-    """What matters most: every start caught; or, where rocks fall together, the share.
+    """The metric that selects the best checkpoint.
 
-    Of a lone rock's starts each can be tried; of several rocks only some episodes.
+    With one rock at a time every start can be tried; with several rocks only a sample
+    of episodes can.
     """
     return "perfect_starts" if game.max_rocks == 1 else "optimal_fraction"
 
 
-def judges(game: rocks.Params, scores: Scores, num_rocks: int):
-    """A task's `evaluate` and `figures`, of the greedy policy that it has learnt.
+def make(game: rocks.Params, scores: Scores, num_rocks: int):
+    """Makes a task's `evaluate` and `figures` for the greedy policy.
 
     Args:
-      game: What is played.
-      scores: What the agent thinks of its actions.
-      num_rocks: At the least, for the sampled measures.
+      game: The game.
+      scores: The agent's action scores.
+      num_rocks: The least number of rocks in the sampled measures.
     """
 
     def policy(params):

@@ -1,10 +1,10 @@
-"""Experience replay on the device: a ring of transitions, drawn evenly or by priority.
+"""Experience replay on the device: a ring of transitions, uniform or prioritised.
 
-The ring is [slots, envs]: a slot is one step of all environments. An entry holds the
-state before the action and the state after it, the latter from before any reset, so
-that returns over n steps are put together when sampled, however far an episode or the
-ring goes on. States and not screens are what makes it small: 19 bytes a transition of
-rocks with one in the air and 2 more for each further one; priorities take 8 to 16.
+The ring is [slots, envs]. A slot is one step of all environments. An entry holds the
+state before the action and the state after it, before any reset; n-step returns are
+assembled when they are sampled. The ring is small because it holds states, not screens:
+19 bytes per transition of rocks with one rock in the air and 2 more per further rock.
+Priorities take another 8 to 16 bytes.
 """
 
 from typing import Any
@@ -14,20 +14,22 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 
-MOST = 2**30  # transitions: nodes of a tree of that many leaves are numbered in int32
+from dlx.errors import UserError
+
+MOST = 2**30  # transitions; the priority tree numbers twice as many nodes in int32
 
 
 @struct.dataclass
 class Transition:
-    """A step of some environments, in any leading shape.
+    """One step of several environments, with any leading shape.
 
     Attributes:
-      state: Before the action; any pytree.
+      state: Any pytree. The state before the action.
       action: uint8.
       reward: float32.
-      terminated: bool; nothing follows.
-      truncated: bool; something would have followed `next_state`.
-      next_state: After the action, before any reset.
+      terminated: bool. Whether the episode ended by the rules.
+      truncated: bool. Whether the episode was cut off after `next_state`.
+      next_state: The state after the action, before any reset.
     """
 
     state: Any
@@ -43,11 +45,11 @@ class Replay:
     """The ring.
 
     Attributes:
-      entries: Transition, [slots, envs, ...].
-      written: [] int32, slots ever written.
-      priorities: [2 * leaves] float32 or None: a binary tree of sums, its leaves
-        those of the entries; node 1 is the root, node i has children 2 i and 2 i + 1.
-      max_priority: [] float32, what a new entry gets.
+      entries: [slots, envs, ...]. The transitions.
+      written: [] int32. The number of slots ever written.
+      priorities: [2 * leaves] float32 or None. A binary tree of sums over the entries'
+        priorities. Node 1 is the root; node i has the children 2 i and 2 i + 1.
+      max_priority: [] float32. The priority of new entries.
     """
 
     entries: Transition
@@ -57,11 +59,11 @@ class Replay:
 
 
 def init(example: Transition, slots: int, *, prioritized: bool) -> Replay:
-    """An empty ring.
+    """Makes an empty ring.
 
     Args:
-      example: One step of all environments, [envs, ...], for shapes and dtypes.
-      slots: How many such steps to hold.
+      example: [envs, ...]. One step of all environments, for shapes and dtypes.
+      slots: The number of steps to hold.
       prioritized: Whether to keep priorities.
     """
     entries = jax.tree.map(lambda x: jnp.zeros((slots, *x.shape), x.dtype), example)
@@ -72,8 +74,32 @@ def init(example: Transition, slots: int, *, prioritized: bool) -> Replay:
     return Replay(entries, jnp.int32(0), priorities, jnp.float32(1))
 
 
+def num_slots(config, num_envs: int) -> int:
+    """The slots of a config's replay.
+
+    Args:
+      config: It reads `n_step` and, over all devices, `replay_size` and `num_envs`.
+      num_envs: The environments of one device.
+
+    Raises:
+      UserError: if the slots are too few for `n_step`, or too many to be numbered.
+    """
+    slots = config.replay_size // config.num_envs
+    if slots < config.n_step:
+        raise UserError(
+            f"config.replay_size={config.replay_size} holds {slots} steps of "
+            f"config.num_envs={config.num_envs}: too few for n_step={config.n_step}"
+        )
+    if slots * num_envs > MOST:
+        raise UserError(
+            f"config.replay_size={config.replay_size} exceeds {MOST} transitions on a "
+            "device, the most that int32 indices can number"
+        )
+    return slots
+
+
 def insert(replay: Replay, transition: Transition) -> Replay:
-    """Writes one step of all environments, [envs, ...], over the oldest."""
+    """Overwrites the oldest slot with one step of all environments, [envs, ...]."""
     slots, envs = replay.entries.action.shape
     slot = replay.written % slots
     entries = jax.tree.map(
@@ -88,24 +114,24 @@ def insert(replay: Replay, transition: Transition) -> Replay:
 
 
 def size(replay: Replay) -> jax.Array:
-    """How many transitions it holds: [] int32."""
+    """The number of transitions held: [] int32."""
     slots, envs = replay.entries.action.shape
     return jnp.minimum(replay.written, slots) * envs
 
 
 def sample(replay: Replay, key: jax.Array, batch_size: int) -> tuple[jax.Array, ...]:
-    """Draws entries of a ring that holds some, with replacement.
+    """Draws entries with replacement from a ring that is not empty.
 
     Returns:
-      index: [batch_size] int32, slot * envs + env.
-      probability: [batch_size] float32, of drawing that entry.
+      index: [batch_size] int32. slot * envs + env.
+      probability: [batch_size] float32. The probability of drawing that entry.
     """
     held = size(replay)
     if replay.priorities is None:
         index = jax.random.randint(key, (batch_size,), 0, held)
         return index, jnp.full(batch_size, 1.0) / held
     total = replay.priorities[1]
-    # One from each of batch_size equal parts (Schaul et al. 2016, appendix B.2.1).
+    # Stratified: one draw from each of batch_size equal parts (appendix B.2.1).
     part = jnp.arange(batch_size) + jax.random.uniform(key, (batch_size,))
     index = jnp.minimum(_find(replay.priorities, part / batch_size * total), held - 1)
     return index, _leaf(replay.priorities, index) / total
@@ -114,21 +140,21 @@ def sample(replay: Replay, key: jax.Array, batch_size: int) -> tuple[jax.Array, 
 def n_step(
     replay: Replay, index: jax.Array, n: int, discount: float
 ) -> tuple[Any, jax.Array, jax.Array, jax.Array, Any]:
-    """Transitions over up to n steps (Sutton and Barto 2018, section 7.1).
+    """Assembles transitions over up to n steps (Sutton and Barto 2018, section 7.1).
 
     A return ends with its episode, or with the newest entry.
 
     Args:
       replay: The ring.
-      index: [batch] int32, from `sample`.
-      n: At least 1, at most the slots.
-      discount: Of each step.
+      index: [batch] int32. From `sample`.
+      n: The number of steps, from 1 to the number of slots.
+      discount: The discount of each step.
 
     Returns:
       state: [batch, ...].
       action: [batch] uint8.
-      reward: [batch] float32, discounted sum.
-      discount: [batch] float32, of the value of `next_state`; 0 where terminated.
+      reward: [batch] float32. The discounted sum of rewards.
+      discount: [batch] float32. The discount of `next_state`'s value; 0 if terminated.
       next_state: [batch, ...].
     """
     slots, envs = replay.entries.action.shape
@@ -153,7 +179,7 @@ def n_step(
 
 
 def update_priorities(replay: Replay, index: jax.Array, priority: jax.Array) -> Replay:
-    """Gives entries new priorities, [batch] float32, above 0."""
+    """Sets the priorities of entries, [batch] float32 above 0."""
     return replay.replace(
         priorities=_set(replay.priorities, index, priority),
         max_priority=jnp.maximum(replay.max_priority, jnp.max(priority)),
@@ -161,7 +187,7 @@ def update_priorities(replay: Replay, index: jax.Array, priority: jax.Array) -> 
 
 
 def _levels(tree):
-    """Of sums, above the leaves."""
+    """Number of levels above the leaves."""
     return (tree.size // 2).bit_length() - 1
 
 
@@ -170,7 +196,7 @@ def _leaf(tree, index):
 
 
 def _set(tree, index, priority):
-    """Sets leaves, and then all sums above them."""
+    """Sets leaves, then all sums above them."""
     chex.assert_equal_shape([index, priority])
     node = tree.size // 2 + index
     tree = tree.at[node].set(priority)
@@ -181,7 +207,7 @@ def _set(tree, index, priority):
 
 
 def _find(tree, mass):
-    """The leaves where the running sum of priorities comes to pass `mass`."""
+    """Finds the leaves at which the cumulative priority first exceeds `mass`."""
     node = jnp.ones(mass.shape, jnp.int32)
     for _ in range(_levels(tree)):
         left = tree[2 * node]

@@ -9,8 +9,8 @@ from dlx import optimizers, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.models.mlp import MLP
-from dlx.rl import dqn, replay
-from dlx.rl.q_network import QNetwork
+from dlx.rl import dqn, q_learning, replay
+from dlx.rl.networks import QNetwork
 from dlx.runtime import devices as parallel
 from dlx.runtime import loop
 
@@ -43,7 +43,7 @@ def test_td_error_by_hand(selector_q, discount, expected):
     q, target_q = jnp.array([1.0, 2.0, 1.5]), jnp.array([2.0, 3.0, 4.0])
 
     def error(q):
-        return dqn.q_learning(
+        return q_learning.q_learning(
             q,
             jnp.int32(2),
             jnp.float32(0.5),
@@ -59,7 +59,7 @@ def test_td_error_by_hand(selector_q, discount, expected):
 def test_epsilon_greedy():
     q = jnp.tile(jnp.array([[0.0, 2.0, 1.0]]), (30_000, 1))
     for epsilon in (0.0, 0.3, 1.0):
-        actions = dqn.epsilon_greedy(jax.random.key(1), q, epsilon)
+        actions = q_learning.epsilon_greedy(jax.random.key(1), q, epsilon)
         share = np.bincount(actions, minlength=3) / 30_000
         expected = [epsilon / 3, 1 - 2 * epsilon / 3, epsilon / 3]
         np.testing.assert_allclose(share, expected, atol=0.01)
@@ -71,7 +71,7 @@ def test_importance_weights_by_hand():
     raw = np.array([2.0, 1.0, 0.5, 1.0]) ** -0.5
     for devices in (1, 2):
         weights = jax.vmap(
-            lambda p: dqn.importance_weights(p, 4, 0.5), axis_name=parallel.AXIS
+            lambda p: q_learning.importance_weights(p, 4, 0.5), axis_name=parallel.AXIS
         )(probability.reshape(devices, -1))
         np.testing.assert_allclose(weights.ravel(), raw / raw.max(), rtol=1e-6)
 
@@ -268,8 +268,8 @@ def test_devices_agree_and_play_their_own_games(prioritized, config, same_everyw
         ("updates", 0, "at least 1"),
         ("epsilon_steps", -1, "at least 0"),
         ("num_steps", 0, "at least 1"),
-        ("num_steps", 2**31, "too long"),
-        ("replay_size", 2**32, "more than 1073741824 transitions on a device"),
+        ("num_steps", 2**31, "the largest is 2147483647"),
+        ("replay_size", 2**32, "exceeds 1073741824 transitions on a device"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):

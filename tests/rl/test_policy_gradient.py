@@ -14,6 +14,7 @@ from dlx import optimizers, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.rl import policy_gradient as pg
+from dlx.rl import returns as returns_
 from dlx.runtime import devices as parallel
 from dlx.runtime import loop
 
@@ -38,7 +39,7 @@ def test_returns_are_the_plain_sum(played):
                 expected[t, env] += weight * rewards[later, env]
                 weight *= discounts[later, env]
             expected[t, env] += weight * values[-1, env]
-    returns = pg.returns_to_go(rewards, discounts, values[-1])
+    returns = returns_.returns_to_go(rewards, discounts, values[-1])
     np.testing.assert_allclose(returns, expected, rtol=2e-5)
 
 
@@ -57,14 +58,14 @@ def test_gae_is_the_plain_sum(played, lambda_):
                 )
                 expected[t, env] += weight * td_error
                 weight *= discounts[later, env] * lambda_
-    advantages = pg.gae(rewards, values, discounts, lambda_)
+    advantages = returns_.gae(rewards, values, discounts, lambda_)
     np.testing.assert_allclose(advantages, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_gae_with_lambda_1_is_returns_less_values(played):
     rewards, values, discounts = played
-    returns = pg.returns_to_go(rewards, discounts, values[-1])
-    advantages = pg.gae(rewards, values, discounts, 1.0)
+    returns = returns_.returns_to_go(rewards, discounts, values[-1])
+    advantages = returns_.gae(rewards, values, discounts, 1.0)
     np.testing.assert_allclose(advantages, returns - values[:-1], rtol=1e-4, atol=1e-6)
 
 
@@ -72,8 +73,8 @@ def test_gae_with_lambda_1_is_returns_less_values(played):
 def test_reinforce_is_returns_with_or_without_a_baseline(config, played, baseline):
     config.algorithm, config.baseline = "reinforce", baseline
     rewards, values, discounts = played
-    advantages, targets = pg.advantages_and_targets(config, *played)
-    returns = pg.returns_to_go(rewards, discounts, values[-1] * baseline)
+    advantages, targets = returns_.advantages_and_targets(config, *played)
+    returns = returns_.returns_to_go(rewards, discounts, values[-1] * baseline)
     np.testing.assert_allclose(targets, returns)
     np.testing.assert_allclose(advantages, returns - values[:-1] * baseline)
 
@@ -81,7 +82,7 @@ def test_reinforce_is_returns_with_or_without_a_baseline(config, played, baselin
 def test_times_that_do_not_fit_are_refused(played):
     rewards, values, discounts = played
     with pytest.raises(AssertionError):
-        pg.gae(rewards, values[:-1], discounts, 0.9)
+        returns_.gae(rewards, values[:-1], discounts, 0.9)
 
 
 def test_the_policy_gradient_of_a_bandit():
@@ -235,13 +236,13 @@ def test_seeds_differ_and_repeat(config):
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("algorithm", "ppo", "there is no 'ppo'"),
-        ("network", "rnn", "there is no 'rnn'"),
+        ("algorithm", "ppo", "is 'ppo'; known are"),
+        ("network", "rnn", "unknown network 'rnn'"),
         ("features", (), "positive integer widths"),
         ("num_envs", 33, "does not divide over 2 devices"),
         ("num_envs", 0, "at least 1"),
         ("rollout_steps", 0, "at least 1"),
-        ("task", "poker", "there are: .*policy_gradient"),
+        ("task", "poker", "one of: .*policy_gradient"),
     ],
 )
 def test_configs_that_make_no_agent(config, field, value, why):
