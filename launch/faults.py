@@ -194,7 +194,7 @@ def damaged(campaign: Campaign) -> str:
     said = campaign.finish(workdir)
     campaign.require_same(workdir)
     if f"checkpoint {steps[-1]} is damaged" in said:
-        _require(f"going on from checkpoint {steps[-2]}" in said, "not from the last")
+        _require(f"resuming from checkpoint {steps[-2]}" in said, "not from the last")
         return how
     return f"{how}, but whole"  # a byte between the arrays
 
@@ -271,7 +271,7 @@ def second_run(campaign: Campaign) -> str:
     said, _ = second.communicate()
     if first.poll() is None:
         _require(second.returncode == 2, f"code {second.returncode}")
-        _require("a run is going on in" in said, said[-300:])
+        _require("another process is already running in" in said, said[-300:])
     first.communicate()
     campaign.finish(workdir)
     campaign.require_same(workdir)

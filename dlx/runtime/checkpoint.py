@@ -1,4 +1,4 @@
-"""Checkpoints with Orbax: the newest few and the best, each known to be whole."""
+"""Checkpoints with Orbax: the newest few and the best, each with a digest."""
 
 from collections.abc import Sequence
 import functools
@@ -23,15 +23,15 @@ from dlx.runtime.writers import finite, numbers, to_json, write_whole
 
 
 class DamagedError(Exception):
-    """A checkpoint whose contents are not those that were saved."""
+    """A checkpoint differs from what was saved."""
 
 
 class Checkpoints:
-    """The checkpoints of a run, saved asynchronously; use in a `with`.
+    """A run's checkpoints, saved asynchronously; use in a `with`.
 
-    Beside the state each holds a description of its structure and a digest of its
-    bytes, so that one of another network, or a damaged one, is told from a good one.
-    An evaluation of the state is added later, as a file of its own.
+    Each holds the state, a description of its structure and a digest of its bytes,
+    which tell another network and damage from a good checkpoint. The evaluation of the
+    state is added later, as a file of its own.
     """
 
     def __init__(
@@ -47,12 +47,11 @@ class Checkpoints:
 
         Args:
           directory: The folder.
-          metric: Name of the number that makes a checkpoint the best, the higher the
-            better.
-          local: Names of the state's fields that differ from device to device; of
-            another number of devices they are not restored.
-          keep: How many of the newest to keep.
-          read_only: Whether nothing is to be saved, moved or tidied.
+          metric: The metric that selects the best checkpoint; higher is better.
+          local: Names of the state's fields that differ between devices. They are not
+            restored on another number of devices.
+          keep: The number of newest checkpoints to keep.
+          read_only: Never saves, moves or removes anything.
         """
         self._directory = directory.absolute()
         self._metric = metric
@@ -70,7 +69,7 @@ class Checkpoints:
         self._evaluations = {step: self._read_metrics(step) for step in self.steps()}
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        """Which checkpoints to keep, as Orbax asks: the newest few and the best."""
+        """Tells Orbax which checkpoints to keep: the newest few and the best."""
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]
         kept = {*steps[-self._keep :], max(steps, key=self._score)}
@@ -83,7 +82,7 @@ class Checkpoints:
         self._manager.close()
 
     def steps(self) -> list[int]:
-        """The steps that have a checkpoint, in order."""
+        """The steps that have a checkpoint, ascending."""
         return sorted(self._manager.all_steps())
 
     def save(
@@ -93,13 +92,13 @@ class Checkpoints:
         metrics: dict[str, float] | None,
         notes: dict[str, Any],
     ) -> None:
-        """Starts to save; waits for an earlier save first.
+        """Waits for an earlier save, then starts to save.
 
         Args:
-          step: Where training stands.
-          state: Its state.
-          metrics: An evaluation of this state; None if it follows, see `evaluated`.
-          notes: What `restore` shall give back beside the state, as JSON.
+          step: The number of steps trained.
+          state: The state.
+          metrics: The evaluation of this state; None if `evaluated` adds it later.
+          notes: JSON data that `restore` returns beside the state.
         """
         about = {
             "structure": structure(state),
@@ -131,21 +130,21 @@ class Checkpoints:
     def restore(
         self, abstract: State, *, best: bool = False
     ) -> tuple[int, State, dict[str, Any]] | None:
-        """The newest whole checkpoint, or the best one.
+        """Restores the newest undamaged checkpoint, or the best one.
 
-        A damaged one is passed over, which is said in one line. If it is newer than the
-        one that is restored, and so in the way of saving anew, it is moved to damaged/.
+        A damaged checkpoint is skipped with a warning. If it is newer than the restored
+        one, where new checkpoints will be saved, it is moved to damaged/.
 
         Args:
-          abstract: Shapes, dtypes and shardings, from `parallel.abstract`.
-          best: Whether to look for the best by the metric, not for the newest.
+          abstract: Shapes, dtypes and shardings, from `devices.abstract`.
+          best: Restores the best by the metric, not the newest.
 
         Returns:
-          (step, state, notes), or None if there is no checkpoint at all. Local fields
-          are None if there were more or fewer devices.
+          (step, state, notes), or None if there is no checkpoint. Local fields are None
+          if the number of devices has changed.
 
         Raises:
-          UserError: if a checkpoint is of another structure, or all are damaged.
+          UserError: if a checkpoint has another structure, or all are damaged.
           OSError, MemoryError, ...: if a checkpoint cannot be read now.
         """
         _ignore_abandoned_reads()
@@ -159,14 +158,14 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             if damaged:
-                logging.warning("going on from checkpoint %d", step)
+                logging.warning("resuming from checkpoint %d", step)
             if not self._read_only:
                 self._set_aside([newer for newer in damaged if newer > step])
             return step, state, notes
         if damaged:
             raise UserError(
                 f"every checkpoint in {self._directory} is damaged; "
-                "give another --workdir to start anew"
+                "give another --workdir to start again"
             )
         return None
 
@@ -184,7 +183,7 @@ class Checkpoints:
             self._manager.reload()
 
     def _score(self, step):
-        """What orders checkpoints, worst first; of equals the newest is the best."""
+        """The sort key, worst first; the newest of equal checkpoints is best."""
         score = (self._evaluations.get(step) or {}).get(self._metric)
         known = score is not None and math.isfinite(score)
         return score if known else float("-inf"), step
@@ -198,7 +197,7 @@ class Checkpoints:
         except FileNotFoundError:
             return self._older_metrics(step)
         except (OSError, ValueError):
-            return None  # to be evaluated again
+            return None  # it will be evaluated again
 
     def _older_metrics(self, step):
         """The evaluation that version 0.1.0 kept in a checkpoint's description."""
@@ -228,7 +227,7 @@ class Checkpoints:
             about = self._read(step, about=ocp.args.JsonRestore()).about
             older = "metrics" in about  # version 0.1.0's, which had no checksum
             if not older and about.pop("check", None) != _check(about):
-                raise DamagedError("its description is not the one that was saved")
+                raise DamagedError("its description differs from the saved one")
             other = self._fields_of_other_devices(step, abstract, about["structure"])
             tree = _as_saved(abstract, other, about["structure"])
             state = self._read(step, state=ocp.args.StandardRestore(tree)).state
@@ -237,19 +236,19 @@ class Checkpoints:
                 raise
             damage = (str(error).splitlines() or [type(error).__name__])[0]
         if processes.anywhere(damage is not None):
-            raise DamagedError(damage or "by another process's account")
-        # What several processes have saved only as many can digest.
+            raise DamagedError(damage or "another process found damage")
+        # Only as many processes as saved a checkpoint can compute its digest.
         same = about["processes"] == jax.process_count()
         if same and processes.gathered(digest(state)) != about["sha256"]:
-            raise DamagedError("its bytes are not those that were saved")
+            raise DamagedError("its bytes differ from the saved ones")
         if other:
             fields = ", ".join(other)
-            logging.warning("another number of devices: %s begin anew", fields)
+            logging.warning("the number of devices changed: %s start again", fields)
             state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
 
     def _fields_of_other_devices(self, step, abstract, found):
-        """Local fields that were saved by another number of devices.
+        """Returns the local fields that another number of devices saved.
 
         Raises UserError if anything else differs.
         """
@@ -269,7 +268,7 @@ class Checkpoints:
         return other
 
 
-# What Orbax and TensorStore raise for files that are missing or cannot be decoded.
+# Errors of Orbax and TensorStore for files that are missing or cannot be decoded.
 _DAMAGE = (
     *(ValueError, LookupError, EOFError),
     *(FileNotFoundError, IsADirectoryError, NotADirectoryError),
@@ -279,7 +278,7 @@ _CODES += ("FAILED_PRECONDITION",)
 
 
 def _cannot_be_read_now(error):
-    """Whether it is one of TensorStore's errors that say nothing about the contents."""
+    """Whether a TensorStore error says nothing about a file's contents."""
     code = re.match(r"([A-Z]+(_[A-Z]+)*): ", str(error))
     return isinstance(error, ValueError) and code and code[1] not in _CODES
 
@@ -289,7 +288,7 @@ def _check(about):
 
 
 def _as_saved(abstract, fields, kinds):
-    """Some fields' leaves in the shapes that were saved, on every device whole."""
+    """Gives some fields' leaves the saved shapes, replicated on all devices."""
 
     def leaf(path, leaf):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -303,11 +302,11 @@ def _as_saved(abstract, fields, kinds):
     return jax.tree_util.tree_map_with_path(leaf, abstract)
 
 
-@functools.cache  # once is enough: the hook stays
+@functools.cache  # the hook stays
 def _ignore_abandoned_reads():
-    """Keeps asyncio from printing what becomes of reads given up on a damaged file.
+    """Keeps asyncio quiet about reads that Orbax abandons at a damaged file.
 
-    As one file fails, Orbax closes the event loop on which the others still report.
+    Orbax then closes the event loop on which other reads still report.
     """
     python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
     usual = sys.unraisablehook
@@ -320,7 +319,7 @@ def _ignore_abandoned_reads():
 
 
 def structure(tree: Any) -> dict[str, str]:
-    """What a tree is made of: {path: 'float32[256,128]'}, for arrays or abstract."""
+    """Describes a tree of arrays or shapes: {path: 'float32[256, 128]'}."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
         jax.tree_util.keystr(path, simple=True, separator="."): (
@@ -331,9 +330,9 @@ def structure(tree: Any) -> dict[str, str]:
 
 
 def digest(tree: Any) -> str:
-    """SHA-256, in hex, over the paths, dtypes, shapes and bytes of a tree's arrays.
+    """SHA-256 in hex over the paths, dtypes, shapes and bytes of a tree's arrays.
 
-    Of what other processes hold, only this one's part.
+    An array that spans several processes counts with this process's part.
     """
     sha256 = hashlib.sha256()
     arrays = map(_here, jax.tree.leaves(tree))
@@ -344,7 +343,7 @@ def digest(tree: Any) -> str:
 
 
 def _here(array):
-    """An array, or what this process holds of it, on the host."""
+    """Copies an array, or this process's part of it, to the host."""
     if getattr(array, "is_fully_addressable", True):
         return jax.device_get(array)
     if array.is_fully_replicated:

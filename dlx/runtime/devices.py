@@ -1,9 +1,9 @@
-"""Devices: where a state lives, and steps mapped over all of them.
+"""Places states on devices and maps steps over all devices.
 
-A state's fields are the same on every device and have no device axis, except those that
-the task names as `local` (a device's own environments, say), which are [devices, ...].
-Arrays span the devices of all processes, whichever way the steps are mapped. No other
-module calls `jax.pmap` or `jax.shard_map`.
+A state's fields are equal on all devices and have no device axis. Fields that the task
+names as `local`, such as a device's own environments, are [devices, ...]. Arrays span
+the devices of all processes, whichever way steps are mapped. No other module calls
+`jax.pmap` or `jax.shard_map`.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ DEFAULT = "pmap"
 
 
 def per_device(name: str, count: int) -> int:
-    """A device's share of `count` things, such as environments or examples.
+    """Divides `count` environments or examples over all devices.
 
     Raises:
-      UserError: where the devices do not divide them.
+      UserError: if `count` is not a positive multiple of the number of devices.
     """
     devices = jax.device_count()
     if count < 1:
@@ -41,24 +41,24 @@ def per_device(name: str, count: int) -> int:
 
 
 def device_keys(key: jax.Array) -> jax.Array:
-    """A key for each device of all processes, [devices]."""
+    """Makes a key for each device of all processes, [devices]."""
     make = jax.jit(
         lambda data, numbers: jax.vmap(jax.random.fold_in, (None, 0))(
             jax.random.wrap_key_data(data, impl=jax.random.key_impl(key)), numbers
         ),
         out_shardings=_sharding(PartitionSpec(AXIS)),
     )
-    # From the host, for a key on one process's device is not on the others'.
+    # The key data come from the host; other processes cannot read a device's key.
     return make(np.asarray(jax.random.key_data(key)), np.arange(len(jax.devices())))
 
 
 def init(task: Task, key: jax.Array) -> State:
-    """The task's first state; each device has `local` fields of its own."""
+    """Makes the first state; each device has `local` fields of its own."""
     return place(task, jax.jit(functools.partial(_init, task))(key))
 
 
 def abstract(task: Task, key: jax.Array) -> State:
-    """Shapes, dtypes and shardings of the state that `init` would make."""
+    """Returns shapes, dtypes and shardings of the state that `init` makes."""
     state = jax.eval_shape(functools.partial(_init, task), key)
 
     def leaf(value, spec):
@@ -71,17 +71,17 @@ def abstract(task: Task, key: jax.Array) -> State:
 
 
 def place(task: Task, state: State) -> State:
-    """Puts a state where the train steps return it, so that none compiles twice.
+    """Places a state as train steps return it, which avoids a second compilation.
 
     Args:
-      task: It knows which fields are local.
-      state: These [local devices, ...]; the others the same in every process.
+      task: It names the local fields.
+      state: Local fields are [local devices, ...]; others are equal in all processes.
     """
     return jax.tree.map(_put, state, _specs(task, state))
 
 
 def with_local(task: Task, state: State, key: jax.Array) -> State:
-    """A restored state whose missing `local` fields are as `init` makes them."""
+    """Fills missing `local` fields of a restored state as `init` makes them."""
     missing = [f for f in task.local if getattr(state, f) is None]
     if not missing:
         return state
@@ -92,19 +92,18 @@ def with_local(task: Task, state: State, key: jax.Array) -> State:
 def train_steps(
     task: Task, state: State, num_steps: int, way: str = DEFAULT
 ) -> Callable[..., Any]:
-    """`num_steps` of the task's steps on all devices, as one program.
+    """Makes one program of `num_steps` training steps on all devices.
 
     Args:
-      task: Whose steps.
-      state: For its fields.
-      num_steps: How many.
-      way: As for `over_devices`.
+      task: The task.
+      state: A state, for its fields.
+      num_steps: The number of steps.
+      way: See `over_devices`.
 
     Returns:
       (state, source, keys) -> (state, metrics), to be called or `compiled`. The source
-      is what the task's batches are made from, or None; keys are `device_keys`; the
-      metrics [num_steps] each, averaged over the devices. The state that goes in is
-      donated.
+      is the batches' source, or None; keys are `device_keys`; metrics are [num_steps]
+      float32, averaged over the devices. The state is donated.
     """
     batches = task.batches
 
@@ -132,21 +131,20 @@ def over_devices(
     """Maps a function over all devices, which are the axis 'devices' inside.
 
     Args:
-      function: What one device does.
-      in_axes: For each argument 0 where its leading axis is the devices', None where
-        each device gets all of it; or a tree of those.
-      out_axes: Likewise for what it returns; None means the same on every device, which
-        nobody checks.
-      way: 'pmap', which JAX keeps in maintenance only, or 'shard_map', which is to
-        replace it. Both give the same numbers, bit for bit on one device.
-      donate: Which arguments' memory may be used again.
+      function: The computation of one device.
+      in_axes: For each argument 0 if its leading axis is the devices', None if every
+        device gets all of it, or a tree of these.
+      out_axes: The same for results. None means equal on all devices, unchecked.
+      way: 'pmap', which JAX only maintains, or 'shard_map', which replaces it. Both
+        give the same numbers, bit for bit on one device.
+      donate: The numbers of the arguments whose memory may be reused.
 
     Raises:
-      UserError: if there is no such way.
+      UserError: if `way` is unknown.
     """
     if way not in WAYS:
         known = ", ".join(map(repr, WAYS))
-        raise UserError(f"config.parallel is {way!r}; there are: {known}")
+        raise UserError(f"config.parallel is {way!r}; known are: {known}")
     if way == "shard_map":
         return _shard_mapped(function, in_axes, out_axes, donate)
     mapped = jax.pmap(
@@ -154,7 +152,7 @@ def over_devices(
     )
     if jax.process_count() == 1:
         return mapped
-    # Of several processes each hands pmap, and gets back, what its own devices hold.
+    # With several processes pmap takes and returns each process's own shards.
     mesh = _mesh(jax.devices())
     to_local = multihost_utils.global_array_to_host_local_array
     to_global = multihost_utils.host_local_array_to_global_array
@@ -171,7 +169,7 @@ def over_devices(
 
 
 def _shard_mapped(function, in_axes, out_axes, donate):
-    """A shard keeps the devices' axis, of length 1, which `function` is not to see."""
+    """Maps with `shard_map`, whose shards keep a device axis of length 1."""
 
     def on_one(*arguments):
         arguments = _with_axes(_one, in_axes, arguments)
@@ -182,14 +180,16 @@ def _shard_mapped(function, in_axes, out_axes, donate):
         mesh=_mesh(jax.devices()),
         in_specs=jax.tree.map(_spec, in_axes, is_leaf=_is_none),
         out_specs=jax.tree.map(_spec, out_axes, is_leaf=_is_none),
-        check_vma=False,  # else gradients of replicated parameters come summed
+        check_vma=False,  # True would sum gradients of replicated parameters
     )
     return jax.jit(mapped, donate_argnums=donate)
 
 
 def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """The program, compiled for such arguments; with several processes, pmap's is not:
-    it compiles when it is first called.
+    """Compiles a program for its arguments.
+
+    With several processes pmap's program is returned as it is; it compiles at its first
+    call.
     """
     if not hasattr(steps, "lower"):
         return steps
@@ -197,24 +197,24 @@ def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
 
 
 def replicate(tree: Any) -> Any:
-    """Puts arrays, the same in every process, on each device, whole."""
+    """Copies arrays, which are equal in all processes, to every device."""
     return jax.tree.map(lambda array: _put(array, PartitionSpec()), tree)
 
 
 def split(tree: Any) -> Any:
-    """Shares out arrays [local devices, ...] over this process's devices."""
+    """Splits arrays [local devices, ...] over this process's devices."""
     return jax.tree.map(lambda array: _put(array, PartitionSpec(AXIS)), tree)
 
 
 def first_copy(task: Task, state: State) -> State:
-    """The state as the task sees it on this process's first device, there alone."""
+    """Returns the state of this process's first device, as the task sees it."""
     state = jax.tree.map(lambda leaf: leaf.addressable_data(0), state)
     local = {f: jax.tree.map(lambda x: x[0], getattr(state, f)) for f in task.local}
     return state.replace(**local)
 
 
 def _init(task, key):
-    """With local fields for this process's devices alone."""
+    """Makes a state whose local fields are those of this process's devices."""
     shared_key, local_key = jax.random.split(key)
     everywhere = jax.devices()
     numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
@@ -225,7 +225,7 @@ def _init(task, key):
 
 
 def _by_field(task, state, *, local, shared):
-    """The state's class with one value in all local fields and one in the others."""
+    """Fills the state's class with one value for local fields and one for others."""
     fields = state.__dataclass_fields__
     return state.replace(**{f: local if f in task.local else shared for f in fields})
 
@@ -245,7 +245,7 @@ def _put(array, spec):
 
 
 def _specs(task, state):
-    """A PartitionSpec for each leaf."""
+    """Returns a PartitionSpec for each leaf."""
     axes = _by_field(task, state, local=0, shared=None)
     return _with_axes(lambda axis, _: _spec(axis), axes, state)
 
@@ -255,7 +255,7 @@ def _spec(axis):
 
 
 def _with_axes(change, axes, tree):
-    """`change(axis, leaf)` of each leaf, where `axes` is a prefix of the tree."""
+    """Maps `change(axis, leaf)` over a tree of which `axes` is a prefix."""
     return jax.tree.map(
         lambda axis, part: jax.tree.map(lambda leaf: change(axis, leaf), part),
         axes,

@@ -1,8 +1,8 @@
 """Several processes that train as one, each on devices of its own.
 
-JAX's own coordination service connects them, and notices if one is dead or hangs. If
-one process fails by itself, it leaves a verdict with that service, and all others end
-with the same code within a second.
+JAX's coordination service connects them and notices if one is dead or hangs. If a
+process fails by itself, it leaves a verdict with that service, and all others end with
+the same code within a second.
 """
 
 import atexit
@@ -29,15 +29,15 @@ import numpy as np
 from dlx import errors
 from dlx.errors import UserError
 
-LOST = 75  # sysexits.h's EX_TEMPFAIL: start it again
+LOST = 75  # sysexits.h's EX_TEMPFAIL: a restart may help
 
 _state = distributed.global_state
 _ends = itertools.count()
 _VERDICT = "dlx/verdict"
 _POLL_SECONDS = 0.5
 _LAST_MS = 10_000
-_LONGEST_MS = 7 * 24 * 3_600_000  # at the end for the first, which draws
-# As collectives (Gloo, NCCL) and the coordination service of JAX 0.10 to 0.12 say it.
+_LONGEST_MS = 7 * 24 * 3_600_000  # the others wait while the first process draws
+# Errors of collectives (Gloo, NCCL) and of the coordination service, JAX 0.10 to 0.12.
 _LOST_PEER = re.compile(
     "Gloo|NCCL.*(remote process|aborted)|heartbeat|coordination service"
     "|[Bb]arrier (failed|timed out)|timed out with key"
@@ -50,19 +50,19 @@ def connect(
     process_id: int | None,
     timeout: int,
 ) -> None:
-    """Makes this process one of several; before anything else asks JAX for devices.
+    """Connects this process to the others, before anything asks JAX for devices.
 
-    From then on it ends, with a line and the code LOST, where another is lost.
+    From then on the process ends with a line and the code LOST if another is lost.
 
     Args:
-      coordinator: ADDRESS:PORT of the first process; None for what Slurm, Open MPI, a
-        TPU pod or Kubernetes says, likewise the next two.
-      num_processes: How many there are.
-      process_id: Which of them this is, from 0.
-      timeout: Seconds without a sign of life after which a process is lost.
+      coordinator: ADDRESS:PORT of the first process. None takes what Slurm, Open MPI, a
+        TPU pod or Kubernetes says; so does None for the next two.
+      num_processes: The number of processes.
+      process_id: The number of this process, from 0.
+      timeout: Seconds without a heartbeat after which a process counts as lost.
 
     Raises:
-      UserError: where they do not come together.
+      UserError: if the processes do not connect.
     """
     before = _threads()
     try:
@@ -83,7 +83,7 @@ def connect(
 
 
 def _watch(process, client):
-    """Ends this process as soon as another one has ended them all."""
+    """Ends this process as soon as another one has left a verdict."""
     while True:
         time.sleep(_POLL_SECONDS)
         if (verdict := _verdict(client)) and verdict[0] != process:
@@ -91,10 +91,10 @@ def _watch(process, client):
 
 
 def _verdict(client):
-    """(process, code, line) of the process that ended all; None if none did."""
+    """Returns (process, code, line) of the verdict, or None if there is no verdict."""
     try:
         return json.loads(client.key_value_try_get(_VERDICT))
-    except (RuntimeError, ValueError):  # there is none, or nobody to ask
+    except (RuntimeError, ValueError):  # no verdict, or no service
         return None
 
 
@@ -104,17 +104,17 @@ def _follow(process, client, other, code, line):
 
 
 def end(code: int, line: str) -> NoReturn:
-    """Ends all processes with a code, and this one at once, without any cleanup."""
+    """Ends all processes with a code, and this one at once, without cleanup."""
     client, process = _state.client, _state.process_id
     try:
         client.key_value_set(_VERDICT, json.dumps([process, code, line]))
-    except (RuntimeError, ValueError):  # another one was first
+    except (RuntimeError, ValueError):  # another process was first
         code = (_verdict(client) or (0, code))[1]
     _leave(process, client, code)
 
 
 def _leave(process, client, code):
-    """The first process, whose service all others depend on, leaves last."""
+    """Ends this process; the first, which hosts the service, ends last."""
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(RuntimeError, ValueError):
@@ -122,7 +122,7 @@ def _leave(process, client, code):
         if process == 0:
             for other in range(1, _state.num_processes):
                 client.blocking_key_value_get(f"dlx/gone/{other}", _LAST_MS)
-            time.sleep(_POLL_SECONDS)  # what they asked last is answered
+            time.sleep(_POLL_SECONDS)  # their last requests are answered
     os._exit(code)
 
 
@@ -134,7 +134,7 @@ def _end_as_lost(process, why):
 
 
 def _is_lost(error):
-    """Whether an error of JAX says that another process is gone, and no other fault."""
+    """Whether a JAX error says that another process is gone, and nothing else."""
     text = str(error)
     return bool(_LOST_PEER.search(text)) and "RESOURCE_EXHAUSTED" not in text
 
@@ -142,18 +142,17 @@ def _is_lost(error):
 def _end_where_jax_aborts(process, threads):
     """Makes an abort() of JAX's coordination client end with a line and LOST.
 
-    That client ends a process whose peers are gone from one of its own threads, or, at
-    the process's end, from the main one; other aborts are left alone. By then the
-    process may have put its devices away: to ask JAX anything, even which process this
-    is, would wait for the others.
+    That client aborts a process whose peers are gone, from one of its own threads or,
+    at the process's end, from the main thread. Other aborts are left alone. The handler
+    must not call JAX, which would wait for the other processes.
 
     Args:
-      process: This one's number.
-      threads: Numbers of the client's threads.
+      process: The number of this process.
+      threads: The numbers of the client's threads.
     """
 
     ending = []
-    atexit.register(ending.append, True)  # called before JAX disconnects
+    atexit.register(ending.append, True)  # this runs before JAX disconnects
 
     def handler(number):
         del number
@@ -163,24 +162,24 @@ def _end_where_jax_aborts(process, threads):
             _end_as_lost(process, "JAX ended it, see above")
 
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    _end_where_jax_aborts.kept = kind(handler)  # or it would be collected
+    _end_where_jax_aborts.kept = kind(handler)  # keeps it from being collected
     ctypes.CDLL(None).signal(signal.SIGABRT, _end_where_jax_aborts.kept)
 
 
 def _threads():
     try:
         return set(os.listdir("/proc/self/task"))
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return set()
 
 
 @contextlib.contextmanager
 def together():
-    """Ends all processes alike if one fails inside; otherwise they leave together.
+    """Ends all processes with one code if one fails; otherwise they leave together.
 
-    A process that fails says why and tells the others, which end with the same code; if
-    it fails because another one is lost, its code is LOST. It ends before anything
-    around this closes, which would wait for the others. Does nothing in one process.
+    A process that fails says why and tells the others, which end with its code. If it
+    fails because another process is lost, its code is LOST. It ends before any cleanup
+    that would wait for the others. With one process this does nothing.
     """
     if _state.client is None:
         yield
@@ -206,19 +205,19 @@ def together():
 
 
 def first() -> bool:
-    """Whether this is the process that writes for all of them."""
+    """Whether this is the process that writes for all."""
     return jax.process_index() == 0
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether it is set in any process; all have to ask."""
+    """Whether the flag is set in any process. All processes must call this."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
 def gathered(digest: str) -> str:
-    """A digest of every process's digest, in order; of one alone its own."""
+    """Combines the digests of all processes, in order; one process keeps its own."""
     if jax.process_count() == 1:
         return digest
     own = np.frombuffer(bytes.fromhex(digest), np.uint8)
@@ -226,7 +225,7 @@ def gathered(digest: str) -> str:
 
 
 def require_same(what: str, digest: str) -> None:
-    """Raises where other processes have another digest."""
+    """Raises RuntimeError if other processes have another digest."""
     if jax.process_count() == 1:
         return
     own = np.frombuffer(bytes.fromhex(digest), np.uint8)

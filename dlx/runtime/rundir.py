@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and whether there is room in it."""
+"""A run's folder: config, summary, lock, free space."""
 
 import contextlib
 import fcntl
@@ -16,18 +16,18 @@ from dlx.runtime.task import State
 from dlx.runtime.writers import numbers, to_json
 
 _LOCKS = pathlib.Path("/proc/locks")
-_SPACE = 2**20  # bytes for all that is no checkpoint
+_SPACE = 2**20  # bytes for everything but checkpoints
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """The config.json of a run.
+    """Reads a run's config.json.
 
     Raises:
-      UserError: where there is none, or it is damaged.
+      UserError: if it is missing or damaged.
     """
     path = workdir / "config.json"
     if not path.exists():
-        raise UserError(f"{workdir} holds no run: there is no {path.name}")
+        raise UserError(f"{workdir} holds no run: {path.name} is missing")
     try:
         return json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
@@ -35,7 +35,7 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
-    """The summary.json of a run, NaN where it has null; empty if there is none.
+    """Reads a run's summary.json, null as NaN; returns {} if it is missing.
 
     Raises:
       UserError: if it is damaged.
@@ -44,7 +44,7 @@ def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text())
         if not isinstance(summary, dict):
-            raise ValueError("it is no summary")
+            raise ValueError("it is not a summary")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -53,10 +53,10 @@ def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
-    """Makes the workdir, or sees that the run in it is this very one.
+    """Makes the workdir, or checks that it holds this run.
 
     Raises:
-      UserError: where it is another's, or cannot be written to.
+      UserError: if it holds another run, or cannot be written to.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -66,10 +66,10 @@ def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
         raise UserError(f"cannot write in {workdir}: {error.strerror}") from None
     begun = (workdir / "config.json").exists()
     if not begun and not any((workdir / "checkpoints").glob("[0-9]*")):
-        return  # or it was killed as it began
+        return  # nothing, or a run that was killed at its start
     if not resume:
         raise UserError(
-            f"{workdir} already holds a run; go on with --resume or give another "
+            f"{workdir} already holds a run; resume it with --resume or give another "
             "--workdir"
         )
     theirs = read_config(workdir)
@@ -82,39 +82,39 @@ def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
 
 
 def lock(workdir: pathlib.Path) -> IO[str]:
-    """The workdir's lock, held until it is closed, or its process is no more.
+    """Locks the workdir until the returned file is closed or the process ends.
 
     Raises:
-      UserError: where another process holds it.
+      UserError: if another process holds the lock.
     """
     file = (workdir / ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise UserError(f"a run is going on in {workdir}; one is enough") from None
+        raise UserError(f"another process is already running in {workdir}") from None
     except OSError as error:  # a file system without locks
         logging.warning("%s cannot be locked: %s", workdir, error.strerror)
     return file
 
 
 def is_locked(workdir: pathlib.Path) -> bool | None:
-    """Whether a process of this machine holds the lock; None where nobody can say.
+    """Whether a process of this machine holds the lock; None if that is unknown.
 
-    It is not tried, for that would be in the way of a run about to start.
+    It reads the kernel's list, for taking the lock could stop a run about to start.
     """
     try:
         stat = (workdir / ".lock").stat()
         locks = [line.split() for line in _LOCKS.read_text().splitlines()]
     except OSError:
         return None
-    # Of its number, which another file system's file may have, too.
+    # A file of another file system may have the same inode.
     found = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
     return any(_has_open(lock[4], stat) for lock in found)
 
 
 def _has_open(process, stat):
-    """Whether a process has a file open; True where that cannot be seen."""
+    """Whether a process has a file open; True if that cannot be read."""
     try:
         opened = list(pathlib.Path("/proc", process, "fd").iterdir())
     except OSError:
@@ -127,15 +127,15 @@ def _has_open(process, stat):
 
 
 def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> None:
-    """Sees that a checkpoint will fit, before it is begun.
+    """Checks that a checkpoint fits on the disk, before it is written.
 
     Args:
-      workdir: Where.
-      state: What is to be saved.
-      saved: Step of the last checkpoint, if there is one.
+      workdir: The run's folder.
+      state: The state to save.
+      saved: The step of the last checkpoint, or None.
 
     Raises:
-      UserError: where it will not.
+      UserError: if it does not fit.
     """
     needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + _SPACE
     free = shutil.disk_usage(workdir).free
@@ -160,7 +160,7 @@ def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
 def differences(
     first: dict[str, Any], second: dict[str, Any]
 ) -> list[tuple[str, Any, Any]]:
-    """(field, one's, the other's) where two configs differ, nested ones with dots."""
+    """Lists (field, first's value, second's value) of two configs' differences."""
     one, other = _flat(first), _flat(second)
     return [
         (field, one.get(field, "-"), other.get(field, "-"))
@@ -180,7 +180,7 @@ def _flat(config, before=""):
 
 
 def saved(workdir: pathlib.Path) -> str:
-    """Says which of a run's checkpoints is the newest that is complete."""
+    """Says which complete checkpoint of a run is the newest."""
     names = [path.name for path in (workdir / "checkpoints").glob("[0-9]*")]
     steps = [int(name) for name in names if name.isdigit()]
     if not steps:

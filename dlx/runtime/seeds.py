@@ -1,4 +1,4 @@
-"""One task for several seeds, trained side by side in one program."""
+"""Trains several seeds of a task side by side in one program."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -18,8 +18,8 @@ class State:
 
     Attributes:
       step: [] int32.
-      params: {field: [seeds, ...]}, fields that are the same on every device.
-      local: {field: [seeds, ...]}, fields that differ from device to device.
+      params: {field: [seeds, ...]}. The fields that are equal on all devices.
+      local: {field: [seeds, ...]}. The fields that differ between devices.
     """
 
     step: jax.Array
@@ -28,20 +28,19 @@ class State:
 
 
 def of(task: Task, seeds: Sequence[int]) -> Task:
-    """The task that trains `task` once for each seed.
+    """Makes the task that trains `task` once for each seed.
 
-    The keys of a seed are the run's keys with the seed folded in: each trains as it
-    would in any other ensemble of the same run, whatever seeds stand beside it, to
-    float tolerance.
+    A seed's keys are the run's keys with the seed folded in. To float tolerance a seed
+    trains equally whichever seeds stand beside it.
 
     Args:
-      task: What to train; its batches have an order for each of the seeds.
+      task: The task. Its batches have an order for each seed.
       seeds: Non-negative integers.
 
     Returns:
       A task whose step averages its metrics over the seeds. Its evaluation has
-      'NAME/SEED' for every name and seed, and the average of the task's metric under
-      that one's own name. Its figures and frames are those of the first seed.
+      'NAME/SEED' for every name and seed, and the mean of the task's metric under that
+      metric's name. Its figures and frames are those of the first seed.
     """
     kind = type(jax.eval_shape(task.init, streams.key(0, "unused")))
     numbers = jnp.array(seeds, jnp.uint32)
@@ -73,7 +72,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         return jax.tree.map(lambda x: x[n], unpack(state))
 
     def evaluate(state, key):
-        # One by one: an evaluation may be the host's work as much as the device's.
+        # One by one, for an evaluation may run on the host.
         metrics = [task.evaluate(nth(state, n), k) for n, k in enumerate(keys(key))]
         each = {
             f"{name}/{seed}": value
@@ -104,7 +103,7 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
 
 
 class _Sources:
-    """Batches of which a step gets the source, to make those of each seed itself."""
+    """Passes the source to the step, which makes each seed's batch itself."""
 
     def __init__(self, batches):
         self.axis, self.source = batches.axis, batches.source

@@ -1,7 +1,7 @@
 """Signals that end a run: SIGTERM, SIGINT and SIGHUP.
 
-The first one is noted, or interrupts what may be interrupted. A second one ends the
-process at once, even inside a call that takes minutes.
+The first signal is recorded, or interrupts an `interrupting` block. A second signal
+ends the process at once, even inside a call that takes minutes.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,26 +12,26 @@ import threading
 import time
 
 _NUMBERS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
-_SAME_SECONDS = 0.3  # one Ctrl-C may reach a process twice, by two ways
+_SAME_SECONDS = 0.3  # one Ctrl-C may reach a process twice
 
-_catching: list[list[int]] = []  # every `caught` under way, the innermost last
-_saved: list[Callable[[], str]] = []  # what each of them says at a second signal
+_catching: list[list[int]] = []  # the open `caught` contexts, the innermost last
+_saved: list[Callable[[], str]] = []  # their messages for a second signal
 _interrupting = False
 
 
-class Interrupted(BaseException):  # so that no `except Exception` stops it
-    """A signal came where it may interrupt."""
+class Interrupted(BaseException):  # not caught by `except Exception`
+    """A signal came inside an `interrupting` block."""
 
 
 @contextlib.contextmanager
 def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
-    """A list to which signals are added, instead of ending the program.
+    """Collects signals in a list instead of ending the program.
 
-    Contexts may be nested; every list then has every signal. Outside of the main
-    thread, which alone may catch signals, the list stays empty.
+    Contexts may be nested; every list then gets every signal. Outside the main thread,
+    which alone can catch signals, the list stays empty.
 
     Args:
-      saved: Says in a few words what is saved, for the line at a second signal.
+      saved: Returns a few words about what is saved, for the line at a second signal.
     """
     numbers = []
     if threading.current_thread() is not threading.main_thread():
@@ -41,7 +41,7 @@ def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
         for number in _NUMBERS:
             before = signal.getsignal(number)
             if number == signal.SIGHUP and before == signal.SIG_IGN:
-                continue  # nohup: the run is to outlive its terminal
+                continue  # nohup: the run outlives its terminal
             stack.callback(signal.signal, number, before)
             signal.signal(number, _catch)
         if not _catching:
@@ -57,7 +57,7 @@ def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def interrupting() -> Iterator[None]:
-    """Inside, a signal raises `Interrupted`; so does one that came before."""
+    """Raises `Interrupted` at a signal inside the block, or if one came before."""
     global _interrupting
     if any(_catching):
         raise Interrupted
@@ -78,9 +78,9 @@ def _catch(number, frame):
 
 @contextlib.contextmanager
 def _watched():
-    """Ends the process at a second signal, from a thread.
+    """Ends the process at a second signal, from a thread of its own.
 
-    Python runs handlers in its main thread alone, and there only between two calls.
+    Python runs handlers only in the main thread, between two calls.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -40,33 +40,32 @@ class Abilities:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The pure functions that make an experiment; the loop knows nothing else of it.
+    """An experiment as pure functions; the loop knows nothing else of it.
 
     Attributes:
-      init: key -> state. Makes everything that training changes, among it `step` and
+      init: key -> state. Makes everything that training changes, including `step` and
         `params`.
-      step: (state, batch, key) -> (state, metrics). One update on one of the devices,
-        which are the mapped axis 'devices': it averages its gradients over them itself.
-        The batch is what `batches` makes; None where there are none.
-        It adds 1 to `state.step`. Its metrics hold 'loss', and 'l2_params' to tell
-        parameters that are no longer finite.
-      evaluate: (state, key) -> metrics. What the config's docstring quotes. On one
-        device; it compiles what it wants compiled.
-      figures: (state, key) -> {name: picture}. On the host; a picture is uint8, either
-        [height, width, 3] or, moving, [frames, height, width, 3]; or a sound or a text,
-        as `dlx.figures.save` takes them.
-      frames: (state, key) -> {name: [height, width, 3] uint8}, or None. Drawn at every
-        evaluation, always with the same key; in the end a GIF for each name.
-      metric: Name of the number from `evaluate` that matters most, higher being better:
-        on the progress bar, and what makes a checkpoint the best.
-      shown: Names of the step's metrics that the progress bar shows, too.
-      counts: What one step takes in over all devices, as {'env_steps': 960} or
+      step: (state, batch, key) -> (state, metrics). One update on one device of the
+        mapped axis 'devices'; it averages its gradients over that axis itself. The
+        batch comes from `batches`; it is None if there are no batches. It adds 1 to
+        `state.step`. Its metrics include 'loss' and 'l2_params'; the latter detects
+        parameters that are not finite.
+      evaluate: (state, key) -> metrics. Runs on one device and compiles what it needs.
+      figures: (state, key) -> {name: picture}. Runs on the host. A picture is [height,
+        width, 3] uint8, [frames, height, width, 3] uint8, a sound or a text, as
+        `dlx.figures.save` takes them.
+      frames: (state, key) -> {name: [height, width, 3] uint8}, or None. The loop draws
+        frames at every evaluation, with the same key, and joins them to a GIF.
+      metric: The metric from `evaluate` that selects the best checkpoint and is shown
+        on the progress bar; higher is better.
+      shown: Further metrics of the step that the progress bar shows.
+      counts: What one step consumes over all devices, such as {'env_steps': 960} or
         {'examples': 128}.
-      batches: Where training's batches come from, `dlx.data.batches`.
-      local: Names of the state's fields that differ from device to device, such as
+      batches: The source of training batches, from `dlx.data.batches`, or None.
+      local: Names of the state's fields that differ between devices, such as
         ('envs', 'replay').
-      about: What one has to know beside the numbers, such as the digest of a network
-        that measures them; goes into summary.json.
+      about: Facts beside the numbers for summary.json, such as the digest of a network
+        that measures them.
     """
 
     init: Callable[[jax.Array], State]

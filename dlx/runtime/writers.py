@@ -1,4 +1,4 @@
-"""Where numbers go: JSON lines, TensorBoard, and the screen."""
+"""Writes numbers as JSON lines, to TensorBoard, and to the screen."""
 
 from collections.abc import Sequence
 import json
@@ -13,11 +13,11 @@ from absl import logging
 from tensorboardX import SummaryWriter
 import tqdm
 
-PLAIN_SECONDS = 10.0  # the longest silence where there is no terminal
+PLAIN_SECONDS = 10.0  # between progress lines when stderr is not a terminal
 
 
 class Writers:
-    """Writes each logging step's numbers everywhere; use in a `with`."""
+    """Writes the numbers of each logging step everywhere; use in a `with`."""
 
     def __init__(
         self,
@@ -27,15 +27,15 @@ class Writers:
         step: int,
         num_steps: int,
     ):
-        """Opens the logs at `step`; removes what was logged of it and after it.
+        """Opens the logs at `step`; removes lines of that step and later ones.
 
         Args:
           workdir: The run's folder.
           name: The run's name on the screen.
-          shown: Names of the numbers to show beside the progress; the first is the
+          shown: Names of the numbers on the progress bar; the first is an
             evaluation's.
-          step: Where training stands.
-          num_steps: Where it will end.
+          step: The number of steps trained so far.
+          num_steps: The number of steps of the whole run.
         """
         path = workdir / "metrics.jsonl"
         kept = [line for line in read_lines(path) if line["step"] < step]
@@ -57,7 +57,7 @@ class Writers:
         self._lines.close()
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
-        """Writes one step's numbers; a process killed later does not lose them."""
+        """Writes and flushes the numbers of one step."""
         self._lines.write(to_json({"step": step} | numbers) + "\n")
         self._lines.flush()
         for name, number in numbers.items():
@@ -67,7 +67,7 @@ class Writers:
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a line per evaluation, or after a silence."""
+    """A bar on a terminal; otherwise a line per evaluation or PLAIN_SECONDS."""
 
     def __init__(self, name, shown, step, num_steps):
         self._shown, self._numbers = shown, {}
@@ -79,7 +79,7 @@ class _Progress:
             total=num_steps,
             unit=" steps",
             dynamic_ncols=True,
-            # Where nobody watches a bar it only keeps count.
+            # Without a terminal the bar only keeps count.
             file=open(os.devnull, "w") if self._plain else sys.stderr,  # noqa: SIM115
         )
 
@@ -105,7 +105,7 @@ class _Progress:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text that every reader accepts: numbers that are not finite become null."""
+    """Makes strict JSON: numbers that are not finite become null."""
     return json.dumps(finite(value), indent=indent, allow_nan=False)
 
 
@@ -121,7 +121,7 @@ def finite(value: Any) -> Any:
 
 
 def numbers(metrics: Any) -> dict[str, float]:
-    """Metrics as `to_json` wrote them: null becomes NaN, and what is no number goes."""
+    """Reads metrics that `to_json` wrote: null becomes NaN; the rest is dropped."""
     if not isinstance(metrics, dict):
         return {}
     read = {k: math.nan if n is None else n for k, n in metrics.items()}
@@ -129,10 +129,10 @@ def numbers(metrics: Any) -> dict[str, float]:
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
-    """A metrics.jsonl's objects, with NaN for null.
+    """Reads the objects of a metrics.jsonl, null as NaN. Never raises.
 
-    Never raises: lines that are not such objects are left out, and a warning says how
-    many. A last line without its end is one that a crash has cut short.
+    Damaged lines are skipped with a warning. A last line without a line end, which a
+    crash cut short, is skipped silently.
     """
     try:
         *whole, _ = path.read_text(errors="replace").split("\n")
@@ -158,7 +158,7 @@ def _line(text):
 
 
 def write_whole(path: pathlib.Path, text: str) -> None:
-    """Writes a file so that a crash leaves the old one or the new one, never half."""
+    """Replaces a file atomically: a crash leaves the old or the new one."""
     beside = path.with_name(path.name + ".new")
     with beside.open("w") as file:
         file.write(text)

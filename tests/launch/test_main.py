@@ -156,7 +156,7 @@ def test_a_checkpoint_cut_short_is_told_of(whole, tmp_path):
         file.write_bytes(file.read_bytes()[:100])
     code, _, err = _run("main", *SMALL, f"--workdir={workdir}")
     assert code == 0
-    assert "checkpoint 4000 is damaged" in err and "going on from checkpoint" in err
+    assert "checkpoint 4000 is damaged" in err and "resuming from checkpoint" in err
     assert len(err.splitlines()) <= 5
     assert _summary(workdir)["params_sha256"] == _summary(whole)["params_sha256"]
 

@@ -120,7 +120,7 @@ def test_a_damaged_one_is_passed_over_and_saved_anew(tmp_path, damage, caplog):
     jax.tree.map(np.testing.assert_array_equal, state, _state(2))
     said = [record.getMessage() for record in caplog.records]
     assert any("checkpoint 3 is damaged" in line for line in said)
-    assert any("going on from checkpoint 2" in line for line in said)
+    assert any("resuming from checkpoint 2" in line for line in said)
     assert (tmp_path / "damaged" / "3-0" / "state").is_dir(), "nothing is deleted"
     _save(tmp_path, {3: 0.3}, keep=3)
     assert _restore(tmp_path, keep=3)[0] == 3

@@ -310,7 +310,7 @@ def test_a_config_that_is_damaged_or_gone(config, tmp_path, text):
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     if text:
         (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match=r"config\.json is damaged|no config\.json"):
+    with pytest.raises(UserError, match=r"config\.json is (damaged|missing)"):
         _train(config, tmp_path)
 
 

@@ -125,7 +125,8 @@ def test_on_another_number_of_devices_the_network_goes_on(two, tmp_path):
     before = _summary(two)
     two = shutil.copytree(two, tmp_path / "run")
     (said,) = _end(_start(two, num_steps=25))
-    assert "another number of devices: envs, returns, last_returns begin anew" in said
+    again = "envs, returns, last_returns start again"
+    assert f"the number of devices changed: {again}" in said
     after = _summary(two)
     assert (after["step"], after["devices"]) == (25, 1)
     assert after["params_sha256"] != before["params_sha256"]
@@ -159,7 +160,7 @@ def test_a_locked_workdir_stops_both(tmp_path):
         runs = _pair(tmp_path)
         said = [run.communicate(timeout=60)[0] for run in runs]
     assert [run.returncode for run in runs] == [2, 2], said
-    assert all("a run is going on in" in text for text in said)
+    assert all("another process is already running in" in text for text in said)
 
 
 def test_what_one_finds_damaged_all_pass_over(two, tmp_path):
@@ -168,7 +169,7 @@ def test_what_one_finds_damaged_all_pass_over(two, tmp_path):
     shutil.copytree(two, folder)
     for text in _end(*_pair(folder, path=f"{tmp_path}/faulty.py:1-damage")):
         assert "checkpoint 20 is damaged" in text
-        assert "going on from checkpoint 10" in text
+        assert "resuming from checkpoint 10" in text
     assert _summary(folder)["params_sha256"] == _summary(two)["params_sha256"]
     assert (folder / "checkpoints" / "damaged" / "20-0").is_dir()
 
@@ -258,7 +259,8 @@ def test_what_makes_no_process_is_a_line(arguments, why):
 
 
 def test_a_second_run_is_refused(config, tmp_path):
-    with rundir.lock(tmp_path), pytest.raises(UserError, match="a run is going on in"):
+    refusal = pytest.raises(UserError, match="another process is already running in")
+    with rundir.lock(tmp_path), refusal:
         loop.train(tasks.make(config), config, tmp_path, name="x")
     summary = loop.train(tasks.make(config), config, tmp_path, name="x")
     assert summary["status"] == "done"
