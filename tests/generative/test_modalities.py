@@ -1,4 +1,4 @@
-"""Sounds and texts: what is read, how it is measured, what is left to hear and read."""
+"""Sounds and texts: loading, metrics, and files to hear and read."""
 
 import types
 import wave
@@ -56,8 +56,8 @@ def test_sounds_are_the_middle_of_longer_and_the_whole_of_shorter_ones(tones):
     assert (data.rate, data.names) == (8000, ["low", "high"])
     tested = tones[::10]
     del tones[::10]
-    both = np.concatenate([data.samples, test.samples])
-    for example, sound in zip([*tones, *tested], both, strict=True):
+    sounds_read = np.concatenate([data.samples, test.samples])
+    for example, sound in zip([*tones, *tested], sounds_read, strict=True):
         audio, extra = example["audio"], len(example["audio"]) - 300
         if extra >= 0:
             np.testing.assert_array_equal(sound, audio[extra // 2 :][:300])
@@ -82,14 +82,16 @@ def test_a_tone_has_its_power_where_its_pitch_is():
 
 
 @pytest.mark.usefixtures("tones")
-def test_sounds_are_measured_and_the_alarm_sounds(wavegan, caplog):
-    kind = sounds.Sounds(wavegan)
-    real = kind._real[:, :, None, None]
-    assert not kind.measure(real, 5)["collapsed"] and not caplog.messages
-    assert abs(kind.measure(real, 5)["fid_spectrum"]) < 1e-3
-    one = kind.measure(np.repeat(real[:1], 64, axis=0), 5)
+def test_sounds_are_measured_and_mode_collapse_is_reported(wavegan, caplog):
+    modality = sounds.Sounds(wavegan)
+    real = modality._real[:, :, None, None]
+    assert not modality.measure(real, 5)["collapsed"] and not caplog.messages
+    assert abs(modality.measure(real, 5)["fid_spectrum"]) < 1e-3
+    one = modality.measure(np.repeat(real[:1], 64, axis=0), 5)
     assert one["collapsed"] and one["fid_spectrum"] > 1 and one["distance"] == 0
-    assert caplog.messages[0].startswith("step 5: it collapses")
+    assert caplog.messages[0].startswith(
+        "step 5: possible mode collapse: mean pairwise distance of spectra 0.00 (real "
+    )
 
 
 @pytest.mark.usefixtures("tones")
@@ -145,16 +147,16 @@ def test_the_corpus_is_what_python_says_of_itself(textgan):
     assert "assert statement" in lines
 
 
-def test_lines_that_are_real_are_known_and_the_alarm_is_for_one_line(textgan, caplog):
-    kind = texts.Texts(textgan)
-    codes = np.array([texts.encode(line) for line in kind._lines])
+def test_real_lines_are_precise_and_a_repeated_line_is_mode_collapse(textgan, caplog):
+    modality = texts.Texts(textgan)
+    codes = np.array([texts.encode(line) for line in modality._lines])
     one_hot = np.eye(len(texts.CHARACTERS), dtype=np.float32)[codes][:, :, None]
-    numbers = kind.measure(one_hot, 3)
+    numbers = modality.measure(one_hot, 3)
     assert numbers["ngrams_4"] == numbers["covered_4"] == 100
     assert not numbers["collapsed"] and not caplog.messages
-    same = kind.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
+    same = modality.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
     assert same["collapsed"] and same["different"] == 2 and same["covered_4"] < 2
-    assert "step 3: it collapses: only 2.0 % of the lines" in caplog.messages[0]
+    assert "step 3: possible mode collapse: only 2.0 % of lines" in caplog.messages[0]
 
 
 def test_a_run_leaves_lines_to_read(textgan, tmp_path):
