@@ -102,9 +102,9 @@ def _trained(workdir, wanted):
 
     run = restore.load(workdir)
     module = tasks.module(run.config)
-    if not hasattr(module, "looking"):
+    if not hasattr(module, "feature_extractor"):
         raise UserError(f"{workdir} is a run of {run.config.task}: no classifier")
-    data, network, variables = module.looking(run.config, run.state)
+    data, network, variables = module.feature_extractor(run.config, run.state)
     if not hasattr(network, "layers"):
         raise UserError(f"{workdir} has a classifier without convolutions")
     if data.shape[-1] != 3:
