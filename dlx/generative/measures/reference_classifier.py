@@ -23,7 +23,7 @@ import ml_collections
 import numpy as np
 
 from dlx import cache, optimizers, streams
-from dlx.data import augment, batches, sources
+from dlx.data import augment, batches, images, order, sources, tfds
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers
 from dlx.runtime import checkpoint, loop, restore
@@ -33,8 +33,8 @@ from dlx.vision import classifier, evaluation, networks
 FOLDER = "reference_classifiers"  # in dlx's cache
 _BATCH = 500  # images in one call of the network
 _TRAINED_BY = (
-    *(augment, batches, sources, evaluation, optimizers, streams),
-    *(classifier, networks, cpu_conv, layers),
+    *(augment, batches, images, order, sources, tfds),
+    *(evaluation, classifier, networks, cpu_conv, layers, optimizers, streams),
 )
 
 
