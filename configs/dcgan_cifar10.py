@@ -2,7 +2,7 @@
 
 python -m launch.main --config=configs/dcgan_cifar10.py
 
-Not measured yet.
+There are no measured results yet.
 """
 
 import ml_collections
@@ -16,49 +16,47 @@ def get_config() -> ml_collections.ConfigDict:
     # The data: 'pictures', 'sounds' or 'texts'.
     config.kind = "pictures"
     config.dataset = "cifar10"
-    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
-    config.image_size = ml_collections.config_dict.placeholder(int)  # as they are
-    config.streamed = False  # for what does not fit on the device
+    config.image_size = ml_collections.config_dict.placeholder(int)  # original
+    config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 64
 
-    # The generator: channels from the smallest image on.
+    # The generator: channels of each layer, from the smallest image on.
     config.latents = 128
     config.g_channels = (512, 256, 128)
     config.g_kernel = (3, 3)
-    config.factor = (2, 2)  # how many times as high, and wide, a layer makes the image
+    config.factor = (2, 2)  # of each layer, for height and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # on the class
+    config.conditional = False  # whether on the class
 
-    # The discriminators: channels of each layer of each of them.
+    # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((128, 256, 512),)
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each of them
-    config.d_features = ()  # dense layers after those
+    config.dropout = (0.0,)  # of each discriminator
+    config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
-    config.packing = 1  # images that are judged as one
-    config.views = (
-        "same"  # or 'split', 'projection', 'channels'; see dlx/generative/gan/inputs.py
-    )
+    config.packing = 1  # images that form one input
+    config.views = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
-    # The game: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
+    # The loss: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target for real images, one-sided
-    config.instance_noise = 0.0  # deviation at first; falls to 0 over the run
+    config.smoothing = 0.0  # of the target of real images
+    config.instance_noise = 0.0  # initial standard deviation; falls to 0
     config.diff_augment = (
         "translation",
         "cutout",
         "colour",
-    )  # of 'translation', 'cutout', 'colour'
+    )  # any of 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 
-    # The optimisers: Adam, one for each side.
+    # The optimisers: Adam, one for each player.
     config.g_learning_rate = 2e-4
     config.d_learning_rate = 2e-4
     config.adam_b1 = 0.5
@@ -73,7 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.judge = True  # a classifier of the data set, trained if there is none yet
+    config.judge = True  # a reference classifier, trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

@@ -1,12 +1,11 @@
-"""A DCGAN of handwritten digits, 8x8 pixels: no download, a minute.
+"""A DCGAN of handwritten digits, 8x8 pixels, without a download, in a minute.
 
 python -m launch.main --config=configs/dcgan_digits.py
 
-No seed of 0 to 4 collapses: of 10,000 samples every digit has 7.4 % or more (at most
-13.7 %), after 39 s of training (37 ... 44, seeds 0 to 3) on one core of a shared AMD
-EPYC with JAX 0.10.2. FID in the features of dlx's classifier: 7.1 (6.6 ... 8.0), where
-real digits that were not trained on have 4.4. Without the dense layer, d_features,
-it is 14.8.
+No seed of 0 to 4 collapses: each digit has 7.4 % to 13.7 % of 10,000 samples. Training
+takes 39 s (37 ... 44, seeds 0 to 3) on one core of a shared AMD EPYC with JAX 0.10.2.
+FID in the reference classifier's features is 7.1 (6.6 ... 8.0); held-out real digits
+have 4.4. Without the dense layer (d_features) it is 14.8.
 """
 
 import ml_collections
@@ -20,45 +19,43 @@ def get_config() -> ml_collections.ConfigDict:
     # The data: 'pictures', 'sounds' or 'texts'.
     config.kind = "pictures"
     config.dataset = "digits"
-    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
-    config.image_size = ml_collections.config_dict.placeholder(int)  # as they are
-    config.streamed = False  # for what does not fit on the device
+    config.image_size = ml_collections.config_dict.placeholder(int)  # original
+    config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 64
 
-    # The generator: channels from the smallest image on.
+    # The generator: channels of each layer, from the smallest image on.
     config.latents = 64
     config.g_channels = (64, 32)
     config.g_kernel = (3, 3)
-    config.factor = (2, 2)  # how many times as high, and wide, a layer makes the image
+    config.factor = (2, 2)  # of each layer, for height and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # on the class
+    config.conditional = False  # whether on the class
 
-    # The discriminators: channels of each layer of each of them.
+    # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((32, 64),)
     config.d_kernel = (3, 3)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each of them
-    config.d_features = (256,)  # dense layers after those
+    config.dropout = (0.0,)  # of each discriminator
+    config.d_features = (256,)  # dense layers after the convolutions
     config.minibatch_std = False
-    config.packing = 1  # images that are judged as one
-    config.views = (
-        "same"  # or 'split', 'projection', 'channels'; see dlx/generative/gan/inputs.py
-    )
+    config.packing = 1  # images that form one input
+    config.views = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
-    # The game: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
+    # The loss: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target for real images, one-sided
-    config.instance_noise = 0.0  # deviation at first; falls to 0 over the run
-    config.diff_augment = ()  # of 'translation', 'cutout', 'colour'
+    config.smoothing = 0.0  # of the target of real images
+    config.instance_noise = 0.0  # initial standard deviation; falls to 0
+    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 
-    # The optimisers: Adam, one for each side.
+    # The optimisers: Adam, one for each player.
     config.g_learning_rate = 1e-3
     config.d_learning_rate = 1e-3
     config.adam_b1 = 0.5
@@ -73,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 2000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.judge = True  # a classifier of the data set, trained if there is none yet
+    config.judge = True  # a reference classifier, trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

@@ -2,11 +2,11 @@
 
     python -m launch.main --config=configs/dqn_rocks16.py
 
-5 seeds of 5 (0 to 4) catch the rock from all 256 starts, at every evaluation of the
-run's last quarter, and first do after 2.0 (1.2 ... 2.3) s of training (median and
-range); the run trains for 3.3 (3.2 ... 3.8) s. The convolutional network: 5 of 5, first
-after 3.9 (2.0 ... 4.8) s, 11 (11 ... 12) s in all. Two cores of a shared AMD EPYC, JAX
-0.10.2.
+All 5 seeds (0 to 4) catch the rock from all 256 starts at every evaluation of the run's
+last quarter. They first do after 2.0 (1.2 ... 2.3) s of training (median and range);
+the run trains for 3.3 (3.2 ... 3.8) s. With the convolutional network all 5 seeds do,
+first after 3.9 (2.0 ... 4.8) s; that run trains for 11 (11 ... 12) s. The times are for
+two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections
@@ -17,14 +17,14 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.task = "dqn"
     config.seed = 0
 
-    # The game.
+    # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 16
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10
-    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # never
-    config.num_envs = 256  # many: rare starts are the work
+    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # no limit
+    config.num_envs = 256  # many, because rare starts are hard
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = network
@@ -36,17 +36,17 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.discount = 0.95
     config.double = True
     config.n_step = 3
-    config.huber = 0.0  # other than 0: from where the squared error becomes linear
-    config.target_rate = 0.05  # follow softly; at 0.0 copy every so many steps:
+    config.huber = 0.0  # if not 0, the error at which the loss becomes linear
+    config.target_rate = 0.05  # soft updates; 0.0 copies every target_steps
     config.target_steps = 50
     config.epsilon_start = 1.0
-    config.epsilon_end = 0.1  # at 0.03 and at 0.3 fewer seeds get there
+    config.epsilon_end = 0.1  # with 0.03 or 0.3, fewer seeds succeed
     config.epsilon_steps = 500
 
     # The replay.
     config.replay_size = 131_072
     config.batch_size = 128
-    config.updates = 1  # for each step of all environments
+    config.updates = 1  # per step of all environments
     config.prioritized = False
     config.alpha = 0.6
     config.beta = 0.4  # rises to 1 over the run

@@ -1,12 +1,11 @@
-"""Deep Q-learning learns rocks in rain: one every 4 steps.
+"""Deep Q-learning learns rocks in rain, with a new rock every 4 steps.
 
     python -m launch.main --config=configs/dqn_rocks16_rain.py
 
-Of the rocks that one who knew every column in advance could catch it catches 98.2 %
-(`optimal_fraction`; median of seeds 0 to 4, 0.981 ... 0.984), and at least 97 % at
-every evaluation of the last quarter in all five; first after 8.8 s of training (7.8 ...
-17). The run trains for 27 s (25 ... 42), on two cores of a shared AMD EPYC with JAX
-0.10.2.
+It catches 98.2 % of the optimum, an oracle that knows all columns (`optimal_fraction`;
+median of seeds 0 to 4, 0.981 ... 0.984). All five seeds catch at least 97 % at every
+evaluation of the run's last quarter, first after 8.8 s of training (7.8 ... 17). The
+run trains for 27 s (25 ... 42), on two cores of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections
@@ -17,14 +16,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "dqn"
     config.seed = 0
 
-    # The game.
+    # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 16
     config.env.paddle_width = 1
     config.env.spawn_every = 4
     config.env.rocks_per_episode = 10
-    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # never
-    config.num_envs = 256  # many: rare starts are the work
+    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # no limit
+    config.num_envs = 256  # many, because rare starts are hard
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = "mlp"
@@ -36,8 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.discount = 0.95
     config.double = True
     config.n_step = 3
-    config.huber = 0.0  # other than 0: from where the squared error becomes linear
-    config.target_rate = 0.05  # follow softly; at 0.0 copy every so many steps:
+    config.huber = 0.0  # if not 0, the error at which the loss becomes linear
+    config.target_rate = 0.05  # soft updates; 0.0 copies every target_steps
     config.target_steps = 50
     config.epsilon_start = 1.0
     config.epsilon_end = 0.03
@@ -46,7 +45,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The replay.
     config.replay_size = 262_144
     config.batch_size = 128
-    config.updates = 1  # for each step of all environments
+    config.updates = 1  # per step of all environments
     config.prioritized = False
     config.alpha = 0.6
     config.beta = 0.4  # rises to 1 over the run

@@ -1,13 +1,13 @@
-"""Deep Q-learning learns rocks on a 32x32 screen.
+"""Deep Q-learning learns most of rocks on a 32x32 screen.
 
     python -m launch.main --config=configs/dqn_rocks32.py
     python -m launch.main --config=configs/dqn_rocks32.py:cnn  # its own settings
 
-Does not learn all of it: 950 starts of 1,024 (median of seeds 0 to 4; 824 ... 1,021) at
+It catches the rock from 950 of 1,024 starts (median of seeds 0 to 4; 824 ... 1,021) at
 the end of a run that trains for a minute on two cores of a shared AMD EPYC with JAX
-0.10.2. With the convolutional network 1,024 (1,000 ... 1,024) after 150 s (138 ... 161)
-on one core: in two seeds of five all of them throughout the last quarter, in a third at
-its end. configs/pg_rocks32.py learns it.
+0.10.2. With the convolutional network it catches 1,024 (1,000 ... 1,024) after 150 s
+(138 ... 161) on one core: two seeds of five catch all throughout the last quarter, and
+a third does at its end. configs/pg_rocks32.py learns all starts.
 """
 
 import ml_collections
@@ -18,14 +18,14 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.task = "dqn"
     config.seed = 0
 
-    # The game.
+    # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 32
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10
-    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # never
-    config.num_envs = 256  # many: rare starts are the work
+    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # no limit
+    config.num_envs = 256  # many, because rare starts are hard
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = network
@@ -37,17 +37,17 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.discount = 0.97
     config.double = True
     config.n_step = 16
-    config.huber = 0.0  # other than 0: from where the squared error becomes linear
-    config.target_rate = 0.05  # follow softly; at 0.0 copy every so many steps:
+    config.huber = 0.0  # if not 0, the error at which the loss becomes linear
+    config.target_rate = 0.05  # soft updates; 0.0 copies every target_steps
     config.target_steps = 50
     config.epsilon_start = 1.0
-    config.epsilon_end = 0.02  # the far corners want 31 right moves in a row
+    config.epsilon_end = 0.02  # the far corners need 31 correct moves in a row
     config.epsilon_steps = 1500
 
     # The replay.
     config.replay_size = 524_288
     config.batch_size = 128
-    config.updates = 1  # for each step of all environments
+    config.updates = 1  # per step of all environments
     config.prioritized = False
     config.alpha = 0.6
     config.beta = 0.4  # rises to 1 over the run

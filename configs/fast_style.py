@@ -1,12 +1,12 @@
-"""A network that paints in one style, a picture at a time, in a glance.
+"""A feed-forward network that stylises images in one style.
 
 python -m launch.main --config=configs/fast_style.py --config.style=painting.jpg \\
     --config.dataset=folder:photographs --config.weights=squeezenet1_0.safetensors
 python -m launch.stylize --workdir=RUN *.jpg
 
-Of starry_night with SqueezeNet 1.0's weights, on scikit-image's three photographs: a
-style loss of 0.038 for those and 0.110 for the one that is kept to test on (seed 0,
-steps of 1.2 s at best on one core of a shared AMD EPYC, JAX 0.10.2).
+With starry_night, SqueezeNet 1.0's weights and scikit-image's three photographs, the
+style loss is 0.038 for the training photographs and 0.110 for the held-out one (seed
+0). The fastest steps take 1.2 s on one core of a shared AMD EPYC with JAX 0.10.2.
 """
 
 import ml_collections
@@ -17,22 +17,22 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "fast_style"
     config.seed = 0
 
-    # The data: photographs, of a folder (folder:PATH), of TFDS, or scikit-image's few.
+    # The data: photographs of a folder (folder:PATH), TFDS or scikit-image.
     config.dataset = "photographs"
-    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's own
+    config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
-    config.image_size = 256  # of which squares of `crop` are cut at random
+    config.image_size = 256  # from which random squares of `crop` are cut
     config.crop = 192
-    config.streamed = False  # for what does not fit on the device
+    config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 4
     config.style = "skimage:hubble_deep_field"
-    config.style_scale = 1.0  # the painting's longer side, in crops
+    config.style_scale = 1.0  # the painting's longer side, relative to `crop`
 
-    # What paints: channels at the picture's size, half of it, a quarter.
+    # The stylizer: channels at full, half and quarter resolution.
     config.channels = (16, 32, 64)
     config.blocks = 5
 
-    # The network that looks, and the losses, as in configs/style.py.
+    # The feature network and the losses; see configs/style.py.
     config.network = "squeezenet1_0"
     config.weights = ""
     config.convention = "caffe"
@@ -49,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.margin = 0
     config.tile = 0
 
-    # The optimiser: Adam, its rate falling to 0.
+    # The optimiser: Adam, its learning rate falling to 0.
     config.learning_rate = 3e-3
     config.max_grad_norm = 1.0
 

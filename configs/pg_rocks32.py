@@ -3,11 +3,12 @@
     python -m launch.main --config=configs/pg_rocks32.py
     python -m launch.main --config=configs/pg_rocks32.py:cnn  # its own settings
 
-5 seeds of 5 (0 to 4) catch the rock from all 1,024 starts, at every evaluation of the
-run's last quarter, and first do after 21 (19 ... 28) s of training (median and range);
-the run trains for 50 (46 ... 63) s. Two cores of a shared Intel Xeon, JAX 0.10.2; on
-one core 5 of 5 too, after 44 (36 ... 55) s. The convolutional network: 5 of 5, after
-189 (158 ... 230) s, 441 (349 ... 481) s in all, on one core but for half of seed 0.
+All 5 seeds (0 to 4) catch the rock from all 1,024 starts at every evaluation of the
+run's last quarter. They first do after 21 (19 ... 28) s of training (median and range);
+the run trains for 50 (46 ... 63) s on two cores of a shared Intel Xeon with JAX 0.10.2.
+On one core all 5 seeds do, first after 44 (36 ... 55) s. With the convolutional network
+all 5 seeds do, first after 189 (158 ... 230) s; that run trains for 441 (349 ... 481) s
+on one core, except for half of seed 0.
 """
 
 import ml_collections
@@ -18,15 +19,15 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.task = "policy_gradient"
     config.seed = 0
 
-    # The game.
+    # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 32
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10
-    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # never
+    config.env.max_steps = ml_collections.config_dict.placeholder(int)  # no limit
     config.num_envs = {"mlp": 512, "cnn": 256}[network]
-    config.rollout_steps = 31  # a rock's fall
+    config.rollout_steps = 31  # the duration of a fall
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
     config.network = network
@@ -44,7 +45,7 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     # Falls to 0 over the run.
     config.entropy_cost = {"mlp": 0.15, "cnn": 0.2}[network]
 
-    # The optimiser: Adam; the learning rate too falls linearly to 0.
+    # The optimiser: Adam, its learning rate also falling linearly to 0.
     config.learning_rate = {"mlp": 2e-2, "cnn": 1e-2}[network]
     config.max_grad_norm = 0.5
 

@@ -1,18 +1,18 @@
-"""A GAN of lines of text: characters, relaxed by Gumbel's softmax.
+"""A GAN of lines of text, whose characters are relaxed by Gumbel-softmax.
 
 python -m launch.main --config=configs/textgan.py
 
-Kusner and Hernandez-Lobato (2016), with convolutions. What it writes looks like English
-from afar and has no words: of its runs of four characters dlx's own text has 40.6 %,
-no more than of those that a Markov chain of pairs of characters makes (40 %); of one of
-threes 75 %, of launch's text 89 %. No two of 10,000 lines are the same (seed 0, 437 s
-on one core of a shared AMD EPYC, JAX 0.10.2). After 1,000 steps it was 39 % already.
+This is Kusner and Hernandez-Lobato (2016) with convolutions. The output resembles
+English but has no real words. Its 4-gram precision is 40.6 % with dlx's own text as the
+corpus, equal to that of a bigram Markov chain (40 %); a trigram Markov chain has 75 %,
+and launch's text 89 %. All of 10,000 lines are distinct (seed 0, 437 s on one core of a
+shared AMD EPYC, JAX 0.10.2). After 1,000 steps the precision was already 39 %.
 
-Little or no better after 1,000 or 1,500 steps (37.9 % then): r1 and r2 of 0.1 37.1 %;
-with these d_features=(256,) 37.0, d_channels=((256, 256, 256),) 37.5, g_channels=(256,
-256, 256) 23.2, temperature=0.5 30.1, instance_noise=0.3 30.9, d_steps=3 40.0, that and
-g_learning_rate=2e-4 32.5, no strides (factor=(1, 1), 128 channels each) 39.8, hard
-characters with the gradients of soft ones 10.0.
+Variants were little or no better after 1,000 or 1,500 steps, when this config had 37.9
+%: r1 and r2 of 0.1 37.1 %; with these d_features=(256,) 37.0, d_channels=((256, 256,
+256),) 37.5, g_channels=(256, 256, 256) 23.2, temperature=0.5 30.1, instance_noise=0.3
+30.9, d_steps=3 40.0, d_steps=3 and g_learning_rate=2e-4 32.5, no strides (factor=(1,
+1), 128 channels each) 39.8, hard characters with the gradients of soft ones 10.0.
 """
 
 import ml_collections
@@ -29,39 +29,37 @@ def get_config() -> ml_collections.ConfigDict:
     config.length = 32  # characters
     config.batch_size = 64
 
-    # The generator: channels from the shortest on.
+    # The generator: channels of each layer, from the shortest on.
     config.latents = 128
     config.g_channels = (256, 128, 64)
     config.g_kernel = (5, 1)
-    config.factor = (2, 1)  # how many times as long, and wide, a layer makes the line
+    config.factor = (2, 1)  # of each layer, for length and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # on the class
+    config.conditional = False  # whether on the class
 
-    # The discriminators: channels of each layer of each of them.
+    # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((64, 128, 256),)
     config.d_kernel = (5, 1)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each of them
-    config.d_features = ()  # dense layers after those
+    config.dropout = (0.0,)  # of each discriminator
+    config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
-    config.packing = 1  # images that are judged as one
-    config.views = (
-        "same"  # or 'split', 'projection', 'channels'; see dlx/generative/gan/inputs.py
-    )
+    config.packing = 1  # images that form one input
+    config.views = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
-    # The game: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
+    # The loss: 'minimax', 'non_saturating', 'least_squares', 'hinge', 'relativistic'.
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target for real images, one-sided
-    config.instance_noise = 0.0  # deviation at first; falls to 0 over the run
-    config.diff_augment = ()  # of 'translation', 'cutout', 'colour'
+    config.smoothing = 0.0  # of the target of real images
+    config.instance_noise = 0.0  # initial standard deviation; falls to 0
+    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 
-    # The optimisers: Adam, one for each side.
+    # The optimisers: Adam, one for each player.
     config.g_learning_rate = 1e-3
     config.d_learning_rate = 1e-3
     config.adam_b1 = 0.5

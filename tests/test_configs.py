@@ -82,7 +82,7 @@ def test_config_traces(path, arguments, monkeypatch):
         config.image_size = config.image_size and 8
     if config.get("kind") == "sounds":
         tones = np.zeros((64, config.length), np.int16), np.zeros(64, np.int32)
-        sounds = sources.AllSounds(*tones, ["silence"], 8000)
+        sounds = sources.Sounds(*tones, ["silence"], 8000)
         monkeypatch.setattr(sources, "load_sounds", lambda *_: sounds)
     if "weights" in config:
         config.weights = "random"

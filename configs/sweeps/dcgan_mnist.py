@@ -1,10 +1,9 @@
-"""Does a DCGAN of MNIST collapse? As it is here, and as it was when it was new.
+"""Whether a DCGAN of MNIST collapses, with our settings and with the original ones.
 
 python -m launch.sweep --config=configs/sweeps/dcgan_mnist.py
 
-The original recipe (Radford et al. 2016, with the minimax loss), for two fifths of the
-steps but on as many images a step as they had, at a quarter of its learning rate, at
-that, and at four and sixteen times that.
+The original recipe (Radford et al. 2016, with the minimax loss) has its own batch size
+and two fifths of our steps, and 1/4, 1, 4 and 16 times its learning rate.
 """
 
 import ml_collections
@@ -38,8 +37,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = False
 
-    # Of the evaluation: the share of samples that the rarest digit has, in percent,
-    # and what more is shown.
+    # Metric to compare, the share of the rarest digit among samples in percent; its
+    # target, and further metrics to show.
     config.metric = "least_share"
     config.target = 5.0
     config.also = ("last_least_share", "last_fid_mnist_classifier")

@@ -1,9 +1,9 @@
-"""Would several discriminators help? How many, and how the generator should heed them.
+"""Whether several discriminators help, how many, and how to combine their losses.
 
 python -m launch.sweep --config=configs/sweeps/discriminators.py
 
-Each is trained for as many updates of the generator, and once more for about as much
-time as one discriminator takes.
+Each variant is trained for equally many updates of the generator, and once more for
+about the same time as one discriminator.
 """
 
 import ml_collections
@@ -30,9 +30,9 @@ def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
         variants.append((f"{what}, equal time", several))
     config.variants = tuple(variants)
     config.seeds = (0, 1, 2, 3, 4)
-    config.side_by_side = False  # seconds are compared
+    config.side_by_side = False  # because times are compared
 
-    # Of the evaluation: what is looked at, what it is to reach, and what more is shown.
+    # Metric to compare, its target, and further metrics to show.
     config.metric = "modes"
     config.target = 900
     config.also = ("last_modes", "last_kl", f"last_fid_{dataset}_classifier")

@@ -1,4 +1,4 @@
-"""What makes DQN learn 16x16: each piece removed by itself, and all of them.
+"""Ablation of DQN on 16x16 rocks: each component removed alone, and all together.
 
 python -m launch.sweep --config=configs/sweeps/dqn_ablation.py
 """
@@ -28,7 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = True
 
-    # Of the evaluation: what is looked at, and what it is to reach.
+    # Metric to compare, and its target.
     config.metric = "perfect_starts"
     config.target = "starts"
     return config

@@ -1,4 +1,4 @@
-"""The classifiers of MNIST, five seeds of each: accuracy and seconds of training.
+"""Classifiers of MNIST, five seeds of each: accuracy and training time.
 
 python -m launch.sweep --config=configs/sweeps/mnist.py
 """
@@ -15,6 +15,6 @@ def get_config() -> ml_collections.ConfigDict:
         "configs/cnn_mnist.py",
     )
     config.seeds = (0, 1, 2, 3, 4)
-    config.side_by_side = False  # seconds are part of what it measures
+    config.side_by_side = False  # because times are measured
     config.metric = "accuracy"
     return config

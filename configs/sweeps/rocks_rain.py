@@ -1,4 +1,4 @@
-"""Both algorithms in rain: how much of what the best player could catch they catch.
+"""Both algorithms in rain: the share of an optimal player's catches.
 
 python -m launch.sweep --config=configs/sweeps/rocks_rain.py
 """
@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seeds = (0, 1, 2, 3, 4)
     config.side_by_side = False
 
-    # Of the evaluation: what is looked at, and what it is to reach.
+    # Metric to compare, and its target.
     config.metric = "optimal_fraction"
     config.target = 0.97
     return config

@@ -1,4 +1,4 @@
-"""Both algorithms with both networks on three sizes of rocks: the README's table.
+"""Both algorithms with both networks on rocks of three sizes: the README's table.
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 """
@@ -15,9 +15,9 @@ def get_config() -> ml_collections.ConfigDict:
         for network in ("mlp", "cnn")
     )
     config.seeds = (0, 1, 2, 3, 4)
-    config.side_by_side = False  # seconds are what it measures
+    config.side_by_side = False  # because times are measured
 
-    # Of the evaluation: what is looked at, and what it is to reach.
+    # Metric to compare, and its target.
     config.metric = "perfect_starts"
     config.target = "starts"
     return config

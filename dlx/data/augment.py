@@ -1,4 +1,4 @@
-"""Random changes to batches of images, [batch, height, width, channels] float32."""
+"""Random augmentation of images, [batch, height, width, channels] float32."""
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,12 @@ def alternating_flip(
 ) -> jax.Array:
     """Mirrors half of the examples in even epochs and the other half in odd ones.
 
-    So that two epochs show both sides of each (Jordan 2024, section 3.6).
+    Two consecutive epochs show both sides of each (Jordan 2024, section 3.6).
 
     Args:
-      key: Of the halves, the same at every step.
-      index: [batch] which examples these are.
-      epoch: [batch] how often each had been shown before.
+      key: The key of the halves, which is the same at every step.
+      index: [batch] integers. Indices of the examples in the data set.
+      epoch: [batch] integers. How often each example was shown before.
       images: The batch.
     """
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, index)
@@ -29,21 +29,21 @@ def alternating_flip(
     return jnp.where(mirror, images[:, :, ::-1], images)
 
 
-def shift(key: jax.Array, images: jax.Array, reach: int, mode: str) -> jax.Array:
-    """Moves each image by up to `reach` pixels along either axis.
+def shift(key: jax.Array, images: jax.Array, most: int, mode: str) -> jax.Array:
+    """Shifts each image by up to `most` pixels along either axis.
 
     Args:
-      key: Of the moves.
+      key: The key of the shifts.
       images: The batch.
-      reach: In pixels.
-      mode: What fills the rim, as for `jnp.pad`: 'constant' (0) or 'reflect'.
+      most: The largest shift in pixels.
+      mode: How `jnp.pad` fills the border: 'constant' (with 0) or 'reflect'.
     """
     batch, height, width, _ = images.shape
-    rim = (0, 0), (reach, reach), (reach, reach), (0, 0)
-    padded = jnp.pad(images, rim, mode=mode)
+    border = (0, 0), (most, most), (most, most), (0, 0)
+    padded = jnp.pad(images, border, mode=mode)
     down_key, right_key = jax.random.split(key)
-    down = jax.random.randint(down_key, (batch, 1), 0, 2 * reach + 1)
-    right = jax.random.randint(right_key, (batch, 1), 0, 2 * reach + 1)
+    down = jax.random.randint(down_key, (batch, 1), 0, 2 * most + 1)
+    right = jax.random.randint(right_key, (batch, 1), 0, 2 * most + 1)
     rows = down + jnp.arange(height)[None]
     columns = right + jnp.arange(width)[None]
     number = jnp.arange(batch)[:, None, None]
@@ -51,13 +51,13 @@ def shift(key: jax.Array, images: jax.Array, reach: int, mode: str) -> jax.Array
 
 
 def brightness(key: jax.Array, images: jax.Array, most: float) -> jax.Array:
-    """Adds to each image one number in -most ... most."""
+    """Adds one random number in -most ... most to each image."""
     batch = images.shape[0]
     return images + jax.random.uniform(key, (batch, 1, 1, 1), minval=-most, maxval=most)
 
 
 def contrast(key: jax.Array, images: jax.Array, least: float, most: float) -> jax.Array:
-    """Scales each image about its channels' means by one number in least ... most."""
+    """Scales each image about its channels' means by a factor in least ... most."""
     batch = images.shape[0]
     factor = jax.random.uniform(key, (batch, 1, 1, 1), minval=least, maxval=most)
     mean = jnp.mean(images, axis=(1, 2), keepdims=True)
@@ -68,17 +68,18 @@ def cutout(key: jax.Array, images: jax.Array, share: float) -> jax.Array:
     """Sets a rectangle of each image to 0 (DeVries and Taylor 2017).
 
     Args:
-      key: Of where they lie.
+      key: The key of the rectangles' positions.
       images: The batch.
-      share: Of the image's height and width that each has; it may lie partly outside.
+      share: Height and width of the rectangle as a share of the image's. A rectangle
+        may lie partly outside the image.
     """
     batch, height, width, _ = images.shape
 
     def outside(key, side):
         length = round(share * side)
         first = jax.random.randint(key, (batch, 1), -(length // 2), side - length // 2)
-        place = jnp.arange(side)[None]
-        return (place < first) | (place >= first + length)
+        position = jnp.arange(side)[None]
+        return (position < first) | (position >= first + length)
 
     down_key, right_key = jax.random.split(key)
     rows, columns = outside(down_key, height), outside(right_key, width)

@@ -1,4 +1,4 @@
-"""Pictures from people's files."""
+"""Reads, crops and resizes image files."""
 
 import pathlib
 
@@ -8,32 +8,33 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dlx import paths
 from dlx.errors import UserError
 
-BUNDLED = "skimage:"  # before the name of one of scikit-image's own photographs
+BUNDLED = "skimage:"  # prefix of the name of a photograph in scikit-image
 
 
 def read(name: str | pathlib.Path) -> Image.Image:
-    """The picture, upright, on white where it is transparent, in grey or RGB.
+    """Reads an image, upright, in grey or RGB. Transparent pixels become white.
 
     Args:
-      name: A file's; or skimage:NAME, a photograph that comes with scikit-image.
+      name: A file's name, an open file, or skimage:NAME for one of the photographs that
+        come with scikit-image.
 
     Raises:
-      UserError: where there is none.
+      UserError: if the file is missing or not an image.
     """
     if str(name).startswith(BUNDLED):
         return _bundled(str(name).removeprefix(BUNDLED))
-    if isinstance(name, str | pathlib.Path):  # or an open file
+    if isinstance(name, str | pathlib.Path):
         name = paths.path(name)
     try:
         with Image.open(name) as file:
             picture = ImageOps.exif_transpose(file)
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
-                paper = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(paper, picture)
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture)
             return picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
     except UnidentifiedImageError:
-        raise UserError(f"{name} is not a picture") from None
+        raise UserError(f"{name} is not an image") from None
     except (OSError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {name}: {reason}") from None
@@ -43,20 +44,35 @@ def _bundled(name):
     from skimage import data
 
     folder = pathlib.Path(data.__file__).parent
-    found = [path for path in folder.glob(f"{name}.*") if path.suffix != ".npz"]
-    if not found:
+    files = [path for path in folder.glob(f"{name}.*") if path.suffix != ".npz"]
+    if not files:
         raise UserError(f"scikit-image has no photograph {name!r}")
-    return read(found[0])
+    return read(files[0])
 
 
 def resize(picture: Image.Image, shape: tuple[int, int]) -> np.ndarray:
-    """The picture at a height and a width, [height, width, 3] float32 in [0, 1]."""
+    """Resizes to height and width; returns [height, width, 3] float32 in [0, 1]."""
     picture = picture.convert("RGB").resize(shape[::-1], Image.LANCZOS)
     return np.asarray(picture, np.float32) / 255
 
 
 def shape_at(picture: Image.Image, longest: float) -> tuple[int, int]:
-    """Height and width, in proportion, with so long a longer side; at least 1."""
+    """Height and width, at least 1, at which the longer side is `longest` pixels."""
     times = longest / max(picture.size)
     width, height = (max(1, round(side * times)) for side in picture.size)
     return height, width
+
+
+def fit(image: np.ndarray, size: int | None) -> np.ndarray:
+    """Crops the central square and scales it to `size` pixels, or keeps the image.
+
+    Args:
+      image: [height, width, channels] uint8.
+      size: Height and width of the result. None keeps the image as it is.
+    """
+    image = np.asarray(image, np.uint8)
+    if size is None:
+        return image
+    picture = Image.fromarray(image.squeeze())
+    small = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(small).reshape(size, size, -1)

@@ -1,4 +1,4 @@
-"""Ways from one latent vector to another."""
+"""Linear and spherical interpolation of latent vectors."""
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +11,16 @@ def linear(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def spherical(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
-    """As `linear`, but round the origin (Shoemake 1985, section 3.3).
+    """Interpolates along a circle around the origin (Shoemake 1985, section 3.3).
 
-    Vectors in one line with the origin are joined by that line.
+    Shapes are those of `linear`, which replaces this if `a` and `b` lie on one line
+    with the origin.
     """
     lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
     angle = jnp.arccos(jnp.clip(jnp.dot(a, b) / jnp.maximum(lengths, 1e-12), -1, 1))
     sine, w = jnp.sin(angle), weights[:, None]
-    turned = jnp.sin((1 - w) * angle) * a[None] + jnp.sin(w * angle) * b[None]
-    straight = (jnp.abs(sine) < 1e-3) | (lengths < 1e-12)
+    arc = jnp.sin((1 - w) * angle) * a[None] + jnp.sin(w * angle) * b[None]
+    collinear = (jnp.abs(sine) < 1e-3) | (lengths < 1e-12)
     return jnp.where(
-        straight, linear(a, b, weights), turned / jnp.where(straight, 1.0, sine)
+        collinear, linear(a, b, weights), arc / jnp.where(collinear, 1.0, sine)
     )

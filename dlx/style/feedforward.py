@@ -180,7 +180,7 @@ def make(config) -> Task:
         frames=frames,
         metric="minus_loss",
         counts={"examples": config.batch_size},
-        batches=batches.Beside(photographs=training, fixed=batches.Constant(fixed)),
+        batches=batches.Combined(photographs=training, fixed=batches.Fixed(fixed)),
         shown=("content_loss", "style_loss"),
     )
 

@@ -196,6 +196,6 @@ def make(config) -> Task:
         frames=frames,
         metric="minus_loss",
         counts={"pixels": studio.shape[0] * full[0] * full[1]},
-        batches=batches.Constant(studio.fixed),
+        batches=batches.Fixed(studio.fixed),
         shown=("content_loss", "style_loss"),
     )

@@ -1,7 +1,8 @@
 """The recipe of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
 
-Nesterov SGD on the summed cross-entropy of smoothed labels, a triangular schedule,
-biases faster than weights, lookahead; the mean over six views of each test image.
+The recipe has Nesterov SGD on the summed cross-entropy of smoothed labels, a triangular
+schedule, larger learning rates for biases, lookahead, and test-time augmentation with
+six views of each image.
 """
 
 import chex
@@ -21,20 +22,20 @@ from dlx.vision import airbench_network, evaluation
 from dlx.vision.classifier import cross_entropy
 
 _LOOKAHEAD_STEPS = 5
-_WHITENED = 5000  # images whose patches are whitened
+_WHITENED = 5000  # images whose patches determine the whitening
 
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The state of training.
 
     Attributes:
-      step: [] int32.
-      params: The network's.
-      batch_stats: Its batch normalisation's running statistics.
-      opt_state: The optimiser's.
-      slow: Of params and batch_stats, lookahead's slow weights; what is judged.
-      scale: Of the images that it was trained on.
+      step: [] int32. The number of steps trained.
+      params: The network's parameters.
+      batch_stats: Running statistics of the network's batch normalisation.
+      opt_state: The optimiser's state.
+      slow: Lookahead's slow weights, {'params', 'batch_stats'}, which are evaluated.
+      scale: The scale of the training images.
     """
 
     step: jax.Array
@@ -46,7 +47,7 @@ class State:
 
 
 def triangle(step, num_steps: int):
-    """From 0.2 up to 1 at 23 % of the steps, down to 0.07 at the end."""
+    """A schedule that rises from 0.2 to 1 at 23 % of the steps, and falls to 0.07."""
     peak = int(0.23 * num_steps)
     return jnp.interp(
         step, jnp.array([0.0, peak, num_steps]), jnp.array([0.2, 1, 0.07])
@@ -54,34 +55,36 @@ def triangle(step, num_steps: int):
 
 
 def lookahead(fast, slow, step, num_steps: int):
-    """Every five steps both weights become their mean (section 3.4; Zhang et al. 2019).
+    """Sets both weights to their mean, every five steps.
+
+    See section 3.4 and Zhang et al. (2019).
 
     Args:
-      fast: What the optimiser moves.
-      slow: What follows it; counts for more and more in the mean.
-      step: [] int32, steps taken.
-      num_steps: Of the run.
+      fast: The weights that the optimiser updates.
+      slow: The weights that follow. Their share in the mean grows over the run.
+      step: [] int32. The number of steps trained.
+      num_steps: The number of steps of the run.
 
     Returns:
-      fast and slow.
+      The new fast and slow weights.
     """
     decay = 0.95**_LOOKAHEAD_STEPS * (step / num_steps) ** 3
     mean = optax.incremental_update(fast, slow, 1 - decay)
     due = step % _LOOKAHEAD_STEPS == 0
 
-    def renew(kept):
-        return jax.tree.map(lambda m, k: jnp.where(due, m, k), mean, kept)
+    def update(weights):
+        return jax.tree.map(lambda m, w: jnp.where(due, m, w), mean, weights)
 
-    return renew(fast), renew(slow)
+    return update(fast), update(slow)
 
 
 def make_optimizer(config, params) -> optax.GradientTransformation:
-    """Nesterov SGD; learning rates and decay are given for 1,024 examples' sum.
+    """Makes Nesterov SGD. Rates and decay are those for a sum over 1,024 examples.
 
     Args:
       config: Its learning_rate, bias_scale, weight_decay, momentum, batch_size,
-        num_steps and whiten_bias_steps.
-      params: The network's.
+        num_steps and whiten_bias_steps are read.
+      params: The network's parameters.
     """
     scale = 1024 * (1 + 1 / (1 - config.momentum))
     rate = config.learning_rate / scale
@@ -97,7 +100,7 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
             optax.scale_by_schedule(schedule),
         )
 
-    def kind(path, _):
+    def group(path, _):
         names = [entry.key for entry in path]
         if names[0] == "whiten":
             return "frozen" if names[-1] == "kernel" else "whiten_bias"
@@ -110,22 +113,22 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
             "bias": sgd(rate * config.bias_scale),
             "weight": sgd(rate),
         },
-        jax.tree_util.tree_map_with_path(kind, params),
+        jax.tree_util.tree_map_with_path(group, params),
     )
 
 
 def make_network(config, data: evaluation.Data) -> nn.Module:
-    """The network, its first layer made from the training images."""
+    """Makes the network; its first layer whitens patches of the training images."""
     require_one_of(config, "dtype", ("float32", "bfloat16"))
     if not all(isinstance(w, int) and w > 0 for w in config.widths):
         raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
     side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
     if side < 2 ** len(config.widths):
         raise UserError(
-            f"config.widths={tuple(config.widths)} halve what config.patch leaves of "
-            f"{config.dataset}'s images, {side} pixels, to nothing"
+            f"config.widths={tuple(config.widths)} are too many groups: each halves an "
+            f"image, and config.patch leaves {side} pixels of {config.dataset}'s images"
         )
-    images = np.asarray(data.scale(data.some[:_WHITENED]))
+    images = np.asarray(data.scale(data.sample[:_WHITENED]))
     return airbench_network.Airbench(
         data.num_classes,
         airbench_network.whitening(images, config.patch),
@@ -138,13 +141,13 @@ def make_network(config, data: evaluation.Data) -> nn.Module:
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
-    """The data, and (state, images) -> logits, over all views."""
+    """Returns the data, and (state, images) -> logits, averaged over all views."""
     data = evaluation.Data(config)
     return data, _logits(make_network(config, data))
 
 
-def looking(config, state: State):
-    """The data, the network and its variables, for what wants features."""
+def feature_extractor(config, state: State):
+    """Returns data, network and variables for use as a feature extractor."""
     data = evaluation.Data(config)
     return data, make_network(config, data), state.slow
 
@@ -160,14 +163,58 @@ def _logits(network):
     return logits
 
 
+def make_loss(config, network: nn.Module):
+    """Returns the loss, (params, state, images, labels) -> [], and new stats."""
+
+    def loss(params, state, images, labels):
+        """Summed loss; its mean over devices is the sum over the global batch."""
+        logits, new = network.apply(
+            {"params": params, "batch_stats": state.batch_stats},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        mean = jnp.mean(cross_entropy(logits, labels, config.label_smoothing))
+        return config.batch_size * mean, (new["batch_stats"], mean, accuracy)
+
+    return loss
+
+
+def make_step(config, data: evaluation.Data, network: nn.Module, tx):
+    """Returns the task's `step`."""
+    loss = make_loss(config, network)
+
+    def step(state, batch, key):
+        images = data.prepare(key, batch, state.scale)
+        grads, (stats, mean, accuracy) = jax.grad(loss, has_aux=True)(
+            state.params, state, images, batch["labels"]
+        )
+        grads, stats = lax.pmean((grads, stats), devices.AXIS)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        step = state.step + 1
+        fast = {"params": params, "batch_stats": stats}
+        fast, slow = lookahead(fast, state.slow, step, config.num_steps)
+        state = state.replace(step=step, opt_state=opt_state, slow=slow, **fast)
+        return state, {
+            "loss": mean,
+            "accuracy": 100 * accuracy,
+            "l2_grads": optax.tree.norm(grads),
+            "l2_params": optax.tree.norm(params),
+        }
+
+    return step
+
+
 def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/airbench_cifar10.py.
+      config: A config like that of configs/airbench_cifar10.py.
 
     Raises:
-      UserError: where the data cannot be had or the widths are none.
+      UserError: if the config is invalid or the data are missing.
     """
     require_at_least_0(config, "whiten_bias_steps")
     data = evaluation.Data(config)
@@ -184,50 +231,19 @@ def make(config) -> Task:
         slow = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
         return State(jnp.int32(0), params, stats, tx.init(params), slow, data.scale)
 
-    def loss(params, state, images, labels):
-        """Of this device's examples, times the devices: the mean is the batch's sum."""
-        logits, new = network.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            images,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        right = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
-        mean = jnp.mean(cross_entropy(logits, labels, config.label_smoothing))
-        return config.batch_size * mean, (new["batch_stats"], mean, right)
-
-    def step(state, batch, key):
-        images = data.prepare(key, batch, state.scale)
-        grads, (stats, mean, right) = jax.grad(loss, has_aux=True)(
-            state.params, state, images, batch["labels"]
-        )
-        grads, stats = lax.pmean((grads, stats), devices.AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        step = state.step + 1
-        fast = {"params": params, "batch_stats": stats}
-        fast, slow = lookahead(fast, state.slow, step, config.num_steps)
-        state = state.replace(step=step, opt_state=opt_state, slow=slow, **fast)
-        return state, {
-            "loss": mean,
-            "accuracy": 100 * right,
-            "l2_grads": optax.tree.norm(grads),
-            "l2_params": optax.tree.norm(params),
-        }
-
     def filters(state):
         return state.slow["params"]["whiten"]["kernel"]
 
-    evaluate, figures = evaluation.judges(data, _logits(network), filters)
+    logits = _logits(network)
     return Task(
         init=init,
-        step=step,
-        evaluate=evaluate,
-        figures=figures,
+        step=make_step(config, data, network, tx),
+        evaluate=evaluation.make_evaluate(data, logits),
+        figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
         counts={"examples": config.batch_size},
         batches=data.batches,
     )
 
 
-abilities = Abilities(classify=classify, features=looking)
+abilities = Abilities(classify=classify, features=feature_extractor)

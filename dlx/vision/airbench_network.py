@@ -1,7 +1,7 @@
 """The network of "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (Jordan 2024).
 
-A frozen convolution that whitens 2x2 patches, three groups of two 3x3 convolutions, one
-dense layer: section 3 and the listing in appendix A.
+It consists of a frozen convolution that whitens 2x2 patches, three groups of two 3x3
+convolutions, and one dense layer (section 3, and the listing in appendix A).
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,17 @@ from dlx.models.receptive_field import Reach
 
 
 def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
-    """The kernel that whitens square patches of these images (section 3.2).
+    """Computes the kernel that whitens square patches of these images (section 3.2).
 
     Args:
       images: [examples, height, width, channels] float32, scaled as in training.
-      size: Of a patch, in pixels.
-      epsilon: Added to each variance.
+      size: Height and width of a patch in pixels.
+      epsilon: A constant that is added to each variance.
 
     Returns:
       [size, size, channels, 2 size size channels] float32: the eigenvectors of the
-      patches' covariance, each over the root of its eigenvalue, and their negatives.
+      patches' covariance, each divided by the root of its eigenvalue, and their
+      negatives.
     """
     patches = np.lib.stride_tricks.sliding_window_view(
         images, (size, size), axis=(1, 2)
@@ -37,22 +38,22 @@ def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarra
     patches = patches.reshape(-1, np.prod(shape)).astype(np.float64)
     variances, vectors = np.linalg.eigh(patches.T @ patches / len(patches))
     scaled = vectors / np.sqrt(variances + epsilon)
-    both = np.concatenate([scaled, -scaled], axis=1)
-    return both.reshape(*shape, -1).astype(np.float32)
+    kernel = np.concatenate([scaled, -scaled], axis=1)
+    return kernel.reshape(*shape, -1).astype(np.float32)
 
 
 def uniform(key, shape, dtype=jnp.float32):
-    """U(-b, b) with b = 1 / sqrt(inputs), PyTorch's default for weights."""
+    """Draws from U(-b, b), b = 1 / sqrt(inputs), as PyTorch initialises weights."""
     bound = 1 / np.sqrt(np.prod(shape[:-1]))
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 def partial_identity(key, shape, dtype=jnp.float32):
-    """As `uniform`, but the first filters pass their input on (section 3.3)."""
+    """Like `uniform`, but the first filters are the identity (section 3.3)."""
     kernel = uniform(key, shape, dtype)
-    middle, kept = (shape[0] // 2, shape[1] // 2), min(shape[2:])
+    middle, number = (shape[0] // 2, shape[1] // 2), min(shape[2:])
     identity = jnp.zeros(shape, dtype).at[middle].set(jnp.eye(*shape[2:], dtype=dtype))
-    return jnp.where(jnp.arange(shape[3]) < kept, identity, kernel)
+    return jnp.where(jnp.arange(shape[3]) < number, identity, kernel)
 
 
 def _gelu(x):
@@ -60,12 +61,12 @@ def _gelu(x):
 
 
 class Group(nn.Module):
-    """Convolution, pooling, and another convolution, each normalised.
+    """Convolution, pooling and another convolution; both convolutions are normalised.
 
     Attributes:
-      width: Channels.
-      dtype: Of the arithmetic.
-      axis_name: Of the mapped axis over which batches are normalised together.
+      width: The number of channels.
+      dtype: The dtype of the arithmetic.
+      axis_name: Name of the mapped axis over which batches are normalised together.
     """
 
     width: int
@@ -97,16 +98,16 @@ class Group(nn.Module):
 
 
 class Airbench(nn.Module):
-    """From scaled 32x32 colour images to logits.
+    """Maps scaled 32x32 colour images to logits.
 
     Attributes:
-      num_classes: How many logits.
-      kernel: The first convolution's, from `whitening`; never trained.
-      stride: Of the first convolution.
+      num_classes: The number of classes.
+      kernel: The frozen kernel of the first convolution, from `whitening`.
+      stride: Stride of the first convolution.
       widths: Channels of each group.
       whiten_bias: Whether the first convolution has a bias, which is trained.
-      dtype: Of the arithmetic; parameters, statistics and logits are float32.
-      axis_name: Of the mapped axis over which batches are normalised together.
+      dtype: The dtype of the arithmetic. Parameters, statistics and logits are float32.
+      axis_name: Name of the mapped axis over which batches are normalised together.
     """
 
     num_classes: int
@@ -119,25 +120,32 @@ class Airbench(nn.Module):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """'whiten', 'group1', 'group2', ..."""
+        """Names of the layers: 'whiten', 'group1', 'group2', ..."""
         return ("whiten", *(f"group{n}" for n, _ in enumerate(self.widths, 1)))
 
     def reach(self) -> dict[str, Reach]:
-        """What each layer's features see of an image."""
+        """Returns the receptive field of each layer's features."""
         reach = Reach().through(self.kernel.shape[0], self.stride)
-        seen = {"whiten": reach}
+        fields = {"whiten": reach}
         for name in self.layers[1:]:
             reach = reach.through(3, padding=1).through(2, stride=2)
-            seen[name] = reach = reach.through(3, padding=1)
-        return seen
+            fields[name] = reach = reach.through(3, padding=1)
+        return fields
 
     @nn.compact
     def __call__(
         self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
     ) -> jax.Array | dict[str, jax.Array]:
-        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+        """Computes logits, or the features of some layers.
 
-        Or, where layers are wanted, {name: features}; of images of any size.
+        Args:
+          images: [batch, height, width, channels] float32. Features can be computed of
+            images of any size.
+          train: Whether to normalise by the batch's statistics, not by running ones.
+          wanted: Names of the layers whose features are returned.
+
+        Returns:
+          [batch, num_classes] float32, or {name: features} if layers are wanted.
         """
         whiten = Conv(
             self.kernel.shape[-1],
@@ -151,29 +159,30 @@ class Airbench(nn.Module):
         )
         x = whiten(images)
         x = _gelu(x if self.whiten_bias else lax.stop_gradient(x))
-        found = {"whiten": x}
+        features = {"whiten": x}
         for name, width in zip(self.layers[1:], self.widths, strict=True):
-            found[name] = x = Group(width, self.dtype, self.axis_name)(x, train=train)
+            x = Group(width, self.dtype, self.axis_name)(x, train=train)
+            features[name] = x
         if wanted:
-            return {name: found[name] for name in wanted}
+            return {name: features[name] for name in wanted}
         x = jnp.max(x, axis=(1, 2)).astype(jnp.float32)
         head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
         return head(x) / 9
 
 
 def views(images: jax.Array) -> list[tuple[float, jax.Array]]:
-    """What is shown at test time, and how much each counts (section 3.5).
+    """Test-time augmentation: views of each image and their weights (section 3.5).
 
     Args:
-      images: [batch, height, width, channels].
+      images: [batch, height, width, channels] float32.
 
     Returns:
-      (weight, images) of the image and its mirror image, half; and both moved by a
-      pixel up left and down right, the other half.
+      Six pairs of weight and images. The images and their mirror images have half of
+      the weight. The same moved by one pixel, down right and up left, have the other.
     """
     height, width = images.shape[1:3]
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    moved = [
+    shifted = [
         lax.slice_in_dim(
             lax.slice_in_dim(padded, first, first + height, axis=1),
             first,
@@ -182,5 +191,5 @@ def views(images: jax.Array) -> list[tuple[float, jax.Array]]:
         )
         for first in (0, 2)
     ]
-    weighted = [(0.25, images), (0.125, moved[0]), (0.125, moved[1])]
+    weighted = [(0.25, images), (0.125, shifted[0]), (0.125, shifted[1])]
     return weighted + [(weight, view[:, :, ::-1]) for weight, view in weighted]

@@ -1,9 +1,8 @@
-"""Classifiers of images: a network, softmax cross-entropy, and a schedule.
+"""Image classifiers, trained with AdamW on softmax cross-entropy.
 
-The network is `config.network`; AdamW moves it, at a learning rate that rises linearly
-over `warmup_steps` and falls to 0 over the run as a cosine does. What is judged is an
-exponential moving average of the weights (Polyak and Juditsky 1992) where `ema_decay`
-is not 0.
+`config.network` is the network. The learning rate rises linearly over `warmup_steps`
+and falls to 0 over the run as a cosine. An exponential moving average of the weights is
+evaluated (Polyak and Juditsky 1992); with an `ema_decay` of 0 it equals the weights.
 """
 
 import chex
@@ -23,15 +22,15 @@ from dlx.vision import evaluation, networks
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The state of training.
 
     Attributes:
-      step: [] int32.
-      params: The network's.
-      batch_stats: Its batch normalisation's running statistics.
-      opt_state: The optimiser's.
-      average: Of params and batch_stats, what is judged.
-      scale: Of the images that it was trained on.
+      step: [] int32. The number of steps trained.
+      params: The network's parameters.
+      batch_stats: Running statistics of the network's batch normalisation.
+      opt_state: The optimiser's state.
+      average: Moving average of params and batch_stats, which is evaluated.
+      scale: The scale of the training images.
     """
 
     step: jax.Array
@@ -48,7 +47,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
     Args:
       logits: [batch, classes] float32.
       labels: [batch] integers.
-      smoothing: What of the probability is spread evenly over all classes.
+      smoothing: The share of probability that is spread evenly over all classes.
 
     Returns:
       [batch] float32, in nats.
@@ -58,7 +57,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
 
 
 def make_network(config, num_classes: int) -> nn.Module:
-    """The network that the config describes; a UserError where that is none."""
+    """Makes the network of the config. Raises UserError if it is invalid."""
     with blame("config.network"):
         return networks.make(
             config.network,
@@ -71,7 +70,7 @@ def make_network(config, num_classes: int) -> nn.Module:
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
-    """The data, and (state, images) -> logits, as it is judged."""
+    """Returns the data, and (state, images) -> logits of the moving average."""
     data = evaluation.Data(config)
     network = make_network(config, data.num_classes)
 
@@ -82,40 +81,28 @@ def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
     return data, logits
 
 
-def looking(config, state: State):
-    """The data, the network and its variables, for what wants features."""
+def feature_extractor(config, state: State):
+    """Returns data, network and variables for use as a feature extractor."""
     data = evaluation.Data(config)
     return data, make_network(config, data.num_classes), state.average
 
 
-def make(config) -> Task:
-    """Builds the task.
-
-    Args:
-      config: As in configs/cnn_mnist.py.
-
-    Raises:
-      UserError: where the data cannot be had or the config makes no network.
-    """
+def make_optimizer(config) -> optax.GradientTransformation:
+    """Makes AdamW with a warm-up and a cosine decay. Raises UserError if invalid."""
     require_at_least_0(config, "warmup_steps")
     if config.num_steps <= config.warmup_steps:
         raise UserError(
-            f"config.num_steps={config.num_steps} leaves no step after "
-            f"config.warmup_steps={config.warmup_steps}, over which the learning rate "
-            "rises"
+            f"config.num_steps={config.num_steps} leaves no step after the warm-up of "
+            f"config.warmup_steps={config.warmup_steps}"
         )
-    data, logits = classify(config)
-    network = make_network(config, data.num_classes)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup_steps, config.num_steps
     )
-    tx = optax.adamw(schedule, weight_decay=config.weight_decay)
+    return optax.adamw(schedule, weight_decay=config.weight_decay)
 
-    def init(key):
-        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
-        params, stats = variables["params"], variables.get("batch_stats", {})
-        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
-        return State(jnp.int32(0), params, stats, tx.init(params), average, data.scale)
+
+def make_loss(config, network: nn.Module):
+    """Returns the loss, (params, state, images, labels, key) -> [], and new stats."""
 
     def loss(params, state, images, labels, key):
         logits, new = network.apply(
@@ -125,43 +112,71 @@ def make(config) -> Task:
             rngs={"dropout": key},
             mutable=["batch_stats"],
         )
-        right = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+        accuracy = jnp.mean(jnp.argmax(logits, axis=-1) == labels)
         losses = cross_entropy(logits, labels, config.label_smoothing)
-        return jnp.mean(losses), (new.get("batch_stats", {}), right)
+        return jnp.mean(losses), (new.get("batch_stats", {}), accuracy)
+
+    return loss
+
+
+def make_step(config, data: evaluation.Data, network: nn.Module, tx):
+    """Returns the task's `step`."""
+    loss = make_loss(config, network)
 
     def step(state, batch, key):
         augment_key, dropout_key = jax.random.split(key)
         images = data.prepare(augment_key, batch, state.scale)
-        (total, (stats, right)), grads = jax.value_and_grad(loss, has_aux=True)(
+        (total, (stats, accuracy)), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params, state, images, batch["labels"], dropout_key
         )
         grads, stats = lax.pmean((grads, stats), devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        now = {"params": params, "batch_stats": stats}
-        average = moving_average(now, state.average, config.ema_decay, state.step)
+        variables = {"params": params, "batch_stats": stats}
+        average = moving_average(variables, state.average, config.ema_decay, state.step)
         state = State(state.step + 1, params, stats, opt_state, average, state.scale)
         return state, {
             "loss": total,
-            "accuracy": 100 * right,
+            "accuracy": 100 * accuracy,
             "l2_grads": optax.tree.norm(grads),
             "l2_params": optax.tree.norm(params),
             "l2_updates": optax.tree.norm(updates),
         }
 
+    return step
+
+
+def make(config) -> Task:
+    """Builds the task.
+
+    Args:
+      config: A config like that of configs/cnn_mnist.py.
+
+    Raises:
+      UserError: if the config is invalid or the data are missing.
+    """
+    tx = make_optimizer(config)
+    data, logits = classify(config)
+    network = make_network(config, data.num_classes)
+
+    def init(key):
+        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
+        params, stats = variables["params"], variables.get("batch_stats", {})
+        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
+        return State(jnp.int32(0), params, stats, tx.init(params), average, data.scale)
+
     def filters(state):
         return networks.first_filters(state.average["params"], data.shape)
 
-    evaluate, figures = evaluation.judges(data, logits, filters)
     return Task(
         init=init,
-        step=step,
-        evaluate=evaluate,
-        figures=figures,
+        step=make_step(config, data, network, tx),
+        evaluate=evaluation.make_evaluate(data, logits),
+        figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
         counts={"examples": config.batch_size},
         batches=data.batches,
     )
 
 
-abilities = Abilities(classify=classify, features=looking)
+abilities = Abilities(classify=classify, features=feature_extractor)

@@ -1,7 +1,7 @@
-"""What all classifiers of images share: data, preparation, and how they are judged.
+"""Data, augmentation and evaluation of image classifiers.
 
-A classifier's module in `dlx.tasks` has, besides `make`, a function `classify`:
-config -> (data, logits), for whoever wants to show it a picture.
+Besides `make`, a classifier's module has a function `classify`: config -> (data,
+logits), with which programs classify further images.
 """
 
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from dlx import streams
 from dlx.data import augment, batches, sources
 from dlx.errors import UserError, require_one_of
 
-_AT_ONCE = 500  # test images in one call of the network
+_BATCH = 500  # test images in one call of the network
 
 # (state, images [batch, height, width, channels] in 0 ... 255) -> logits [batch,
-# classes]; it scales them as the state says.
+# classes]. It scales the images with the state's scale.
 Logits = Callable[[Any, Any], Any]
 
 
 @struct.dataclass
 class Scale:
-    """Standardises images. A part of the run's state, so that it is saved with it.
+    """Standardises images. It is part of the run's state and saved with it.
 
     Attributes:
-      mean: [channels] float32, of images in 0 ... 1.
-      std: [channels] float32, their standard deviation.
+      mean: [channels] float32. Means of images in 0 ... 1.
+      std: [channels] float32. Standard deviations of images in 0 ... 1.
     """
 
     mean: jax.Array
@@ -45,9 +45,10 @@ class Scale:
 
 
 def scale_of(images: np.ndarray) -> Scale:
-    """The scale with which each channel has mean 0 and deviation 1 over these images.
+    """Computes the scale that gives each channel mean 0 and standard deviation 1.
 
-    Sums are of whole numbers, and exact: those of float32 stop growing at 2^24.
+    Sums are exact, because they are sums of integers; sums in float32 stop growing at
+    2^24.
 
     Args:
       images: [examples, height, width, channels] uint8.
@@ -56,35 +57,42 @@ def scale_of(images: np.ndarray) -> Scale:
     mean = images.mean(axes, dtype=np.float64)
     square = np.square(images, dtype=np.uint16).mean(axes, dtype=np.float64)
     std = np.sqrt(np.maximum(square - mean**2, 0))
-    std = np.maximum(std, 0.255)  # of a channel that is all one value
+    std = np.maximum(std, 0.255)  # for a channel with a single value
     return Scale(jnp.float32(mean / 255), jnp.float32(std / 255))
 
 
 class Data:
-    """A config's data set: batches to train on, all of the test split, and a scale.
+    """A config's data set: training batches, the test split, and a scale.
 
     Attributes:
-      batches: Of {'images': [..., height, width, channels] uint8, 'labels': int32}.
+      batches: Batches of {'images': [..., height, width, channels] uint8, 'labels':
+        int32}.
       test: The test split.
-      some: Training images that statistics are taken from, [examples, height, width,
-        channels] uint8: all of them; of a streamed data set a thousand, evenly spaced.
-      scale: Of these images; where a run begins. A state holds its own.
+      sample: [examples, height, width, channels] uint8. Training images for statistics:
+        all images, or a thousand evenly spaced ones of a streamed data set.
+      scale: The scale of these images, with which a run begins. A run's state holds its
+        own scale.
+      shape: Height, width and channels of an image.
+      num_classes: The number of classes.
     """
 
     batches: batches.Batches
     test: sources.Images
-    some: np.ndarray
+    sample: np.ndarray
     scale: Scale
+    shape: tuple[int, ...]
+    num_classes: int
 
     def __init__(self, config):
-        """Reads what `config.dataset` names.
+        """Loads `config.dataset`.
 
         Args:
-          config: Its dataset, data_dir, manual_dir, streamed, batch_size, seed, and
-            what `prepare` reads.
+          config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed are
+            read, and its fields for augmentation by `prepare`.
 
         Raises:
-          UserError: where it cannot be had, or does not divide over the devices.
+          UserError: if the data are missing or have no classes, or the devices do not
+            divide the batch.
         """
         require_one_of(config, "flip", ("never", "random", "alternating"))
         require_one_of(config, "shift_fill", ("black", "reflect"))
@@ -92,31 +100,35 @@ class Data:
         self.test = sources.load(
             config.dataset, "test", config.data_dir, config.manual_dir
         )
-        self.batches, self.some = batches.of_images(config)
-        self.scale = scale_of(self.some)
+        self.batches, self.sample = batches.of_images(config)
+        self.scale = scale_of(self.sample)
         self.shape = self.test.images.shape[1:]
         self.num_classes = len(self.test.names)
         if self.num_classes < 2:
-            raise UserError(f"config.dataset={config.dataset} has no classes to tell")
+            raise UserError(
+                f"config.dataset={config.dataset} has {self.num_classes} class; a "
+                "classifier needs at least 2"
+            )
 
     def prepare(
         self, key: jax.Array, batch: dict[str, jax.Array], scale: Scale
     ) -> jax.Array:
-        """A batch's images, scaled, then changed at random as the config says."""
+        """Scales and augments a batch of images, as the config says."""
         config = self._config
         flip_key, shift_key, bright_key, contrast_key = jax.random.split(key, 4)
         images = scale(batch["images"])
         if config.flip == "alternating":
             key = streams.key(batch["seed"], "halves")
-            which = batch["index"], batch["epoch"]
-            images = augment.alternating_flip(key, *which, images)
+            images = augment.alternating_flip(
+                key, batch["index"], batch["epoch"], images
+            )
         elif config.flip == "random":
             images = augment.flip(flip_key, images)
         if config.shift:
             black = scale(jnp.zeros((1, 1, 1, self.shape[-1])))
             mode = "constant" if config.shift_fill == "black" else "reflect"
-            moved = augment.shift(shift_key, images - black, config.shift, mode)
-            images = moved + black
+            shifted = augment.shift(shift_key, images - black, config.shift, mode)
+            images = shifted + black
         if config.brightness:
             images = augment.brightness(bright_key, images, config.brightness)
         if config.contrast:
@@ -125,51 +137,62 @@ class Data:
         return images
 
 
-def judges(data: Data, logits: Logits, filters: Callable[[Any], Any]):
-    """A task's `evaluate` and `figures`.
+def make_evaluate(data: Data, logits: Logits):
+    """Returns a task's `evaluate`, on the test split.
 
-    Args:
-      data: Its test split is what is judged on.
-      logits: The network.
-      filters: state -> first-layer filters [height, width, channels, number].
-
-    Returns:
-      evaluate: (state, key) -> {'accuracy', 'error_rate' in percent, 'nll' in nats}.
-      figures: (state, key) -> pictures.
+    It is (state, key) -> {'accuracy' and 'error_rate' in percent, 'nll' in nats}.
     """
-    images, labels = data.test.images, data.test.labels
-
-    def predict(state):
-        """Log-probabilities of the test split, [examples, classes] float32."""
-        parts = [
-            np.asarray(logits(state, images[first : first + _AT_ONCE]))
-            for first in range(0, len(images), _AT_ONCE)
-        ]
-        return np.asarray(jax.nn.log_softmax(np.concatenate(parts)))
+    labels = data.test.labels
 
     def evaluate(state, key):
         del key
-        log_probs = predict(state)
-        right = np.mean(np.argmax(log_probs, axis=1) == labels)
+        log_probs = _log_probs(data, logits, state)
+        accuracy = np.mean(np.argmax(log_probs, axis=1) == labels)
         nll = -np.mean(log_probs[np.arange(len(labels)), labels])
-        numbers = {"accuracy": 100 * right, "error_rate": 100 * (1 - right), "nll": nll}
+        numbers = {
+            "accuracy": 100 * accuracy,
+            "error_rate": 100 * (1 - accuracy),
+            "nll": nll,
+        }
         return {name: jnp.float32(number) for name, number in numbers.items()}
+
+    return evaluate
+
+
+def make_figures(data: Data, logits: Logits, filters: Callable[[Any], Any]):
+    """Returns a task's `figures`: confusion matrix, worst mistakes and filters.
+
+    Args:
+      data: Data whose test split is classified.
+      logits: The network.
+      filters: state -> first-layer filters [height, width, channels, number].
+    """
+    images, labels, names = data.test.images, data.test.labels, data.test.names
 
     def figures(state, key):
         del key
-        log_probs = predict(state)
+        log_probs = _log_probs(data, logits, state)
         guesses = np.argmax(log_probs, axis=1)
         counts = np.zeros((data.num_classes, data.num_classes), int)
         np.add.at(counts, (labels, guesses), 1)
-        wrong = np.flatnonzero(guesses != labels)
-        # Worst first: the surer of the wrong class, the worse.
-        wrong = wrong[np.argsort(-log_probs[wrong, guesses[wrong]])][:40]
-        names = data.test.names
-        titles = [f"{names[labels[i]]}, not {names[guesses[i]]}" for i in wrong]
         pictures = {"confusion": drawing.confusion(counts, names)}
+        wrong = np.flatnonzero(guesses != labels)
         if len(wrong):
+            # The worst mistakes are those with the highest probability.
+            wrong = wrong[np.argsort(-log_probs[wrong, guesses[wrong]])][:40]
+            titles = [f"{names[labels[i]]}, not {names[guesses[i]]}" for i in wrong]
             pictures["mistakes"] = drawing.grid(images[wrong], titles)
         pictures["filters"] = drawing.filters(np.asarray(filters(state)))
         return pictures
 
-    return evaluate, figures
+    return figures
+
+
+def _log_probs(data, logits, state):
+    """Log-probabilities of the test split, [examples, classes] float32."""
+    images = data.test.images
+    parts = [
+        np.asarray(logits(state, images[first : first + _BATCH]))
+        for first in range(0, len(images), _BATCH)
+    ]
+    return np.asarray(jax.nn.log_softmax(np.concatenate(parts)))

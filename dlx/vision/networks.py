@@ -1,4 +1,4 @@
-"""Networks from images to class logits, by the name that a config gives.
+"""Networks of image classifiers, made by name.
 
 Each sows its last hidden layer, [batch, width], as the intermediate 'features'.
 """
@@ -14,12 +14,12 @@ from dlx.models.receptive_field import Reach
 
 
 class MLPClassifier(nn.Module):
-    """Dense layers with ReLU, and one more to the logits.
+    """A fully connected network with ReLU.
 
     Attributes:
-      num_classes: How many logits.
+      num_classes: The number of classes.
       features: Width of each hidden layer.
-      dropout: Share of the last hidden layer that is left out in training.
+      dropout: Dropout rate of the last hidden layer.
     """
 
     num_classes: int
@@ -36,14 +36,14 @@ class MLPClassifier(nn.Module):
 
 
 class CNNClassifier(nn.Module):
-    """Blocks of 3x3 convolution, batch normalisation, ReLU and 2x2 pooling; dense ones.
+    """Blocks of 3x3 convolution, 2x2 pooling, batch normalisation and ReLU, then dense.
 
     Attributes:
-      num_classes: How many logits.
-      channels: Of each convolution.
+      num_classes: The number of classes.
+      channels: Channels of each convolution.
       features: Width of each dense layer.
-      dropout: Share of the last hidden layer that is left out in training.
-      axis_name: Of the mapped axis over which batches are normalised together.
+      dropout: Dropout rate of the last hidden layer.
+      axis_name: Name of the mapped axis over which batches are normalised together.
     """
 
     num_classes: int
@@ -58,31 +58,38 @@ class CNNClassifier(nn.Module):
         return tuple(f"block{n}" for n, _ in enumerate(self.channels, 1))
 
     def reach(self) -> dict[str, Reach]:
-        """What each block's features see of an image."""
-        reach, seen = Reach(), {}
+        """Returns the receptive field of each block's features."""
+        reach, fields = Reach(), {}
         for name in self.layers:
             reach = reach.through(3, padding=1).through(2, stride=2)
-            seen[name] = reach
-        return seen
+            fields[name] = reach
+        return fields
 
     @nn.compact
     def __call__(
         self, images: jax.Array, *, train: bool, wanted: Sequence[str] = ()
     ) -> jax.Array | dict[str, jax.Array]:
-        """[batch, height, width, channels] float32 -> [batch, num_classes] float32.
+        """Computes logits, or the features of some blocks.
 
-        Or, where layers are wanted, {name: features}; of images of any size.
+        Args:
+          images: [batch, height, width, channels] float32. Features can be computed of
+            images of any size.
+          train: Whether to normalise by the batch's statistics and apply dropout.
+          wanted: Names of the blocks whose features are returned.
+
+        Returns:
+          [batch, num_classes] float32, or {name: features} if blocks are wanted.
         """
-        x, found = images, {}
+        x, features = images, {}
         for name, channels in zip(self.layers, self.channels, strict=True):
             x = Conv(channels, (3, 3), use_bias=False)(x)
-            x = max_pool(x)  # before the next two, which then have a quarter to do
+            x = max_pool(x)  # first, as the next two then process a quarter
             x = nn.BatchNorm(
                 use_running_average=not train, momentum=0.9, axis_name=self.axis_name
             )(x)
-            found[name] = x = nn.relu(x)
+            features[name] = x = nn.relu(x)
         if wanted:
-            return {name: found[name] for name in wanted}
+            return {name: features[name] for name in wanted}
         x = MLP(self.features)(x)
         self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
@@ -102,14 +109,14 @@ def make(
 
     Args:
       name: 'mlp', fully connected, or 'cnn', convolutional.
-      num_classes: How many logits.
+      num_classes: The number of classes.
       features: Widths of the dense layers before the last.
-      channels: Of the convolutions; 'cnn' only.
-      dropout: In [0, 1).
-      axis_name: Of the mapped axis over which batches are normalised together.
+      channels: Channels of the convolutions of 'cnn'.
+      dropout: Dropout rate, in [0, 1).
+      axis_name: Name of the mapped axis over which batches are normalised together.
 
     Raises:
-      ValueError: for another name, or widths that are none.
+      ValueError: if the name is unknown or a width is not a positive integer.
     """
     widths = [*features, *channels]
     if not all(isinstance(w, int) and w > 0 for w in widths):
@@ -123,11 +130,11 @@ def make(
         return CNNClassifier(
             num_classes, tuple(channels), tuple(features), dropout, axis_name
         )
-    raise ValueError(f"there is no {name!r}; there are: mlp, cnn")
+    raise ValueError(f"unknown network {name!r}; there are: mlp, cnn")
 
 
 def first_filters(params, shape: Sequence[int]) -> jax.Array:
-    """The first layer's weights as images, [height, width, channels, filters]."""
+    """Returns the first layer's weights as [height, width, channels, filters]."""
     if "Conv_0" in params:
         return params["Conv_0"]["kernel"]
     kernel = params["MLP_0"]["Dense_0"]["kernel"]

@@ -1,13 +1,12 @@
-"""Back-propagation by hand: a fully connected network in NumPy, to read as a lesson.
+"""Back-propagation by hand: a fully connected network in NumPy, as a lesson.
 
-Every layer is a pair: `forward` computes the output and keeps what `backward` will
-want; `backward` turns the gradient with respect to the output into those with respect
-to the input and the weights, by the chain rule. The network is those pairs in a row,
-and training walks the row forwards, then backwards.
+Every layer is a pair of functions. `forward` computes the output, and caches the values
+that `backward` needs. `backward` turns the gradient with respect to the output into the
+gradients with respect to the input and the weights, by the chain rule. Training calls
+`forward` of each layer in order, and then `backward` of each in reverse order.
 
-Only this much is not NumPy: batches come in and weights go out through a callback from
-the loop's compiled steps (`jax.pure_callback`), so that this task asks nothing of the
-loop that others do not.
+The loop's compiled steps call NumPy through `jax.pure_callback`, which passes batches
+in and weights out. The loop treats this task like any other.
 """
 
 import itertools
@@ -26,13 +25,13 @@ from dlx.vision import evaluation
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The state of training.
 
     Attributes:
-      step: [] int32.
+      step: [] int32. The number of steps trained.
       params: A pair of weights [inputs, outputs] and biases [outputs] for each layer.
-      velocity: As params.
-      scale: Of the images that it was trained on.
+      velocity: The momentum of each parameter, with the structure of `params`.
+      scale: The scale of the training images.
     """
 
     step: jax.Array
@@ -46,9 +45,9 @@ def linear_forward(x, weights, bias):
     return x @ weights + bias, (x, weights)
 
 
-def linear_backward(dy, kept):
-    """From dL/dy: dL/dx = dy W^T, dL/dW = x^T dy, dL/db = the sum of dy's rows."""
-    x, weights = kept
+def linear_backward(dy, cache):
+    """dL/dx = dy W^T, dL/dW = x^T dy, and dL/db, the sum of the rows of dy = dL/dy."""
+    x, weights = cache
     return dy @ weights.T, x.T @ dy, dy.sum(axis=0)
 
 
@@ -64,37 +63,37 @@ def relu_backward(dy, positive):
 
 def cross_entropy_forward(logits, labels):
     """Mean of -log softmax(logits)[label]: ([batch, classes], [batch]) -> []."""
-    shifted = logits - logits.max(axis=1, keepdims=True)  # the same, and no overflow
+    shifted = logits - logits.max(axis=1, keepdims=True)  # prevents overflow
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     batch = np.arange(len(labels))
     return -log_probs[batch, labels].mean(), (log_probs, labels)
 
 
-def cross_entropy_backward(kept):
+def cross_entropy_backward(cache):
     """dL/dlogits = (softmax - one-hot) / batch."""
-    log_probs, labels = kept
+    log_probs, labels = cache
     d_logits = np.exp(log_probs)
     d_logits[np.arange(len(labels)), labels] -= 1
     return d_logits / np.float32(len(labels))
 
 
 def forward(params, x):
-    """The network: [batch, inputs] -> logits [batch, classes], and what was kept."""
-    kept = []
+    """The network: [batch, inputs] -> logits [batch, classes], and all caches."""
+    caches = []
     for number, (weights, bias) in enumerate(params):
         x, linear = linear_forward(x, weights, bias)
         is_hidden = number < len(params) - 1
         x, relu = relu_forward(x) if is_hidden else (x, None)
-        kept.append((linear, relu))
-    return x, kept
+        caches.append((linear, relu))
+    return x, caches
 
 
 def loss_and_gradients(params, x, labels):
-    """The loss [] and its gradients, a pair for each layer, as params."""
-    logits, kept = forward(params, x)
-    loss, of_loss = cross_entropy_forward(logits, labels)
-    dx, gradients = cross_entropy_backward(of_loss), []
-    for linear, relu in reversed(kept):
+    """Returns the loss [] and its gradients, with the structure of `params`."""
+    logits, caches = forward(params, x)
+    loss, loss_cache = cross_entropy_forward(logits, labels)
+    dx, gradients = cross_entropy_backward(loss_cache), []
+    for linear, relu in reversed(caches):
         dx = dx if relu is None else relu_backward(dx, relu)
         dx, d_weights, d_bias = linear_backward(dx, linear)
         gradients.append((d_weights, d_bias))
@@ -119,7 +118,7 @@ def momentum_step(params, velocity, gradients, learning_rate, momentum, weight_d
 
 
 def initial(generator: np.random.Generator, widths):
-    """Weights of variance 2 / inputs, for ReLU (He et al. 2015, eq. 10); biases 0."""
+    """Draws weights of variance 2 / inputs (He et al. 2015, eq. 10); biases are 0."""
     return [
         (
             generator.normal(0, np.sqrt(2 / inputs), (inputs, outputs)).astype("f4"),
@@ -130,7 +129,7 @@ def initial(generator: np.random.Generator, widths):
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
-    """The data, and (state, images) -> logits."""
+    """Returns the data, and (state, images) -> logits."""
     data = evaluation.Data(config)
 
     def logits(state, images):
@@ -140,24 +139,13 @@ def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
     return data, logits
 
 
-def make(config) -> Task:
-    """Builds the task.
+def make_init(data: evaluation.Data, widths):
+    """Returns the task's `init`."""
 
-    Args:
-      config: As in configs/numpy_mnist.py.
-
-    Raises:
-      UserError: where the data cannot be had or the layers have no width.
-    """
-    if not all(isinstance(w, int) and w > 0 for w in config.features):
-        raise UserError(f"config.features must be positive, got {config.features}")
-    data, logits = classify(config)
-    widths = [int(np.prod(data.shape)), *config.features, data.num_classes]
+    def draw(seed):
+        return initial(np.random.default_rng(np.asarray(seed)), widths)
 
     def init(key):
-        def draw(seed):
-            return initial(np.random.default_rng(np.asarray(seed)), widths)
-
         shapes = jax.eval_shape(
             lambda: [
                 (jnp.zeros((i, o)), jnp.zeros(o)) for i, o in itertools.pairwise(widths)
@@ -168,6 +156,12 @@ def make(config) -> Task:
         return State(
             jnp.int32(0), params, jax.tree.map(jnp.zeros_like, params), data.scale
         )
+
+    return init
+
+
+def make_step(config, data: evaluation.Data):
+    """Returns the task's `step`."""
 
     def gradients(params, images, labels):
         params, images, labels = jax.tree.map(np.asarray, (params, images, labels))
@@ -180,37 +174,50 @@ def make(config) -> Task:
     def step(state, batch, key):
         images = data.prepare(key, batch, state.scale)
         params = state.params
-        shapes = jax.eval_shape(lambda: (jnp.float32(0), params))
         loss, grads = jax.pure_callback(
-            gradients, shapes, params, images, batch["labels"], vmap_method="sequential"
+            gradients,
+            jax.eval_shape(lambda: (jnp.float32(0), params)),
+            *(params, images, batch["labels"]),
+            vmap_method="sequential",
         )
         grads = lax.pmean(grads, devices.AXIS)
-        done = state.step / config.num_steps
-        learning_rate = config.learning_rate * (1 - done)  # falls linearly to 0
+        progress = state.step / config.num_steps
+        learning_rate = config.learning_rate * (1 - progress)  # falls linearly to 0
         params, velocity = jax.pure_callback(
             move,
             jax.eval_shape(lambda: (params, params)),
-            params,
-            state.velocity,
-            grads,
-            learning_rate,
+            *(params, state.velocity, grads, learning_rate),
             vmap_method="sequential",
         )
-        size = jnp.sqrt(sum(jnp.sum(jnp.square(w)) for w in jax.tree.leaves(params)))
-        return State(state.step + 1, params, velocity, state.scale), {
-            "loss": loss,
-            "l2_params": size,
-        }
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(w)) for w in jax.tree.leaves(params)))
+        metrics = {"loss": loss, "l2_params": norm}
+        return State(state.step + 1, params, velocity, state.scale), metrics
+
+    return step
+
+
+def make(config) -> Task:
+    """Builds the task.
+
+    Args:
+      config: A config like that of configs/numpy_mnist.py.
+
+    Raises:
+      UserError: if the config is invalid or the data are missing.
+    """
+    if not all(isinstance(w, int) and w > 0 for w in config.features):
+        raise UserError(f"config.features must be positive, got {config.features}")
+    data, logits = classify(config)
+    widths = [int(np.prod(data.shape)), *config.features, data.num_classes]
 
     def filters(state):
         return np.asarray(state.params[0][0]).reshape(*data.shape, -1)
 
-    evaluate, figures = evaluation.judges(data, logits, filters)
     return Task(
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        figures=figures,
+        init=make_init(data, widths),
+        step=make_step(config, data),
+        evaluate=evaluation.make_evaluate(data, logits),
+        figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
         counts={"examples": config.batch_size},
         batches=data.batches,

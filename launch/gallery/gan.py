@@ -25,14 +25,15 @@ class Generator:
 
     def sheet(self, seed: int) -> np.ndarray:
         """64 samples, [height, width, 3] uint8."""
-        some = self._samples.some(self._state, streams.key(seed, "sheet"), 64)
-        return self._samples.kind.show(some, 8)
+        key = streams.key(seed, "sheet")
+        samples = self._samples.samples(self._state, key, 64)
+        return self._samples.modality.show(samples, 8)
 
     def between(self, seed: int) -> np.ndarray:
         """Ways from sample to sample, [height, width, 3] uint8."""
         key = streams.key(seed, "between")
-        made = self._samples.between(self._state, key, _ROWS, _STEPS)
-        return self._samples.kind.show(made, _STEPS)
+        images = self._samples.interpolations(self._state, key, _ROWS, _STEPS)
+        return self._samples.modality.show(images, _STEPS)
 
 
 def build(root: pathlib.Path) -> Any:

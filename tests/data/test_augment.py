@@ -1,4 +1,4 @@
-"""Each change does what it says, as often as it says."""
+"""Each augmentation changes images as documented, with the documented frequency."""
 
 import jax
 import jax.numpy as jnp
@@ -41,20 +41,20 @@ def test_alternating_flip(images):
 
 @pytest.mark.parametrize("mode", ["constant", "reflect"])
 def test_shift(images, mode):
-    moved = np.asarray(augment.shift(jax.random.key(0), images, 1, mode))
-    rim = (0, 0), (1, 1), (1, 1), (0, 0)
-    padded = np.pad(np.asarray(images), rim, mode=mode)
+    shifted = np.asarray(augment.shift(jax.random.key(0), images, 1, mode))
+    border = (0, 0), (1, 1), (1, 1), (0, 0)
+    padded = np.pad(np.asarray(images), border, mode=mode)
     counts = np.zeros((3, 3))
     for down, right in np.ndindex(3, 3):
         window = padded[:, down : down + 3, right : right + 4]
-        counts[down, right] = (moved == window).all((1, 2, 3)).sum()
-    assert counts.sum() == len(images), "each is one of the nine moves"
+        counts[down, right] = (shifted == window).all((1, 2, 3)).sum()
+    assert counts.sum() == len(images), "each is one of the nine shifts"
     assert np.sum((counts - 4000 / 9) ** 2) / (4000 / 9) < 32  # 8 degrees: p 1e-4
 
 
 def test_brightness(images):
     change = np.asarray(augment.brightness(jax.random.key(0), images, 0.5) - images)
-    assert np.ptp(change, axis=(1, 2, 3)).max() < 1e-5, "one number an image"
+    assert np.ptp(change, axis=(1, 2, 3)).max() < 1e-5, "one number per image"
     per_image = change[:, 0, 0, 0]
     assert -0.5 <= per_image.min() < -0.49 and 0.49 < per_image.max() <= 0.5
 
@@ -68,7 +68,7 @@ def test_contrast(images):
     spread = np.percentile(factors, 75, axis=(1, 2, 3)) - np.percentile(
         factors, 25, axis=(1, 2, 3)
     )
-    assert np.median(spread) < 1e-3, "one number an image"
+    assert np.median(spread) < 1e-3, "one number per image"
     middles = np.median(factors, axis=(1, 2, 3))
     assert 0.49 < middles.min() < 0.52 and 1.48 < middles.max() < 1.51
 

@@ -1,4 +1,4 @@
-"""Pictures as people have them."""
+"""Image files: formats, orientation, errors and sizes."""
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ def _saved(tmp_path, name, picture, **options):
     return images.read(tmp_path / name)
 
 
-def test_kinds_of_pictures(tmp_path):
+def test_image_formats(tmp_path):
     red = Image.new("RGB", (40, 20), RED)
     for name, picture in [
         ("rgb.png", red),
@@ -30,16 +30,16 @@ def test_kinds_of_pictures(tmp_path):
     assert clear.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_a_camera_held_upright(tmp_path):
+def test_the_orientation_of_a_photo_is_applied(tmp_path):
     picture = Image.new("RGB", (40, 20), RED)
     exif = picture.getexif()
     exif[0x0112] = 6  # turn by 90 degrees
     assert _saved(tmp_path, "turned.jpg", picture, exif=exif).size == (20, 40)
 
 
-def test_what_is_no_picture_is_a_line(tmp_path):
+def test_unreadable_files_are_user_errors(tmp_path):
     (tmp_path / "text.png").write_text("a picture")
-    with pytest.raises(UserError, match="is not a picture"):
+    with pytest.raises(UserError, match="is not an image"):
         images.read(tmp_path / "text.png")
     with pytest.raises(UserError, match="No such file"):
         images.read(tmp_path / "none.png")
@@ -50,7 +50,7 @@ def test_what_is_no_picture_is_a_line(tmp_path):
         images.read(tmp_path / "bomb.png")
 
 
-def test_sizes_in_proportion():
+def test_sizes_keep_the_proportions():
     wide = Image.new("RGB", (20_000, 100), RED)
     assert images.shape_at(wide, 512) == (3, 512)
     assert images.shape_at(wide, 100) == (1, 100)

@@ -1,4 +1,4 @@
-"""Digits are fixed; other data sets come from TFDS, or a line says how to get them."""
+"""Data sets: digits, stacked digits, and TFDS with its errors and its cache."""
 
 import pathlib
 import sys
@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from dlx.data import sources
+from dlx.data import sources, tfds
 from dlx.errors import UserError
 
 REAL = pathlib.Path("../shared/data")
@@ -18,7 +18,7 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_digits_are_split_for_good():
+def test_the_split_of_digits_is_fixed():
     train, test = (sources.load("digits", split) for split in sources.SPLITS)
     assert (len(train.labels), len(test.labels)) == (1437, 360)
     assert train.images.shape[1:] == (8, 8, 1) and train.images.dtype == np.uint8
@@ -35,7 +35,7 @@ def test_digits_are_split_for_good():
     assert examples[5]["labels"] == test.labels[5]
 
 
-def test_stacked_images_are_three_whose_labels_are_the_digits_of_one():
+def test_stacked_images_are_three_with_a_label_of_three():
     stacked = sources.load("stacked_digits", "train")
     digits = sources.load("digits", "train")
     assert stacked.images.shape == (128_000, 8, 8, 3)
@@ -54,31 +54,35 @@ def test_stacked_images_are_three_whose_labels_are_the_digits_of_one():
     assert len(examples) == 26_000 and examples[3]["images"].shape == (8, 8, 3)
 
 
-def test_images_in_colour_are_not_stacked():
+def test_colour_images_cannot_be_stacked():
     colour = sources.Images(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, int), ["a"])
-    with pytest.raises(UserError, match="only grey images are stacked"):
+    with pytest.raises(UserError, match=r"only grey images .* have 3 channels"):
         sources._stacked(colour, "train")
 
 
-def test_an_unknown_name_is_a_line():
+def test_an_unknown_name_is_a_user_error():
     with pytest.raises(UserError, match=r"config.dataset: .*nosuchset"):
         sources.load("nosuchset", "train")
 
 
-def test_no_network_and_no_data_names_three_ways_out(tmp_path, monkeypatch):
-    # The child that prepares cannot reach anything: as on a machine off the network.
+def test_missing_data_without_a_network_name_three_solutions(tmp_path, monkeypatch):
+    # The child process has no network.
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError) as caught:
         sources.load("mnist", "train", data_dir=str(tmp_path))
-    for way in ("--config.data_dir", "--config.manual_dir", "--config.dataset=digits"):
-        assert way in str(caught.value)
+    for option in (
+        "--config.data_dir",
+        "--config.manual_dir",
+        "--config.dataset=digits",
+    ):
+        assert option in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def _builder(monkeypatch, path, features, splits):
-    """A TFDS builder in memory: {split: examples}."""
+    """Installs a TFDS builder in memory; splits are {split: examples}."""
 
     class Source(list):
         def __getitems__(self, indices):
@@ -89,11 +93,11 @@ def _builder(monkeypatch, path, features, splits):
     builder = types.SimpleNamespace(
         name="x", info=info, data_path=path, as_data_source=lambda s: Source(splits[s])
     )
-    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
+    monkeypatch.setattr(tfds, "prepared", lambda *_: builder)
 
 
 def test_faces_have_no_classes_and_are_cropped_and_scaled(tmp_path, monkeypatch):
-    """As celeb_a: 218x178 pixels, attributes for labels."""
+    """celeb_a has 218x178 pixels, and attributes instead of labels."""
     face = np.zeros((218, 178, 3), np.uint8)
     face[20:198] = 200  # the middle square
     faces = [{"image": face, "attributes": {"Smiling": True}}] * 5
@@ -108,8 +112,8 @@ def test_faces_have_no_classes_and_are_cropped_and_scaled(tmp_path, monkeypatch)
     assert one["labels"] == 0
 
 
-def test_a_validation_split_stands_for_the_test_split(tmp_path, monkeypatch):
-    """As imagenet_resized/32x32."""
+def test_a_validation_split_replaces_the_test_split(tmp_path, monkeypatch):
+    """imagenet_resized/32x32 has no test split."""
     label = types.SimpleNamespace(names=["tench", "goldfish"])
     fish = [{"image": np.full((32, 32, 3), n, np.uint8), "label": n} for n in (0, 1)]
     splits = {"train": fish * 3, "validation": fish}
@@ -119,9 +123,9 @@ def test_a_validation_split_stands_for_the_test_split(tmp_path, monkeypatch):
     assert test.images[1, 0, 0].tolist() == [1, 1, 1]
 
 
-def test_sounds_are_no_images_and_sizes_must_agree(tmp_path, monkeypatch):
+def test_features_splits_and_sizes_are_checked(tmp_path, monkeypatch):
     _builder(monkeypatch, tmp_path, {"audio": None, "label": None}, {"train": []})
-    with pytest.raises(UserError, match="has audio, label features; an image is"):
+    with pytest.raises(UserError, match="has the features audio, label; an image is"):
         sources.load("spoken_digit", "train")
     pictures = [{"image": np.zeros((n, 9, 1), np.uint8)} for n in (8, 9)]
     _builder(monkeypatch, tmp_path, {"image": None}, {"train": pictures})
@@ -133,30 +137,28 @@ def test_sounds_are_no_images_and_sizes_must_agree(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "bit", "zip"])
-def test_what_was_kept_and_is_damaged_is_decoded_again(
-    tmp_path, monkeypatch, caplog, damage
-):
+def test_a_damaged_cache_is_decoded_again(tmp_path, monkeypatch, caplog, damage):
     rng = np.random.default_rng(0)
     images = rng.integers(256, size=(6, 8, 8, 1), dtype=np.uint8)
     examples = [{"image": image} for image in images]
     _builder(monkeypatch, tmp_path, {"image": None}, {"train": examples})
     sources.load("x", "train")
-    (kept,) = (tmp_path / "cache" / "dlx" / "data").glob("*.npz")
-    content = bytearray(kept.read_bytes())
+    (file,) = (tmp_path / "cache" / "dlx" / "data").glob("*.npz")
+    content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 1
     contents = {"empty": b"", "half": content[: len(content) // 2], "bit": content}
     if damage == "zip":
-        np.savez(kept, other=np.zeros(3))
+        np.savez(file, other=np.zeros(3))
     else:
-        kept.write_bytes(contents[damage])
-    for said in 1, 1:  # it was mended
+        file.write_bytes(contents[damage])
+    for warnings in 1, 1:  # the second time it is repaired
         again = sources.load("x", "train")
         np.testing.assert_array_equal(again.images, images)
-        assert len(caplog.records) == said and str(kept) in caplog.text
-    assert sources.load("x", "train").images is again.images, "is read but once"
+        assert len(caplog.records) == warnings and str(file) in caplog.text
+    assert sources.load("x", "train").images is again.images, "it is read once"
 
 
-def test_a_cache_that_cannot_be_written_is_a_line(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_a_user_error(tmp_path, monkeypatch):
     (tmp_path / "cache").touch()
     examples = [{"image": np.zeros((8, 8, 1), np.uint8)}]
     _builder(monkeypatch, tmp_path, {"image": None}, {"train": examples})
@@ -171,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_a_line(tmp_path, monkeypatch):
 )
 def test_real_data(name, shape, counts, tmp_path):
     if not (REAL / "tfds" / name).exists():
-        pytest.skip(f"{REAL} is not there")
+        pytest.skip(f"{REAL} is missing")
     for split, count in zip(sources.SPLITS, counts, strict=True):
         first = sources.load(name, split, str(REAL / "tfds"))
         assert first.images.shape == (count, *shape) and len(first.names) == 10
@@ -185,9 +187,9 @@ def test_real_data(name, shape, counts, tmp_path):
 
 
 @pytest.mark.real_data
-def test_mnist_is_prepared_from_files_fetched_by_hand(tmp_path):
+def test_mnist_is_prepared_from_downloaded_files(tmp_path):
     if not (REAL / "mnist_raw").exists():
-        pytest.skip(f"{REAL} is not there")
+        pytest.skip(f"{REAL} is missing")
     images = sources.load("mnist", "test", str(tmp_path), str(REAL / "mnist_raw"))
     assert images.labels[:5].tolist() != [] and images.images.shape == (
         10000,

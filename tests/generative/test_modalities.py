@@ -1,4 +1,4 @@
-"""Sounds and texts: what is read, how it is measured, what is left to hear and read."""
+"""Sounds and texts: loading, metrics, and files to hear and read."""
 
 import types
 import wave
@@ -8,7 +8,7 @@ from PIL import Image
 import pytest
 
 from dlx import figures, tasks
-from dlx.data import sources
+from dlx.data import sources, tfds
 from dlx.errors import UserError
 from dlx.generative.measures import ngrams
 from dlx.generative.modalities import sounds, texts
@@ -17,7 +17,7 @@ from dlx.runtime import loop
 
 @pytest.fixture
 def tones(tmp_path, monkeypatch):
-    """As TFDS's spoken_digit: tones of two pitches, of lengths that differ."""
+    """A data set like spoken_digit: tones of two pitches and different lengths."""
     generator = np.random.default_rng(0)
     examples = []
     for number in range(80):
@@ -31,7 +31,7 @@ def tones(tmp_path, monkeypatch):
     builder = types.SimpleNamespace(
         name="tones", info=info, as_data_source=lambda _: list(examples)
     )
-    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
+    monkeypatch.setattr(tfds, "prepared", lambda *_: builder)
     return examples
 
 
@@ -49,15 +49,15 @@ def wavegan():
     return config
 
 
-def test_sounds_are_the_middle_of_longer_and_the_whole_of_shorter_ones(tones):
+def test_long_sounds_are_cropped_and_short_ones_padded(tones):
     data = sources.load_sounds("tones", "train", 300)
     test = sources.load_sounds("tones", "test", 300)
     assert data.samples.shape == (72, 300) and data.samples.dtype == np.int16
     assert (data.rate, data.names) == (8000, ["low", "high"])
     tested = tones[::10]
     del tones[::10]
-    both = np.concatenate([data.samples, test.samples])
-    for example, sound in zip([*tones, *tested], both, strict=True):
+    sounds_read = np.concatenate([data.samples, test.samples])
+    for example, sound in zip([*tones, *tested], sounds_read, strict=True):
         audio, extra = example["audio"], len(example["audio"]) - 300
         if extra >= 0:
             np.testing.assert_array_equal(sound, audio[extra // 2 :][:300])
@@ -67,33 +67,35 @@ def test_sounds_are_the_middle_of_longer_and_the_whole_of_shorter_ones(tones):
             assert not sound[:before].any() and not sound[before + len(audio) :].any()
 
 
-def test_pictures_are_no_sounds(monkeypatch):
+def test_a_data_set_of_images_has_no_sounds(monkeypatch):
     info = types.SimpleNamespace(features={"image": None, "label": None})
     builder = types.SimpleNamespace(name="mnist", info=info)
-    monkeypatch.setattr(sources, "_prepared", lambda *_: builder)
-    with pytest.raises(UserError, match="mnist has image, label; an audio and"):
+    monkeypatch.setattr(tfds, "prepared", lambda *_: builder)
+    with pytest.raises(UserError, match="has the features image, label; an audio and"):
         sources.load_sounds("mnist", "train", 100)
 
 
-def test_a_tone_has_its_power_where_its_pitch_is():
+def test_the_spectrum_of_a_tone_peaks_at_its_pitch():
     time = np.arange(4096) / 8000
     power = sounds._power(np.sin(2 * np.pi * 1000 * time))
     assert np.all(np.argmax(power, axis=-1) == 1000 / 8000 * 256)
 
 
 @pytest.mark.usefixtures("tones")
-def test_sounds_are_measured_and_the_alarm_sounds(wavegan, caplog):
-    kind = sounds.Sounds(wavegan)
-    real = kind._real[:, :, None, None]
-    assert not kind.measure(real, 5)["collapsed"] and not caplog.messages
-    assert abs(kind.measure(real, 5)["fid_spectrum"]) < 1e-3
-    one = kind.measure(np.repeat(real[:1], 64, axis=0), 5)
+def test_sounds_are_measured_and_mode_collapse_is_reported(wavegan, caplog):
+    modality = sounds.Sounds(wavegan)
+    real = modality._real[:, :, None, None]
+    assert not modality.measure(real, 5)["collapsed"] and not caplog.messages
+    assert abs(modality.measure(real, 5)["fid_spectrum"]) < 1e-3
+    one = modality.measure(np.repeat(real[:1], 64, axis=0), 5)
     assert one["collapsed"] and one["fid_spectrum"] > 1 and one["distance"] == 0
-    assert caplog.messages[0].startswith("step 5: it collapses")
+    assert caplog.messages[0].startswith(
+        "step 5: possible mode collapse: mean pairwise distance of spectra 0.00 (real "
+    )
 
 
 @pytest.mark.usefixtures("tones")
-def test_a_run_leaves_sounds_to_hear(wavegan, tmp_path):
+def test_a_run_writes_sounds(wavegan, tmp_path):
     summary = loop.train(tasks.make(wavegan), wavegan, tmp_path, name="tones")
     numbers = summary["metrics"]
     assert summary["status"] == "done" and numbers["fid_samples"] == 8
@@ -105,12 +107,12 @@ def test_a_run_leaves_sounds_to_hear(wavegan, tmp_path):
     assert (tmp_path / "figures" / "sheet.png").exists()
 
 
-def test_a_sound_is_written_as_it_is(tmp_path):
+def test_a_sound_is_written_unchanged(tmp_path):
     samples = np.array([0.0, 0.5, -1.0, 2.0], np.float32)
     path = figures.save(tmp_path, "x", figures.Sound(samples, 100))
     with wave.open(str(path)) as file:
         frames = np.frombuffer(file.readframes(4), "<i2")
-    assert frames.tolist() == [0, 16384, -32767, 32767], "too loud is as loud as can be"
+    assert frames.tolist() == [0, 16384, -32767, 32767], "values are clipped"
 
 
 def test_ngrams_by_hand():
@@ -119,7 +121,7 @@ def test_ngrams_by_hand():
     assert ngrams.overlap(["x"], ["abcd"], 2) == (0, 0)
 
 
-def test_text_is_made_plain_and_comes_back():
+def test_text_is_simplified_encoded_and_decoded():
     line = texts.plain("A  GAN (2014),\nof text!")
     assert line == "a gan , of text "
     one_hot = np.eye(len(texts.CHARACTERS))[texts.encode(line)][None, :, None]
@@ -139,25 +141,25 @@ def textgan():
     return config
 
 
-def test_the_corpus_is_what_python_says_of_itself(textgan):
+def test_the_corpus_is_pythons_language_reference(textgan):
     lines = texts.Texts(textgan)._lines
     assert len(lines) > 50_000 and {len(line) for line in lines} == {16}
     assert "assert statement" in lines
 
 
-def test_lines_that_are_real_are_known_and_the_alarm_is_for_one_line(textgan, caplog):
-    kind = texts.Texts(textgan)
-    codes = np.array([texts.encode(line) for line in kind._lines])
+def test_real_lines_are_precise_and_a_repeated_line_is_mode_collapse(textgan, caplog):
+    modality = texts.Texts(textgan)
+    codes = np.array([texts.encode(line) for line in modality._lines])
     one_hot = np.eye(len(texts.CHARACTERS), dtype=np.float32)[codes][:, :, None]
-    numbers = kind.measure(one_hot, 3)
+    numbers = modality.measure(one_hot, 3)
     assert numbers["ngrams_4"] == numbers["covered_4"] == 100
     assert not numbers["collapsed"] and not caplog.messages
-    same = kind.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
+    same = modality.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
     assert same["collapsed"] and same["different"] == 2 and same["covered_4"] < 2
-    assert "step 3: it collapses: only 2.0 % of the lines" in caplog.messages[0]
+    assert "step 3: possible mode collapse: only 2.0 % of lines" in caplog.messages[0]
 
 
-def test_a_run_leaves_lines_to_read(textgan, tmp_path):
+def test_a_run_writes_lines(textgan, tmp_path):
     summary = loop.train(tasks.make(textgan), textgan, tmp_path, name="text")
     assert summary["status"] == "done"
     lines = (tmp_path / "figures" / "samples.txt").read_text().splitlines()
@@ -166,7 +168,7 @@ def test_a_run_leaves_lines_to_read(textgan, tmp_path):
     assert Image.open(tmp_path / "figures" / "training.gif").n_frames == 2
 
 
-def test_a_corpus_of_ones_own(textgan, tmp_path):
+def test_a_corpus_from_a_file(textgan, tmp_path):
     textgan.corpus = str(tmp_path / "mine.txt")
     with pytest.raises(UserError, match=r"cannot read .*mine.txt"):
         texts.Texts(textgan)

@@ -57,7 +57,7 @@ def test_test_images_as_files_get_their_labels(workdir, tmp_path):
 def test_what_is_no_picture_is_a_line(workdir, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no picture")
-    for path, words in ((text, "is not a picture"), (tmp_path / "no", "cannot read")):
+    for path, words in ((text, "is not an image"), (tmp_path / "no", "cannot read")):
         code, _, err = _predict(f"--workdir={workdir}", path)
         assert code == 2 and err.count("\n") == 1 and words in err
     code, _, err = _predict(f"--workdir={workdir}")

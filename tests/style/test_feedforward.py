@@ -120,7 +120,7 @@ def test_a_picture_keeps_its_size():
     [
         ({"crop": 40}, "config.crop=40 is more than config.image_size=32"),
         ({"dataset": "digits"}, "config.dataset=digits has no colours"),
-        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two pictures"),
+        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
         ({"channels": ()}, "config.channels: layers need positive widths"),
     ],
 )

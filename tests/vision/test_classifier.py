@@ -1,4 +1,4 @@
-"""Classifiers: the loss by hand, devices that agree, exact resumes, digits learnt."""
+"""Classifiers: loss by hand, equal results on all devices, resuming, digits learnt."""
 
 import chex
 import jax
@@ -8,8 +8,7 @@ import pytest
 
 from dlx import tasks
 from dlx.errors import UserError
-from dlx.runtime import devices as parallel
-from dlx.runtime import loop
+from dlx.runtime import devices, loop
 from dlx.vision import classifier, evaluation
 
 
@@ -37,8 +36,8 @@ def test_smoothed_cross_entropy_by_hand():
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
-def test_two_devices_end_where_one_ends(network, config):
-    """Batch normalisation too: it normalises the whole batch together."""
+def test_two_devices_equal_one(network, config):
+    """Batch normalisation uses statistics of the whole batch."""
     config.network, config.dropout, config.shift = network, 0.0, 0
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
@@ -46,12 +45,12 @@ def test_two_devices_end_where_one_ends(network, config):
     images = jnp.array(generator.integers(256, size=(8, 8, 8, 1)), jnp.uint8)
     batch = {"images": images, "labels": jnp.array(generator.integers(10, size=8))}
 
-    def train(devices):
-        split = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-        step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
+    def train(number):
+        split = jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), batch)
+        step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=devices.AXIS))
         after = state
-        for number in range(3):
-            key = jax.random.key(number)
+        for seed in range(3):
+            key = jax.random.key(seed)
             after = jax.tree.map(lambda x: x[0], step(after, split, key)[0])
         return after
 
@@ -65,7 +64,7 @@ def test_two_devices_end_where_one_ends(network, config):
 def test_the_average_follows_the_weights(config):
     config.ema_decay, config.dropout = 0.5, 0.0
     task = tasks.make(config)
-    step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=parallel.AXIS))
+    step = jax.jit(jax.vmap(task.step, (None, 0, None), axis_name=devices.AXIS))
     state, expected = jax.jit(task.init)(jax.random.key(0)), None
     images = jnp.zeros((1, 4, 8, 8, 1), jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros((1, 4), jnp.int32)}
@@ -73,10 +72,10 @@ def test_the_average_follows_the_weights(config):
         key = jax.random.key(number)
         state = jax.tree.map(lambda x: x[0], step(state, batch, key)[0])
         decay = min(0.5, number / (number + 10))
-        now = jax.tree.leaves(state.params)[0]
-        expected = now if expected is None else decay * expected + (1 - decay) * now
-    ours = jax.tree.leaves(state.average["params"])[0]
-    np.testing.assert_allclose(ours, expected, atol=1e-6)
+        new = jax.tree.leaves(state.params)[0]
+        expected = new if expected is None else decay * expected + (1 - decay) * new
+    average = jax.tree.leaves(state.average["params"])[0]
+    np.testing.assert_allclose(average, expected, atol=1e-6)
 
 
 def test_training_images_keep_their_content(config):
@@ -85,14 +84,14 @@ def test_training_images_keep_their_content(config):
     images = jnp.array(data.test.images[:50])
     plain = data.scale(images)
     assert abs(float(jnp.mean(plain))) < 0.1 and abs(float(jnp.std(plain)) - 1) < 0.1
-    moved = data.prepare(jax.random.key(0), {"images": images}, data.scale)
+    shifted = data.prepare(jax.random.key(0), {"images": images}, data.scale)
     black = float(data.scale(jnp.zeros((1, 1, 1, 1), jnp.uint8))[0, 0, 0, 0])
-    rims = np.asarray(moved)[:, 0]  # what moved in from outside is black, not grey
+    rims = np.asarray(shifted)[:, 0]  # is filled with black, not grey
     assert np.mean(np.isclose(rims, black)) > 0.5
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_run_stopped_in_an_epoch_goes_on_exactly(
+def test_a_run_interrupted_in_an_epoch_resumes_exactly(
     streamed, config, terminating, tmp_path
 ):
     config.streamed = streamed
@@ -114,7 +113,7 @@ def test_digits_are_learnt(config, tmp_path):
     assert summary["metrics"]["accuracy"] > 94
 
 
-def test_judges_count():
+def test_evaluation_by_hand():
     class Fake:
         test = evaluation.sources.load("digits", "test")
         num_classes = 10
@@ -127,8 +126,9 @@ def test_judges_count():
         right = np.array([known[image.tobytes()] for image in images])
         return 5.0 * np.eye(10, dtype="f4")[np.where(right == state, 0, right)]
 
-    evaluate, figures = evaluation.judges(Fake(), logits, lambda _: _filters())
-    numbers = evaluate(7, None)  # takes every 7 for a 0
+    evaluate = evaluation.make_evaluate(Fake(), logits)
+    figures = evaluation.make_figures(Fake(), logits, lambda _: _filters())
+    numbers = evaluate(7, None)  # classifies every 7 as a 0
     wrong = np.mean(labels == 7)
     np.testing.assert_allclose(numbers["accuracy"], 100 * (1 - wrong), rtol=1e-5)
     np.testing.assert_allclose(numbers["error_rate"], 100 * wrong, rtol=1e-4)
@@ -143,14 +143,14 @@ def _filters():
     return np.random.default_rng(0).normal(size=(3, 3, 1, 9))
 
 
-def test_what_makes_no_network_is_refused(config):
+def test_an_unknown_network_is_a_user_error(config):
     config.network = "rnn"
-    with pytest.raises(UserError, match=r"config.network: there is no 'rnn'"):
+    with pytest.raises(UserError, match=r"config.network: unknown network 'rnn'"):
         tasks.make(config)
 
 
 @pytest.mark.parametrize("warmup", [40, 50])
-def test_a_run_that_ends_while_it_warms_up_is_refused_before_anything_is_read(
+def test_a_run_that_ends_in_the_warm_up_is_an_error_before_data_are_read(
     warmup, config, monkeypatch
 ):
     config.warmup_steps = warmup
@@ -160,27 +160,27 @@ def test_a_run_that_ends_while_it_warms_up_is_refused_before_anything_is_read(
 
 
 def _side_by_side(config, *seeds):
-    """The states of seeds that were trained for three steps, and their evaluation."""
+    """Trains seeds for three steps; returns their parameters and evaluation."""
     config.seeds = seeds
     task = tasks.make(config)
-    state = parallel.init(task, jax.random.key(0))
-    steps = parallel.train_steps(task, state, 3)
-    keys = parallel.device_keys(jax.random.key(1))
+    state = devices.init(task, jax.random.key(0))
+    steps = devices.train_steps(task, state, 3)
+    keys = devices.device_keys(jax.random.key(1))
     with jax.debug_key_reuse(False):
         state, _ = steps(state, task.batches.source(3), keys)
-        numbers = task.evaluate(parallel.first_copy(task, state), jax.random.key(2))
+        numbers = task.evaluate(devices.first_copy(task, state), jax.random.key(2))
     return state.params["params"], numbers
 
 
-def test_a_seed_side_by_side_is_what_it_is_alone(config):
-    """Among it, which images it sees, when, and which of them are mirrored."""
+def test_a_seed_trained_beside_another_equals_it_alone(config):
+    """This includes the order of its images, and which of them are mirrored."""
     config.network, config.flip, config.seed = "mlp", "alternating", 9
-    both, numbers = _side_by_side(config, 4, 7)
+    together, numbers = _side_by_side(config, 4, 7)
     assert {"accuracy/4", "accuracy/7", "accuracy"} <= set(numbers)
     for place, seed in enumerate((4, 7)):
         alone, apart = _side_by_side(config, seed)
         chex.assert_trees_all_close(
-            jax.tree.map(lambda x, n=place: x[n], both),
+            jax.tree.map(lambda x, n=place: x[n], together),
             jax.tree.map(lambda x: x[0], alone),
             atol=1e-5,
         )

@@ -1,4 +1,4 @@
-"""The images' scale: exact however many there are, and the run's own for good."""
+"""The images' scale: exact for any number of images, and saved with the run."""
 
 import pathlib
 
@@ -32,7 +32,7 @@ def test_a_scale_by_hand():
 
 
 def test_more_values_than_float32_can_count():
-    """2^24 is where adding 1 to a float32 changes nothing any more."""
+    """Adding 1 to a float32 of 2^24 changes nothing."""
     half = np.array([[250, 4, 255], [255, 0, 255]], np.uint8)
     images = np.broadcast_to(half[:, None, None], (2, 5000, 4000, 3))
     assert images[..., 0].size > 2**25
@@ -44,28 +44,28 @@ def test_more_values_than_float32_can_count():
 
 
 @pytest.mark.real_data
-@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is not there")
-def test_the_scale_of_cifar10_is_the_known_one():
+@pytest.mark.skipif(not DATA.exists(), reason=f"{DATA} is missing")
+def test_the_scale_of_cifar10():
     scale = scale_of(sources.load("cifar10", "train", str(DATA)).images)
     np.testing.assert_allclose(scale.mean, [0.4914, 0.4822, 0.4465], atol=5e-5)
     np.testing.assert_allclose(scale.std, [0.2470, 0.2435, 0.2616], atol=5e-5)
 
 
 @pytest.mark.parametrize("name", ["mlp_mnist", "numpy_mnist", "airbench_cifar10"])
-def test_a_run_keeps_the_scale_that_it_was_trained_with(name, monkeypatch, tmp_path):
+def test_a_run_keeps_its_scale(name, monkeypatch, tmp_path):
     config = _short(name)
     first = loop.train(tasks.make(config), config, tmp_path, name="run")
     images = sources.load("digits", "test").images[:5]
     run = restore.load(tmp_path, tasks.make)
     _, logits = tasks.abilities(config).classify(config)
-    seen = np.asarray(logits(run.state, images))
+    expected = np.asarray(logits(run.state, images))
 
     other = evaluation.Scale(jnp.full(1, 0.9), jnp.full(1, 0.01))
     monkeypatch.setattr(evaluation, "scale_of", lambda images: other)
     run = restore.load(tmp_path, tasks.make)
     assert run.state.scale.std != other.std
     _, logits = tasks.abilities(config).classify(config)
-    np.testing.assert_array_equal(logits(run.state, images), seen)
+    np.testing.assert_array_equal(logits(run.state, images), expected)
     again = loop.evaluate(run.task, run.keys, run.step, run.state)
     assert again["eval/nll"] == first["metrics"]["nll"]
 
@@ -82,13 +82,13 @@ def _short(name):
     return config
 
 
-def test_streamed_images_are_scaled_by_a_thousand_of_all_of_them():
+def test_a_streamed_data_set_is_scaled_by_a_thousand_images():
     config = _short("mlp_mnist")
     whole = evaluation.Data(config).scale
     config.streamed = True
     part = evaluation.Data(config)
-    assert part.some.shape == (1000, 8, 8, 1)
+    assert part.sample.shape == (1000, 8, 8, 1)
     images = sources.load("digits", "train").images
-    np.testing.assert_array_equal(part.some[-1], images[-1])
+    np.testing.assert_array_equal(part.sample[-1], images[-1])
     for a, b in zip(*map(jax.tree.leaves, (whole, part.scale)), strict=True):
         np.testing.assert_allclose(a, b, atol=0.01)

@@ -1,4 +1,4 @@
-"""Every gradient against finite differences, and against `jax.grad` of the same."""
+"""Every gradient against finite differences and `jax.grad`."""
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,9 @@ def test_linear():
     x, weights, bias, dy = (
         GENERATOR.normal(size=shape) for shape in ((5, 3), (3, 4), (4,), (5, 4))
     )
-    y, kept = numpy_mlp.linear_forward(x, weights, bias)
+    y, cache = numpy_mlp.linear_forward(x, weights, bias)
     np.testing.assert_allclose(y[2, 1], x[2] @ weights[:, 1] + bias[1])
-    gradients = numpy_mlp.linear_backward(dy, kept)
+    gradients = numpy_mlp.linear_backward(dy, cache)
     arguments = [x, weights, bias]
     for number, gradient in enumerate(gradients):
 
@@ -46,10 +46,10 @@ def test_linear():
 
 def test_relu():
     x, dy = GENERATOR.normal(size=(2, 5, 3))
-    y, kept = numpy_mlp.relu_forward(x)
+    y, cache = numpy_mlp.relu_forward(x)
     np.testing.assert_array_equal(y, np.where(x < 0, 0, x))
     np.testing.assert_allclose(
-        numpy_mlp.relu_backward(dy, kept),
+        numpy_mlp.relu_backward(dy, cache),
         _differences(lambda x: np.sum(dy * numpy_mlp.relu_forward(x)[0]), x),
         atol=1e-8,
     )
@@ -57,13 +57,13 @@ def test_relu():
 
 def test_cross_entropy():
     logits, labels = 3 * GENERATOR.normal(size=(6, 4)), np.array([0, 1, 2, 3, 3, 0])
-    loss, kept = numpy_mlp.cross_entropy_forward(logits, labels)
+    loss, cache = numpy_mlp.cross_entropy_forward(logits, labels)
     expected = optax.softmax_cross_entropy_with_integer_labels(
         jnp.array(logits, jnp.float32), jnp.array(labels)
     )
     np.testing.assert_allclose(loss, np.mean(expected), rtol=1e-6)
     np.testing.assert_allclose(
-        numpy_mlp.cross_entropy_backward(kept),
+        numpy_mlp.cross_entropy_backward(cache),
         _differences(lambda x: numpy_mlp.cross_entropy_forward(x, labels)[0], logits),
         atol=1e-8,
     )
@@ -86,8 +86,8 @@ def test_the_whole_network():
         )
 
     value, gradients = jax.value_and_grad(loss)(jax.tree.map(jnp.array, params))
-    ours, by_hand = numpy_mlp.loss_and_gradients(params, x, labels)
-    np.testing.assert_allclose(ours, value, rtol=1e-5)
+    loss_by_hand, by_hand = numpy_mlp.loss_and_gradients(params, x, labels)
+    np.testing.assert_allclose(loss_by_hand, value, rtol=1e-5)
     for a, b in zip(jax.tree.leaves(by_hand), jax.tree.leaves(gradients), strict=True):
         assert a.dtype == np.float32
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -122,17 +122,17 @@ def config():
     return config
 
 
-def test_two_devices_end_where_one_ends(config, same_everywhere):
+def test_two_devices_equal_one(config, same_everywhere):
     config.shift = 0
     task, keys = tasks.make(config), loop.Keys(0)
     state = devices.init(task, keys.init)
-    first = jax.tree.map(np.array, state)  # copied, for the state is donated
+    first = jax.tree.map(np.array, state)  # a copy, because the state is donated
     steps = devices.train_steps(task, state, 3)
     source = task.batches.source(3)
     state, _ = steps(state, source, devices.device_keys(keys.steps))
     same_everywhere(state)
 
-    # All of each batch by hand; for it has no shifts or flips, keys do not matter.
+    # Whole batches by hand. Without shifts and flips, keys do not matter.
     params, velocity = first.params, first.velocity
     whole = jax.vmap(
         task.batches.batch, (None, None), axis_name=devices.AXIS, axis_size=2
@@ -169,7 +169,7 @@ def test_it_learns_digits_and_resumes_exactly(config, terminating, tmp_path):
     assert again["params_sha256"] == whole["params_sha256"]
 
 
-def test_layers_without_width_are_refused(config):
+def test_layers_without_width_are_a_user_error(config):
     config.features = (0,)
     with pytest.raises(UserError, match="must be positive"):
         tasks.make(config)

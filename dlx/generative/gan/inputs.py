@@ -1,4 +1,4 @@
-"""What discriminators get to see."""
+"""Inputs of the discriminators: augmentation, noise, packing, and an input for each."""
 
 import jax
 import jax.numpy as jnp
@@ -8,49 +8,52 @@ from dlx import streams
 from dlx.data import augment
 from dlx.models import layers
 
-# All that there is to see; or each discriminator disjoint images; or all behind a fixed
-# random convolution of its own; or the first all, and each other one channel alone.
-KINDS = "same", "split", "projection", "channels"
+# config.views. 'same': every discriminator has the whole batch; 'split': each has its
+# own part of the batch; 'projection': each has the batch behind a fixed random
+# convolution of its own; 'channels': the first has all channels, each other only one.
+VIEWS = "same", "split", "projection", "channels"
 AUGMENTATIONS = "translation", "cutout", "colour"
 
 
-class Views:
-    """What the discriminators get to see of a batch.
+class DiscriminatorInputs:
+    """Turns a batch of images into the inputs of all discriminators.
 
-    Augmented (Zhao et al. 2020), with noise (Arjovsky and Bottou 2017, section 3),
-    several images as the channels of one (Lin et al. 2018); and then each its own view.
+    Images are augmented (Zhao et al. 2020), get noise (Arjovsky and Bottou 2017,
+    section 3), are packed as channels of one image (Lin et al. 2018), and are then
+    distributed over the discriminators as `config.views` says.
     """
 
     def __init__(self, config, channels: int):
-        """Args: a config as in configs/dcgan_digits.py, and the images' channels."""
+        """Prepares the channel masks and the projections.
+
+        Args:
+          config: A config like that of configs/dcgan_digits.py.
+          channels: The number of channels of an image.
+        """
         self._config = config
         self._number = len(config.d_channels)
-        each = np.eye(channels)[np.arange(self._number - 1) % channels]
-        seen = np.concatenate([np.ones((1, channels)), each]).astype(np.float32)
-        seen = seen.repeat(config.packing, axis=1)  # as packed images are laid out
-        self._seen = seen[:, None, None, None]
+        single = np.eye(channels)[np.arange(self._number - 1) % channels]
+        masks = np.concatenate([np.ones((1, channels)), single]).astype(np.float32)
+        masks = masks.repeat(config.packing, axis=1)  # the layout of packed images
+        self._masks = masks[:, None, None, None]
         shape = self._number, 4, 4, channels * config.packing, channels
         self._kernels = jax.random.normal(streams.key(0, "projections"), shape)
 
     def __call__(self, key, images, labels, noise):
-        """[batch, h, w, c], [batch] -> [discriminators, batch', ...], [..., batch']."""
+        """Makes the inputs of all discriminators.
+
+        Args:
+          key: The key of augmentation and noise.
+          images: [batch, height, width, channels] float32.
+          labels: [batch] integers.
+          noise: [] float32. Standard deviation of the noise.
+
+        Returns:
+          [discriminators, batch', height', width', channels'] and
+          [discriminators, batch'].
+        """
+        images, labels = self._packed(self._augmented(key, images, noise), labels)
         config = self._config
-        shift_key, cut_key, colour_key, noise_key = jax.random.split(key, 4)
-        if "colour" in config.diff_augment:
-            images = augment.brightness(colour_key, images, 0.5)
-        if "translation" in config.diff_augment:
-            reach = max(1, images.shape[1] // 8)
-            images = augment.shift(shift_key, images + 1, reach, "constant") - 1
-        if "cutout" in config.diff_augment:
-            images = augment.cutout(cut_key, images, 0.5)
-        if config.instance_noise:
-            images += noise * jax.random.normal(noise_key, images.shape)
-        if config.packing > 1:
-            # Neighbours, so that it is no matter how many devices share the batch.
-            images = images.reshape(-1, config.packing, *images.shape[1:])
-            images = jnp.moveaxis(images, 1, -1)
-            images = images.reshape(*images.shape[:3], -1)
-            labels = labels[: len(images)]  # which mean nothing then
         if config.views == "split":
             return tuple(
                 jnp.swapaxes(x.reshape(-1, self._number, *x.shape[1:]), 0, 1)
@@ -59,14 +62,38 @@ class Views:
         images = jnp.broadcast_to(images[None], (self._number, *images.shape))
         labels = jnp.broadcast_to(labels[None], (self._number, *labels.shape))
         if config.views == "channels":
-            images = images * self._seen
+            images = images * self._masks
         if config.views == "projection":
             images = jax.vmap(_project)(images, self._kernels)
         return images, labels
 
+    def _augmented(self, key, images, noise):
+        config = self._config
+        shift_key, cut_key, colour_key, noise_key = jax.random.split(key, 4)
+        if "colour" in config.diff_augment:
+            images = augment.brightness(colour_key, images, 0.5)
+        if "translation" in config.diff_augment:
+            most = max(1, images.shape[1] // 8)
+            images = augment.shift(shift_key, images + 1, most, "constant") - 1
+        if "cutout" in config.diff_augment:
+            images = augment.cutout(cut_key, images, 0.5)
+        if config.instance_noise:
+            images += noise * jax.random.normal(noise_key, images.shape)
+        return images
+
+    def _packed(self, images, labels):
+        packing = self._config.packing
+        if packing == 1:
+            return images, labels
+        # Neighbours are packed, which no number of devices separates.
+        images = images.reshape(-1, packing, *images.shape[1:])
+        images = jnp.moveaxis(images, 1, -1)
+        images = images.reshape(*images.shape[:3], -1)
+        return images, labels[: len(images)]  # packed images have no class
+
 
 def _project(images, kernel):
-    """A fixed random convolution that halves images (Albuquerque et al. 2019)."""
+    """Applies a random convolution that halves images (Albuquerque et al. 2019)."""
     kernel /= jnp.sqrt(jnp.sum(kernel**2, axis=(0, 1, 2), keepdims=True))
     dimensions = "NHWC", "HWIO", "NHWC"
     return layers.convolution()(

@@ -1,7 +1,7 @@
-"""What generators and discriminators play for.
+"""GAN losses, gradient penalties, and rules for combining several discriminators.
 
-Losses are of logits, [batch], of real images and of generated ones, paired one to one;
-they give one number for each pair, [batch], to be made small.
+A loss takes the logits of real and of generated images, [batch] each, and returns the
+loss of each pair, [batch].
 """
 
 from collections.abc import Callable
@@ -14,15 +14,16 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A game's two sides.
+    """The losses of the discriminator and of the generator.
 
     Attributes:
-      discriminator: (real, fake, smoothing) -> [batch]. Smoothing is how far below 1
-        real images' target lies (Salimans et al. 2016, section 3.4).
+      discriminator: (real, fake, smoothing) -> [batch]. The target of real images is 1
+        - smoothing (Salimans et al. 2016, section 3.4).
       generator: (real, fake) -> [batch].
-      smooths: Whether there is a target, so that smoothing means something.
-      threshold: Of logits, above which an image is taken for real; None for half way
-        between the means of both kinds, where a logit alone means nothing.
+      smooths: Whether the discriminator's loss has a target that can be smoothed.
+      threshold: An image is classified as real if its logit is above this threshold.
+        None, for losses that only compare logits, means half way between the mean
+        logits of real and of generated images.
     """
 
     discriminator: Callable[[jax.Array, jax.Array, float], jax.Array]
@@ -31,11 +32,11 @@ class Loss:
     threshold: float | None = 0.0
 
     def accuracy(self, real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Percent of real and of generated images that are taken for what they are.
+        """Percentages of real and of generated images that are classified correctly.
 
         Args:
-          real: [discriminators, batch] logits.
-          fake: [discriminators, batch] logits.
+          real: [discriminators, batch] float32. Logits of real images.
+          fake: [discriminators, batch] float32. Logits of generated images.
         """
         threshold = self.threshold
         if threshold is None:
@@ -46,14 +47,14 @@ class Loss:
 
 def _cross_entropy(real, fake, smoothing):
     """-log D(x) - log(1 - D(G(z))) (Goodfellow et al. 2014, eq. 1)."""
-    # (1 - s) softplus(-r) + s softplus(r), the two of which differ by r.
+    # This equals (1 - s) softplus(-r) + s softplus(r), as the two differ by r.
     return jax.nn.softplus(-real) + smoothing * real + jax.nn.softplus(fake)
 
 
 LOSSES = {
     # Goodfellow et al. (2014), eq. 1: the generator minimises log(1 - D(G(z))).
     "minimax": Loss(_cross_entropy, lambda real, fake: -jax.nn.softplus(fake), True),
-    # There, section 3: it maximises log D(G(z)).
+    # Goodfellow et al. (2014), section 3: the generator maximises log D(G(z)).
     "non_saturating": Loss(
         _cross_entropy, lambda real, fake: jax.nn.softplus(-fake), True
     ),
@@ -83,11 +84,11 @@ def gradient_penalty(
 ) -> jax.Array:
     """1/2 E |grad D|^2, summed over discriminators (Mescheder et al. 2018, eq. 9).
 
-    R1 on real images, R2 on generated ones.
+    The penalty is called R1 on real images and R2 on generated images.
 
     Args:
       logits: images -> [discriminators, batch].
-      images: [discriminators, batch, ...], each seen by one discriminator alone.
+      images: [discriminators, batch, ...]. The images of each discriminator.
 
     Returns:
       [] float32.
@@ -102,19 +103,20 @@ _SLACK = 0.1
 
 
 def mix(losses: jax.Array, rule: str, strength: jax.Array) -> jax.Array:
-    """What a generator makes small that plays against several discriminators.
+    """Combines the generator's losses against several discriminators into one.
 
-    Durugkar, Gemp and Mahadevan (2017), section 4: the mean; the harshest's; or the
-    mean weighted by softmax(lambda losses), lambda being given, or learnt with a bonus
-    for being large. 'hypervolume' is Albuquerque et al. (2019), eq. 4. Its nadir, which
-    they have at delta times the largest loss, is above it only where that is positive;
-    here it is above by a tenth of the largest magnitude among the losses, which for
-    positive losses is theirs with delta = 1.1 and is right for losses of any sign.
+    Durugkar, Gemp and Mahadevan (2017), section 4, have the mean ('mean'), the largest
+    loss ('max'), and the mean weighted by softmax(lambda losses), whose lambda is given
+    ('softmax') or learnt with a bonus for large values ('learnt'). 'hypervolume' is
+    eq. 4 of Albuquerque et al. (2019). Their nadir is delta times the largest loss,
+    which is above that loss only if it is positive. Here the nadir is above the largest
+    loss by a tenth of the largest magnitude among the losses. For positive losses this
+    equals theirs with delta = 1.1; it is valid for losses of any sign.
 
     Args:
-      losses: [discriminators], the generator's against each.
+      losses: [discriminators] float32. The generator's loss against each.
       rule: One of RULES.
-      strength: [] float32, lambda.
+      strength: [] float32. Lambda.
 
     Returns:
       [] float32.

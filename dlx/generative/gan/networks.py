@@ -1,8 +1,8 @@
 """Deep convolutional GANs (Radford, Metz and Chintala 2016), fast on the CPU too.
 
-Sub-pixel upsampling stands for their transposed convolutions. A sound (Donahue, McAuley
-and Puckette 2019) or a line of text is an image 1 wide, whose layers have kernels and
-factors 1 wide.
+Sub-pixel upsampling replaces transposed convolutions. A sound (Donahue, McAuley and
+Puckette 2019) or a line of text is an image of width 1; its layers have kernels and
+factors of width 1.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,20 @@ from dlx.models.layers import Conv, upsample
 
 
 class Generator(nn.Module):
-    """From latents to images; each layer makes the image larger.
+    """Maps latent vectors to images; each layer upsamples.
 
     Attributes:
-      shape: Of an image: height, width, channels.
-      channels: Of each layer, from the smallest image on.
+      shape: Height, width and channels of an image.
+      channels: Channels of each layer, from the smallest image on.
       kernel: Height and width of each convolution.
-      factor: How many times higher and wider each layer makes the image.
-      output: 'tanh'; or 'softmax' over the channels of logits with Gumbel's noise, if
-        there are random numbers of the name 'gumbel' (Jang, Gu and Poole 2017, eq. 2).
-      temperature: Of that.
-      num_classes: That may be asked for; 0 for none.
-      axis_name: Of the mapped axis over which batches are normalised together.
+      factor: The factors by which each layer enlarges height and width.
+      output: 'tanh', or 'softmax' over the channels. Gumbel noise is added to the
+        logits of the softmax if there is a random stream 'gumbel' (Jang, Gu and Poole
+        2017, eq. 2).
+      temperature: Temperature of the softmax.
+      num_classes: The number of classes of a conditional generator; 0 if it is
+        unconditional.
+      axis_name: Name of the mapped axis over which batches are normalised together.
     """
 
     shape: Sequence[int]
@@ -44,12 +46,12 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
-        """Makes images.
+        """Generates images.
 
         Args:
           z: [batch, latents] float32.
-          labels: [batch] integers; looked at only where there are classes.
-          train: Whether to normalise over the batch, not over what was seen so far.
+          labels: [batch] integers. Ignored if the generator is unconditional.
+          train: Whether to normalise by the batch's statistics, not by running ones.
 
         Returns:
           [batch, height, width, channels] float32, in [-1, 1] or probabilities.
@@ -74,27 +76,27 @@ class Generator(nn.Module):
 
 
 def _smallest(shape, factor, layers):
-    """Height and width of what so many layers make an image of that shape from."""
+    """Height and width before the first of so many upsampling layers."""
     return [
         side // times**layers for side, times in zip(shape[:2], factor, strict=True)
     ]
 
 
 class Discriminator(nn.Module):
-    """From images to a logit, which is high for what looks real.
+    """Maps images to logits, which are high for images that look real.
 
     Attributes:
-      channels: Of each convolution, which makes the image smaller.
-      kernel: Height and width of each.
-      factor: How many times lower and narrower each makes the image.
-      features: Widths of dense layers between those and the logit.
-      norm: 'batch' (of all convolutions but the first), 'spectral' or 'none'.
-      minibatch_std: Whether the last layer sees how much a batch's images differ
-        (Karras et al. 2018, section 3).
-      num_classes: That an image may be asked to be of; 0 for none. The logit is then
-        that of Miyato and Koyama (2018, eq. 3).
-      axis_name: Of the mapped axis whose parts of a batch are one, for `norm` and
-        `minibatch_std`.
+      channels: Channels of each strided convolution.
+      kernel: Height and width of each convolution.
+      factor: Strides of each convolution, along height and width.
+      features: Widths of the dense layers between the convolutions and the logit.
+      norm: 'batch' (after every convolution except the first), 'spectral' or 'none'.
+      minibatch_std: Whether the standard deviation over the batch is an input of the
+        last layers (Karras et al. 2018, section 3).
+      num_classes: The number of classes of a conditional discriminator, whose logit is
+        that of Miyato and Koyama (2018, eq. 3); 0 if it is unconditional.
+      axis_name: Name of the mapped axis that shares out a batch. `norm` and
+        `minibatch_std` take statistics of the whole batch.
     """
 
     channels: Sequence[int]
@@ -110,13 +112,13 @@ class Discriminator(nn.Module):
     def __call__(
         self, x: jax.Array, labels: jax.Array, dropout: jax.Array
     ) -> jax.Array:
-        """Judges images, as in training.
+        """Computes logits, in training mode.
 
         Args:
           x: [batch, height, width, channels] float32.
-          labels: [batch] integers; looked at only where there are classes.
-          dropout: [] float32, share of each layer's outputs that is left out, where
-            there are random numbers of that name.
+          labels: [batch] integers. Ignored if the discriminator is unconditional.
+          dropout: [] float32. Dropout rate of each convolution's outputs, if there is a
+            random stream 'dropout'.
 
         Returns:
           [batch] float32.
@@ -128,7 +130,7 @@ class Discriminator(nn.Module):
             return module(x)
 
         for number, width in enumerate(self.channels):
-            # A bias before batch normalisation would be taken out again.
+            # Batch normalisation would remove a bias.
             normed = self.norm == "batch" and number > 0
             conv = Conv(width, self.kernel, self.factor, use_bias=not normed)
             x = layer(conv, x)
@@ -137,10 +139,10 @@ class Discriminator(nn.Module):
                 x = norm(x)
             x = nn.leaky_relu(x, 0.2)
             if self.has_rng("dropout"):
-                kept = jax.random.bernoulli(
+                mask = jax.random.bernoulli(
                     self.make_rng("dropout"), 1 - dropout, x.shape
                 )
-                x = jnp.where(kept, x / (1 - dropout), 0)
+                x = jnp.where(mask, x / (1 - dropout), 0)
         if self.minibatch_std:
             variance = self._over_devices((x - self._over_devices(x)[None]) ** 2)
             deviation = jnp.mean(jnp.sqrt(variance + 1e-8))
@@ -155,7 +157,7 @@ class Discriminator(nn.Module):
         return logits
 
     def _over_devices(self, x):
-        """The mean over the batch, [...], of which each device has a part."""
+        """The mean over the whole batch, of which each device has a part, [...]."""
         mean = jnp.mean(x, axis=0)
         if self.axis_name is None or self.is_initializing():
             return mean
@@ -163,17 +165,20 @@ class Discriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """Several, each with an input of its own; those that are alike as one.
+    """Several discriminators, each with its own input and parameters.
+
+    Neighbours with equal channels are computed together, by `vmap`. All attributes
+    except `channels` are those of every discriminator; see Discriminator.
 
     Attributes:
-      channels: Of each discriminator.
-      kernel: Of all, like the rest.
-      factor: As of one.
-      features: As of one.
-      norm: As of one.
-      minibatch_std: As of one.
-      num_classes: As of one.
-      axis_name: As of one.
+      channels: Channels of each convolution of each discriminator.
+      kernel: See Discriminator.
+      factor: See Discriminator.
+      features: See Discriminator.
+      norm: See Discriminator.
+      minibatch_std: See Discriminator.
+      num_classes: See Discriminator.
+      axis_name: See Discriminator.
     """
 
     channels: Sequence[Sequence[int]]
@@ -191,10 +196,10 @@ class Discriminators(nn.Module):
     ) -> jax.Array:
         """x [discriminators, batch, height, width, c] -> [discriminators, batch]."""
         logits, first = [], 0
-        for channels, alike in itertools.groupby(self.channels):
-            number = len(list(alike))
-            some = slice(first, first + number)
-            several = nn.vmap(
+        for channels, group in itertools.groupby(self.channels):
+            number = len(list(group))
+            part = slice(first, first + number)
+            discriminators = nn.vmap(
                 Discriminator,
                 variable_axes={"params": 0, "batch_stats": 0},
                 split_rngs={"params": True, "dropout": True},
@@ -208,7 +213,7 @@ class Discriminators(nn.Module):
                 self.num_classes,
                 self.axis_name,
             )
-            logits.append(several(x[some], labels[some], dropout[some]))
+            logits.append(discriminators(x[part], labels[part], dropout[part]))
             first += number
         return jnp.concatenate(logits)
 
@@ -224,20 +229,21 @@ def make_generator(
     num_classes: int = 0,
     axis_name: str | None = None,
 ) -> Generator:
-    """Makes a generator; arguments as its attributes.
+    """Makes a generator. The arguments are its attributes.
 
     Raises:
-      ValueError: for widths that are none, or an image that cannot be made of layers.
+      ValueError: if a width is not a positive integer or the layers do not produce
+        `shape`.
     """
     _require_widths([*channels, *kernel, *factor])
     small = _smallest(shape, factor, len(channels))
-    made = [
+    large = [
         side * times ** len(channels) for side, times in zip(small, factor, strict=True)
     ]
-    if not channels or made != list(shape[:2]) or not all(small):
+    if not channels or large != list(shape[:2]) or not all(small):
         raise ValueError(
-            f"{len(channels)} layers that each make an image {tuple(factor)} times as "
-            f"large do not end at {shape[0]}x{shape[1]}"
+            f"{len(channels)} layers that each enlarge an image by factors of "
+            f"{tuple(factor)} do not end at {shape[0]}x{shape[1]}"
         )
     return Generator(
         tuple(shape),
@@ -262,15 +268,15 @@ def make_discriminators(
     num_classes: int = 0,
     axis_name: str | None = None,
 ) -> Discriminators:
-    """Makes discriminators; arguments as their attributes.
+    """Makes discriminators. The arguments are their attributes.
 
     Raises:
-      ValueError: for widths that are none, or another norm.
+      ValueError: if a width is not a positive integer or `norm` is unknown.
     """
     for widths in (*channels, kernel, factor, *([features] if features else ())):
         _require_widths(widths)
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(f"there is no norm {norm!r}; there are: batch, spectral, none")
+        raise ValueError(f"unknown norm {norm!r}; there are: batch, spectral, none")
     return Discriminators(
         tuple(tuple(widths) for widths in channels),
         tuple(kernel),

@@ -1,7 +1,7 @@
-"""How far generated samples are from real ones, in a classifier's features.
+"""Frechet and kernel distance, precision and recall in a classifier's features.
 
-The papers' features are those of Inception v3; with others, numbers compare among
-themselves alone, and whoever reports them says whose features they are.
+The papers use features of Inception v3. Numbers from other features compare only with
+each other, so a report must name the network.
 """
 
 from collections.abc import Callable
@@ -15,21 +15,22 @@ def comparisons(
     fake: np.ndarray,
     measure: Callable[[np.ndarray, np.ndarray], float],
 ) -> dict[str, float]:
-    """Three distances, each between the first n of either set.
+    """Three distances between sets of features, all with the same number of samples.
 
-    The estimates are biased by the number of samples, and so compare only where that is
-    one. n is the length of the shortest set, for which `comparable` is there.
+    The estimates are biased by the number of samples, and compare only if it is equal.
+    Each distance uses the first `comparable(...)` samples of both its sets.
 
     Args:
-      train: [samples, width], features of real examples that were trained on.
-      held_out: [samples, width], of real ones that were not.
-      fake: [samples, width], of generated ones.
+      train: [samples, width] float32. Features of training examples.
+      held_out: [samples, width] float32. Features of held-out real examples.
+      fake: [samples, width] float32. Features of generated examples.
       measure: (features, features) -> distance.
 
     Returns:
-      '': of the generated ones from those trained on. '_held_out': of the generated
-      ones from the others; much more than '' where a generator repeats its examples.
-      '_floor': of the real ones from one another.
+      {'': distance between generated and training examples, '_held_out': distance
+      between generated and held-out examples, '_floor': distance between training and
+      held-out examples}. '_held_out' is much larger than '' if a generator repeats its
+      training examples.
     """
     n = comparable(train, held_out, fake)
     train, held_out, fake = train[:n], held_out[:n], fake[:n]
@@ -41,40 +42,40 @@ def comparisons(
 
 
 def comparable(*features: np.ndarray) -> int:
-    """The length of the shortest."""
+    """Returns the number of samples of the smallest set."""
     return min(map(len, features))
 
 
 def frechet_distance(real: np.ndarray, fake: np.ndarray) -> float:
-    """Frechet distance of two normal distributions fitted to features.
+    """Frechet distance between normal distributions fitted to two sets of features.
 
     |m - m'|^2 + tr(C + C' - 2 (C C')^(1/2)) (Heusel et al. 2017, eq. 6).
 
     Args:
-      real: [samples, width].
-      fake: [samples, width]; as many as the other, for the estimate is biased by
-        their number.
+      real: [samples, width] float32.
+      fake: [samples, width] float32. The number of samples must equal that of `real`,
+        because it biases the estimate.
     """
     (m, c), (m_, c_) = (_moments(features) for features in (real, fake))
-    # (C C')^(1/2) has the eigenvalues of (C^(1/2) C' C^(1/2))^(1/2), a symmetric one.
+    # (C C')^(1/2) has the eigenvalues of the symmetric (C^(1/2) C' C^(1/2))^(1/2).
     root = _root(c)
-    both = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c_ @ root), 0)).sum()
-    return float(np.sum((m - m_) ** 2) + np.trace(c) + np.trace(c_) - 2 * both)
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c_ @ root), 0)).sum()
+    return float(np.sum((m - m_) ** 2) + np.trace(c) + np.trace(c_) - 2 * cross)
 
 
 def kernel_distance(
     real: np.ndarray, fake: np.ndarray, subsets: int = 20, size: int = 1000
 ) -> float:
-    """Unbiased squared MMD with the kernel (x . y / width + 1)^3, a mean over subsets.
+    """Mean over subsets of the unbiased squared MMD, kernel (x . y / width + 1)^3.
 
-    "Kernel Inception distance" (Binkowski et al. 2018, section 4), there on Inception's
-    features.
+    This is the kernel Inception distance (Binkowski et al. 2018, section 4), which the
+    paper computes in Inception's features.
 
     Args:
-      real: [samples, width].
-      fake: [samples, width].
-      subsets: How many, drawn with seed 0.
-      size: Of each, at the most.
+      real: [samples, width] float32.
+      fake: [samples, width] float32.
+      subsets: The number of random subsets, drawn with seed 0.
+      size: The largest size of a subset.
     """
     generator = np.random.default_rng(0)
     size = min(size, len(real), len(fake))
@@ -93,16 +94,18 @@ def kernel_distance(
 def precision_recall(
     real: np.ndarray, fake: np.ndarray, neighbours: int = 3, most: int = 2000
 ) -> tuple[float, float]:
-    """Share of samples among the real ones, and of real ones among the samples.
+    """Precision and recall of generated samples, in [0, 1].
 
-    A set's region is the balls round each of its points that reach its k-th neighbour
-    (Kynkaanniemi et al. 2019, eq. 1 and 2).
+    Precision is the share of samples within the region of the real examples, and recall
+    the share of real examples within the region of the samples. A set's region is the
+    union of the balls around its points that reach to the k-th neighbour (Kynkaanniemi
+    et al. 2019, eq. 1 and 2).
 
     Args:
-      real: [samples, width].
-      fake: [samples, width].
+      real: [samples, width] float32.
+      fake: [samples, width] float32.
       neighbours: k.
-      most: Of either that are looked at: the first.
+      most: Only the first `most` of either set are used.
     """
     real, fake = (np.asarray(x[:most], np.float64) for x in (real, fake))
     return _inside(real, fake, neighbours), _inside(fake, real, neighbours)
@@ -121,7 +124,7 @@ def _squared_distances(x, y):
 
 def _cubic(x, y):
     inner = np.asarray(x, np.float64) @ y.T / x.shape[1] + 1
-    return inner * inner * inner  # a power takes ten times as long
+    return inner * inner * inner  # `inner**3` takes ten times as long
 
 
 def _moments(features):

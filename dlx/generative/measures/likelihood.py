@@ -1,6 +1,6 @@
 """Bounds on a latent-variable model's log-likelihood, in nats.
 
-An image's importance weight is w = p(x | z) p(z) / q(z | x) with z drawn from q.
+The importance weight of an image is w = p(x | z) p(z) / q(z | x), with z drawn from q.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-_DRAWS = 200  # of samples, in one call
+_DRAWS = 200  # draws of samples in one call
 
 
 def bernoulli_log_prob(x: jax.Array, logits: jax.Array) -> jax.Array:
-    """log p of bits, summed over all axes that `x` has but its first.
+    """log p(x) of binary pixels, summed over all axes of `x` except the first.
 
     Args:
-      x: [batch, ...] float32, zeros and ones.
-      logits: [..., batch, ...].
+      x: [batch, ...] float32. Zeros and ones.
+      logits: [..., batch, ...] float32.
 
     Returns:
       [..., batch].
     """
-    of_an_image = tuple(range(1 - x.ndim, 0))
+    pixel_axes = tuple(range(1 - x.ndim, 0))
     x = jnp.expand_dims(x, tuple(range(logits.ndim - x.ndim)))
-    # log sigmoid(l) where x is 1, log(1 - sigmoid(l)) where it is 0.
-    return jnp.sum(x * logits - jax.nn.softplus(logits), axis=of_an_image)
+    # The terms are log sigmoid(l) if x is 1, and log(1 - sigmoid(l)) if x is 0.
+    return jnp.sum(x * logits - jax.nn.softplus(logits), axis=pixel_axes)
 
 
 def normal_log_prob(z: jax.Array, mean=0.0, log_std=0.0) -> jax.Array:
@@ -38,9 +38,9 @@ def normal_log_prob(z: jax.Array, mean=0.0, log_std=0.0) -> jax.Array:
 
 
 def kl_to_standard_normal(mean: jax.Array, log_std: jax.Array) -> jax.Array:
-    """KL(N(mean, diag(exp(log_std))^2) || N(0, 1)) of each dimension, as they come.
+    """KL(N(mean, diag(exp(log_std))^2) || N(0, 1)) of each dimension.
 
-    Kingma and Welling (2014), appendix B.
+    Kingma and Welling (2014), appendix B, have its sum.
     """
     return 0.5 * (mean**2 + jnp.exp(2 * log_std) - 1) - log_std
 
@@ -49,10 +49,10 @@ def importance_bound(log_weights: jax.Array) -> jax.Array:
     """log 1/k sum_i w_i (Burda et al. 2016, eq. 8).
 
     Args:
-      log_weights: [k, batch].
+      log_weights: [k, batch] float32.
 
     Returns:
-      [batch]. For k = 1 a sample of the ELBO.
+      [batch] float32. For k = 1 this is an estimate of the ELBO.
     """
     return jax.nn.logsumexp(log_weights, axis=0) - jnp.log(len(log_weights))
 
@@ -70,13 +70,13 @@ def log_likelihood(
     """The importance bound of each image with many samples, in little memory.
 
     Args:
-      log_weights: (params, key, images [batch, ...], k) -> [k, batch]; pure.
-      params: Of the model.
-      images: [number, ...].
-      key: Of the samples.
-      samples: For each image.
-      batch: Images that are held at once.
-      at_once: Samples of each of them that are held at once, at the most.
+      log_weights: (params, key, images [batch, ...], k) -> [k, batch]. A pure function.
+      params: The model's parameters.
+      images: [number, ...] float32.
+      key: The key of the samples.
+      samples: The number of samples for each image.
+      batch: The number of images in one call.
+      at_once: The largest number of samples of each image in memory at a time.
 
     Returns:
       [number] float32, nats.
@@ -85,20 +85,21 @@ def log_likelihood(
     starts = range(0, len(images), batch)
     keys = jax.random.split(key, len(starts))
     bounds = []
-    for start, one in zip(starts, keys, strict=True):
-        some = images[start : start + batch]
-        padded = np.resize(some, (batch, *some.shape[1:]))  # so that one program does
-        bound = _bound(log_weights, samples, at_once, params, one, padded)
-        bounds.append(np.asarray(bound)[: len(some)])
+    for start, batch_key in zip(starts, keys, strict=True):
+        part = images[start : start + batch]
+        # Equal shapes need only one compiled program.
+        padded = np.resize(part, (batch, *part.shape[1:]))
+        bound = _bound(log_weights, samples, at_once, params, batch_key, padded)
+        bounds.append(np.asarray(bound)[: len(part)])
     return np.concatenate(bounds)
 
 
 def _bound(log_weights, samples, at_once, params, key, images):
     keys = jax.random.split(key, samples // at_once)
     total = jnp.full(len(images), -jnp.inf)
-    for first in range(0, len(keys), _DRAWS):  # between calls a signal can end it
-        some = keys[first : first + _DRAWS]
-        total = _add(log_weights, at_once, params, some, images, total)
+    for first in range(0, len(keys), _DRAWS):  # a signal can interrupt between calls
+        part = keys[first : first + _DRAWS]
+        total = _add(log_weights, at_once, params, part, images, total)
         jax.block_until_ready(total)
     return total - jnp.log(samples)
 
@@ -113,10 +114,11 @@ def _add(log_weights, at_once, params, keys, images, total):
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
-    """How many latent dimensions are used (Burda et al. 2016, section 5.2).
+    """The number of latent dimensions in use (Burda et al. 2016, section 5.2).
 
     Args:
-      means: [images, latents], of q(z | x).
-      threshold: Of a dimension's variance over the images.
+      means: [images, latents] float32. Means of q(z | x).
+      threshold: A dimension is in use if the variance of its mean over the images is
+        above this threshold.
     """
     return int(np.sum(np.var(means, axis=0, dtype=np.float64) > threshold))

@@ -1,29 +1,32 @@
-"""How much of generated text is made of what real text is made of."""
+"""Character n-gram precision and recall of generated text."""
 
 import collections
 from collections.abc import Iterable, Sequence
 
 
 def overlap(samples: Sequence[str], real: Sequence[str], n: int) -> tuple[float, float]:
-    """Of runs of n characters: which of the samples' are real, which real ones appear.
+    """Precision and recall of character n-grams, in [0, 1].
 
     Args:
-      samples: Lines.
-      real: Lines.
-      n: Characters in a run.
+      samples: Generated lines.
+      real: Real lines.
+      n: The number of characters of an n-gram.
 
     Returns:
-      The share of the samples' runs that real lines have, each counted as often as it
-      comes (the precision of Papineni et al. 2002, unclipped); and of the real lines'
-      runs, counted so too, the share that the samples have.
+      Precision, the share of the samples' n-grams that occur in real lines, and recall,
+      the share of the real lines' n-grams that occur in samples. Repeated n-grams count
+      repeatedly (the precision of Papineni et al. 2002 without clipping).
     """
-    ours, theirs = (collections.Counter(_runs(lines, n)) for lines in (samples, real))
+    sampled, real = (
+        collections.Counter(_ngrams(lines, n)) for lines in (samples, real)
+    )
 
-    def share(runs, among):
-        return sum(k for run, k in runs.items() if run in among) / max(1, runs.total())
+    def share(ngrams, reference):
+        common = sum(k for ngram, k in ngrams.items() if ngram in reference)
+        return common / max(1, ngrams.total())
 
-    return share(ours, theirs), share(theirs, ours)
+    return share(sampled, real), share(real, sampled)
 
 
-def _runs(lines: Iterable[str], n: int):
+def _ngrams(lines: Iterable[str], n: int):
     return (line[i : i + n] for line in lines for i in range(len(line) - n + 1))

@@ -1,9 +1,9 @@
-"""A classifier that measures what generative models make.
+"""The reference classifier, which measures generated images.
 
-It is dlx's own, trained by dlx's loop when first asked for, in seconds, and then kept
-in ~/.cache/dlx/judges. Another machine, or another version of JAX or of the code that
-makes it, has another one with other features: its digest stands beside what it measures
-and says whether two numbers compare.
+It is a classifier of dlx's own, trained by dlx's loop when it is first needed and then
+cached in ~/.cache/dlx/reference_classifiers. A different machine, version of JAX or
+version of the code that trains it gives a different classifier with different features.
+Its digest is reported with the metrics; they compare only if the digests are equal.
 """
 
 import contextlib
@@ -23,41 +23,44 @@ import ml_collections
 import numpy as np
 
 from dlx import cache, optimizers, streams
-from dlx.data import augment, batches, sources
+from dlx.data import augment, batches, images, order, sources, tfds
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers
 from dlx.runtime import checkpoint, loop, restore
 from dlx.runtime.rundir import read_summary
 from dlx.vision import classifier, evaluation, networks
 
-_AT_ONCE = 500  # images in one call of the network
-_MADE_BY = (
-    *(augment, batches, sources, evaluation, optimizers, streams),
-    *(classifier, networks, cpu_conv, layers),
+FOLDER = "reference_classifiers"  # in dlx's cache
+_BATCH = 500  # images in one call of the network
+_TRAINED_BY = (
+    *(augment, batches, images, order, sources, tfds),
+    *(evaluation, classifier, networks, cpu_conv, layers, optimizers, streams),
 )
 
 
-class Judge:
+class ReferenceClassifier:
     """A trained classifier.
 
     Attributes:
-      dataset: What it was trained on.
-      names: Of the classes, by label.
-      accuracy: On the test split, in percent.
-      digest: Of all that its features follow from, 12 hexadecimal digits.
+      dataset: Name of the data set that it was trained on.
+      name: 'DATASET_classifier', for names of metrics.
+      names: Names of the classes, by label.
+      accuracy: Accuracy on the test split in percent.
+      digest: Digest of its parameters and scale, 12 hexadecimal digits.
     """
 
     def __init__(self, run: restore.Trained, accuracy: float):
         data = evaluation.Data(run.config)
         self._state = run.state
         self.dataset = run.config.dataset
+        self.name = f"{self.dataset.replace('/', '_')}_classifier"
         self.names = data.test.names
         self.accuracy = accuracy
         self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
         network = classifier.make_network(run.config, data.num_classes)
 
         @jax.jit
-        def look(state, images):
+        def classify(state, images):
             logits, sown = network.apply(
                 state.average,
                 state.scale(images),
@@ -66,113 +69,124 @@ class Judge:
             )
             return jax.nn.log_softmax(logits), sown["intermediates"]["features"][0]
 
-        self._look = look
+        self._classify = classify
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What it sees.
+        """Classifies images; returns log-probabilities and penultimate features.
 
         Args:
-          images: [number, height, width, channels] uint8, as those it was trained on.
+          images: [number, height, width, channels] uint8, like the training images.
 
         Returns:
-          Log-probabilities [number, classes], and its last hidden layer's activations
-          [number, width], float32 both.
+          [number, classes] float32 and [number, width] float32.
         """
-        seen = []
-        for first in range(0, len(images), _AT_ONCE):
-            some = images[first : first + _AT_ONCE]
-            full = np.resize(some, (_AT_ONCE, *some.shape[1:]))  # so one program does
-            looked = self._look(self._state, full)
-            seen.append([np.asarray(part)[: len(some)] for part in looked])
-        log_probs, features = zip(*seen, strict=True)
+        results = []
+        for first in range(0, len(images), _BATCH):
+            part = images[first : first + _BATCH]
+            # Equal shapes need only one compiled program.
+            padded = np.resize(part, (_BATCH, *part.shape[1:]))
+            outputs = self._classify(self._state, padded)
+            results.append([np.asarray(output)[: len(part)] for output in outputs])
+        log_probs, features = zip(*results, strict=True)
         return np.concatenate(log_probs), np.concatenate(features)
 
 
 @functools.cache
-def load(dataset: str, data_dir: str | None, manual_dir: str | None) -> Judge:
-    """The judge of a data set, trained if there is none yet, or its files are damaged.
+def load(
+    dataset: str, data_dir: str | None, manual_dir: str | None
+) -> ReferenceClassifier:
+    """Loads the classifier of a data set. Trains it if it is missing or damaged.
 
     Args:
-      dataset: As in dlx/data/sources.py.
-      data_dir: As there.
-      manual_dir: As there.
+      dataset: See dlx/data/sources.py.
+      data_dir: See dlx/data/sources.py.
+      manual_dir: See dlx/data/sources.py.
 
     Raises:
       UserError: if the data are missing.
     """
     config = make_config(dataset, data_dir, manual_dir)
-    name = f"{dataset.replace('/', '-')}-{_described(config)}"
-    workdir = cache.folder("judges", name)
-    made = _made(config, workdir)
+    name = f"{dataset.replace('/', '-')}-{_config_digest(config)}"
+    workdir = cache.folder(FOLDER, name)
+    trained_at = _ensure_trained(config, workdir)
     try:
         return _read(workdir)
     except UserError as error:
-        logging.warning("training it again: %s", error)
-        _made(config, workdir, unless=made)
+        logging.warning("training the reference classifier again: %s", error)
+        _ensure_trained(config, workdir, damaged=trained_at)
         return _read(workdir)
 
 
-def _described(config):
-    """A digest of what decides which judge is made."""
+def _config_digest(config):
+    """Digest of everything that decides what training results in."""
     here = jax.__version__, jax.default_backend(), jax.devices()[0].device_kind
-    made = hashlib.sha256(json.dumps([config.to_dict(), here], sort_keys=True).encode())
-    for module in _MADE_BY:
-        made.update(pathlib.Path(module.__file__).read_bytes())
-    return made.hexdigest()[:16]
+    text = json.dumps([config.to_dict(), here], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for module in _TRAINED_BY:
+        digest.update(pathlib.Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:16]
 
 
-def _made(config, workdir, unless=None):
-    """Trains the judge, unless it is there or another process is about it.
+def _ensure_trained(config, workdir, damaged=None):
+    """Trains the classifier if it is missing. Waits if another process trains it.
 
-    Returns when it was made; one that was made at `unless` is damaged.
+    Returns the time at which it was trained; one trained at `damaged` is replaced.
     """
 
-    def when():
+    def trained_at():
         summary = workdir / "summary.json"
         return summary.stat().st_mtime_ns if summary.exists() else None
 
-    if when() not in (None, unless):
-        return when()
+    if trained_at() not in (None, damaged):
+        return trained_at()
     with cache.locked(workdir):
-        if when() in (None, unless):
+        if trained_at() in (None, damaged):
             shutil.rmtree(workdir, ignore_errors=True)
+            print(
+                f"training a reference classifier of {config.dataset} in {workdir}; on "
+                "two CPU cores this takes 10 s for 8x8 and a minute for 28x28 images",
+                file=sys.stderr,
+                flush=True,
+            )
             if jax.process_count() == 1:
                 train(config, workdir)
             else:
-                _train_alone(config, workdir)
-        return when()
+                _train_in_child(config, workdir)
+        return trained_at()
 
 
 def _read(workdir):
-    """The judge; its checkpoint is read by all processes together."""
+    """Loads the classifier; all processes read its checkpoint together."""
     accuracy = read_summary(workdir).get("metrics", {}).get("accuracy")
     if accuracy is None:
-        raise UserError(f"{workdir} holds no judge")
-    return Judge(restore.load(workdir, classifier.make, best=False), accuracy)
+        raise UserError(f"{workdir} holds no trained classifier")
+    run = restore.load(workdir, classifier.make, best=False)
+    return ReferenceClassifier(run, accuracy)
 
 
 def train(config, workdir: pathlib.Path) -> None:
-    """Trains elsewhere, and renames the folder when it is complete."""
+    """Trains in a temporary folder, and renames it when training has ended."""
     with tempfile.TemporaryDirectory(dir=workdir.parent, prefix="unfinished-") as part:
-        part = pathlib.Path(part, "judge")
-        name = f"a judge of {config.dataset}"
+        part = pathlib.Path(part, "run")
+        name = f"reference classifier of {config.dataset}"
         summary = loop.train(classifier.make(config), config, part, name=name)
         if summary["status"] == "preempted":
             sys.exit(128 + summary["signal"])
-        with contextlib.suppress(OSError):  # without locks another may be first
+        with contextlib.suppress(OSError):  # without locks, another may be first
             part.rename(workdir)
 
 
-def _train_alone(config, workdir):
-    """Trains in a child process, on the CPU: here a run would be one of all processes.
+def _train_in_child(config, workdir):
+    """Trains in a child process on the CPU; in this one, all processes would train.
 
-    The parent holds the lock, so that the others of this machine wait for it.
+    The parent holds the lock, for which this machine's other processes wait.
     """
     code = (
         "import json, pathlib, sys; "
-        "from dlx.generative.measures import reference_classifier as judge; "
+        "from dlx.generative.measures import reference_classifier; "
         "*where, workdir = json.load(sys.stdin); "
-        "judge.train(judge.make_config(*where), pathlib.Path(workdir))"
+        "config = reference_classifier.make_config(*where); "
+        "reference_classifier.train(config, pathlib.Path(workdir))"
     )
     where = config.dataset, config.data_dir, config.manual_dir, str(workdir)
     child = subprocess.run(
@@ -187,7 +201,7 @@ def _train_alone(config, workdir):
 
 
 def make_config(dataset, data_dir, manual_dir):
-    """Of configs/cnn_mnist.py's kind: a bit wider, a third as long."""
+    """A config like configs/cnn_mnist.py, a bit wider and a third as long."""
     config = ml_collections.ConfigDict()
     config.task = "classifier"
     config.seed = 0

@@ -1,4 +1,4 @@
-"""What can be generated: a kind of data, how its samples are judged, and shown."""
+"""Data modalities for generative models: loading, metrics, visualisation."""
 
 from typing import Any, Protocol
 
@@ -7,24 +7,25 @@ import numpy as np
 
 from dlx.data.batches import Batches
 from dlx.errors import require_one_of
-from dlx.generative.modalities.images import Pictures
+from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.texts import Texts
 
-KINDS = {"pictures": Pictures, "sounds": Sounds, "texts": Texts}
+MODALITIES = {"pictures": Images, "sounds": Sounds, "texts": Texts}
 
 
-class Kind(Protocol):
-    """Data to be imitated, all of one shape; a sound or a text is 1 wide.
+class Modality(Protocol):
+    """A data set, its metrics and its visualisation.
+
+    All examples have the same shape. A sound or a text has width 1.
 
     Attributes:
-      batches: To train on; of examples that have 'labels'.
-      shape: Of an example: height, width, channels.
-      num_classes: Of the labels.
-      output: What the generator's last layer is to be: 'tanh', or 'softmax' over the
-        channels.
-      metric: The name of the measure that matters most; more is better.
-      about: As of `dlx.runtime.task.Task`.
+      batches: Training batches; their examples have 'labels'.
+      shape: Height, width and channels of an example.
+      num_classes: The number of classes.
+      output: The generator's last activation: 'tanh', or 'softmax' over the channels.
+      metric: Name of the main metric. Larger values are better.
+      about: See `dlx.runtime.task.Task`.
     """
 
     batches: Batches
@@ -34,27 +35,27 @@ class Kind(Protocol):
     metric: str
     about: dict[str, str]
 
-    def units(self, batch: dict[str, jax.Array]) -> jax.Array:
-        """A batch as networks see it, [batch, height, width, channels] float32."""
+    def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
+        """Scales a batch to the network's range, [batch, height, width, channels]."""
 
     def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
-        """Measures samples, [number, height, width, channels], as networks see them.
+        """Measures samples, [number, height, width, channels], in the network's range.
 
-        Warns, with the step, where they are all alike: then 'collapsed' is 1.
+        If the samples hardly differ, 'collapsed' is 1 and a warning names the step.
         """
 
     def show(self, samples: np.ndarray, columns: int) -> np.ndarray:
-        """A picture of samples, [height, width, 3] uint8."""
+        """Draws samples as one image, [height, width, 3] uint8."""
 
     def figures(self, samples: np.ndarray) -> dict[str, Any]:
-        """What else there is to see, hear or read of samples: `dlx.figures.save`."""
+        """Makes further images, sounds and texts from samples; see `figures.save`."""
 
 
-def load(config) -> Kind:
-    """The kind that `config.kind` names, with its data.
+def load(config) -> Modality:
+    """Loads the modality and data set that the config names.
 
     Raises:
-      UserError: where there is none, or its data cannot be had.
+      UserError: if the modality is unknown or its data are missing.
     """
-    require_one_of(config, "kind", tuple(KINDS))
-    return KINDS[config.kind](config)
+    require_one_of(config, "kind", tuple(MODALITIES))
+    return MODALITIES[config.kind](config)

@@ -1,8 +1,8 @@
-"""Pictures to be generated: [height, width, channels], bytes as -1 ... 1.
+"""Images as a modality: [height, width, channels], whose bytes are scaled to -1 ... 1.
 
-A judge (../measures/reference_classifier.py) says which class a sample is of, and gives
-the features that distances are measured in: names of measures say whose features they
-are. Of stacked images each colour is judged by itself.
+The reference classifier (../measures/reference_classifier.py) assigns samples to
+classes, and distances are measured in its features. Names of metrics name the
+classifier. Each channel of a stacked image is classified separately.
 """
 
 import functools
@@ -14,154 +14,155 @@ import numpy as np
 
 from dlx import figures as drawing
 from dlx.data import batches, sources
-from dlx.generative.measures import fid, modes
-from dlx.generative.measures import reference_classifier as judging
+from dlx.generative.measures import fid, modes, reference_classifier
 
 _REFERENCE = 10_000  # real images that samples are compared with
 
 
-class Judge:
-    """What a classifier makes of images, plain or stacked.
+class ModeClassifier:
+    """Assigns images to modes: classes, or triples of classes of stacked images.
 
     Attributes:
-      name: Of whose features these are.
-      digest: Of its parameters, 12 hexadecimal digits.
-      num_modes: How many kinds of images there are.
+      name: Name of the reference classifier.
+      digest: Digest of the reference classifier, 12 hexadecimal digits.
+      num_modes: The number of modes.
     """
 
     def __init__(self, config):
-        """Gets, or trains, the classifier of `config.dataset`.
+        """Loads the reference classifier of `config.dataset`, or trains it.
 
         Raises:
-          UserError: where the data cannot be had.
+          UserError: if the data are missing.
         """
         dataset = config.dataset.removeprefix(sources.STACKED)
-        self._judge = judging.load(dataset, config.data_dir, config.manual_dir)
+        self._classifier = reference_classifier.load(
+            dataset, config.data_dir, config.manual_dir
+        )
         self._stacked = dataset != config.dataset
-        self.name = f"{dataset.replace('/', '_')}_classifier"
-        self.digest = self._judge.digest
-        self._classes = len(self._judge.names)
+        self.name, self.digest = self._classifier.name, self._classifier.digest
+        self._classes = len(self._classifier.names)
         self.num_modes = self._classes ** (3 if self._stacked else 1)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Modes [number] integers, confidence [number] and features [number, width].
+        """Returns modes [number] integers, confidence [number], features [number, n].
 
         Args:
           images: [number, height, width, channels] uint8.
         """
         if not self._stacked:
-            log_probs, features = self._judge(images)
+            log_probs, features = self._classifier(images)
             best = np.argmax(log_probs, axis=1)
             return best, np.exp(log_probs.max(axis=1)), features
         mode, confidence, features = 0, 1.0, []
-        for colour in range(3):
-            log_probs, some = self._judge(images[..., colour : colour + 1])
+        for channel in range(3):
+            log_probs, part = self._classifier(images[..., channel : channel + 1])
             mode = self._classes * mode + np.argmax(log_probs, axis=1)
             confidence = confidence * np.exp(log_probs.max(axis=1))
-            features.append(some)
+            features.append(part)
         return mode, confidence, np.concatenate(features, axis=1)
 
 
 class Measures:
-    """Measures samples against real images, and warns where they are all alike.
+    """Compares samples with real images, and warns of mode collapse.
 
     Attributes:
-      metric: The name of the measure that matters most; more is better.
-      about: Whose features these are, as {name: digest}.
+      metric: Name of the main metric. Larger values are better.
+      about: The digest of the reference classifier, as {name: digest}.
     """
 
     def __init__(self, config, real: np.ndarray, test: sources.Images):
-        """Looks at nothing yet.
+        """Loads the classifier. Real images are classified at the first measurement.
 
         Args:
-          config: Its dataset, data_dir, manual_dir and judge.
-          real: Training images, [number, height, width, channels] uint8.
+          config: Its dataset, data_dir, manual_dir and judge are read; `judge` says
+            whether the reference classifier is used.
+          real: [number, height, width, channels] uint8. Training images.
           test: The test split.
 
         Raises:
-          UserError: where a judge is wanted and its data cannot be had.
+          UserError: if the classifier is used and its data are missing.
         """
-        self._judge = Judge(config) if config.judge else None
+        self._classifier = ModeClassifier(config) if config.judge else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"
         self.about = {}
-        if self._judge is None:
+        if self._classifier is None:
             self.metric = "distance"
         else:
-            self.about[f"{self._judge.name}_sha256"] = self._judge.digest
+            self.about[f"{self._classifier.name}_sha256"] = self._classifier.digest
 
     @functools.cached_property
-    def _looked(self):
-        """What the judge makes of the training and of the test images."""
-        return self._judge(self._real), self._judge(self._test)
+    def _references(self):
+        """The classifier's results for the training and for the test images."""
+        return self._classifier(self._real), self._classifier(self._test)
 
     def __call__(self, images: np.ndarray, step: int) -> dict[str, float]:
         """Measures samples.
 
         Args:
           images: [number, height, width, channels] uint8.
-          step: Of training; for the warning.
+          step: The training step, for the warning.
         """
         distance = modes.pairwise_distance(images / 255)
         numbers = {"samples": len(images), "distance": distance}
-        usual = modes.pairwise_distance(self._real[: len(images)] / 255)
-        alarms = []
-        if distance < usual / 2:
-            alarms.append(f"samples differ by {distance:.3f}, real images {usual:.3f}")
-        if self._judge:
-            more, alarm = self._judged(images)
-            numbers |= more
-            alarms += alarm
-        numbers["collapsed"] = bool(alarms)
-        if alarms:
-            logging.warning("step %d: it collapses: %s", step, "; ".join(alarms))
+        real = modes.pairwise_distance(self._real[: len(images)] / 255)
+        warnings = []
+        if distance < real / 2:
+            warnings.append(f"mean pairwise distance {distance:.3f} (real {real:.3f})")
+        if self._classifier:
+            mode, confidence, features = self._classifier(images)
+            numbers |= self._mode_metrics(mode, confidence, warnings)
+            numbers |= self._feature_metrics(features)
+        numbers["collapsed"] = bool(warnings)
+        if warnings:
+            logging.warning(
+                "step %d: possible mode collapse: %s", step, ", ".join(warnings)
+            )
         return numbers
 
-    def _judged(self, images):
-        (seen, _, train), (_, _, test) = self._looked
-        mode, confidence, features = self._judge(images)
-        shares = modes.shares(mode, self._judge.num_modes)
-        kinds = np.exp(modes.entropy(shares))
-        usual = modes.shares(seen[: len(images)], self._judge.num_modes)
-        usual = np.exp(modes.entropy(usual))
-        alarms = []
-        if kinds < usual / 2:
-            alarms.append(f"as good as {kinds:.1f} classes, real images {usual:.1f}")
-        n = fid.comparable(train, test, features)
-        precision, recall = fid.precision_recall(train[:n], features[:n])
-        three = train, test, features
-        frechet = fid.comparisons(*three, fid.frechet_distance)
-        kernel = fid.comparisons(*three, fid.kernel_distance)
-        name = self._judge.name
-        numbers = {
+    def _mode_metrics(self, mode, confidence, warnings):
+        """Measures mode coverage; may add to the warnings."""
+        (real_mode, _, _), _ = self._references
+        shares = modes.shares(mode, self._classifier.num_modes)
+        real_shares = modes.shares(real_mode[: len(mode)], self._classifier.num_modes)
+        # exp(entropy) is the number of equally frequent classes of that entropy.
+        effective, real = (np.exp(modes.entropy(x)) for x in (shares, real_shares))
+        if effective < real / 2:
+            warnings.append(f"effective classes {effective:.1f} (real {real:.1f})")
+        return {
             "modes": modes.covered(shares),
             "kl": modes.kl_to_uniform(shares),
             "entropy": modes.entropy(shares),
             "least_share": 100 * shares.min(),
             "most_share": 100 * shares.max(),
             "confidence": 100 * np.mean(confidence),
-            **{f"fid_{name}{what}": distance for what, distance in frechet.items()},
-            **{f"kid_{name}{what}": distance for what, distance in kernel.items()},
+        }
+
+    def _feature_metrics(self, features):
+        (_, _, train), (_, _, test) = self._references
+        n = fid.comparable(train, test, features)
+        precision, recall = fid.precision_recall(train[:n], features[:n])
+        frechet = fid.comparisons(train, test, features, fid.frechet_distance)
+        kernel = fid.comparisons(train, test, features, fid.kernel_distance)
+        name = self._classifier.name
+        return {
+            **{f"fid_{name}{suffix}": number for suffix, number in frechet.items()},
+            **{f"kid_{name}{suffix}": number for suffix, number in kernel.items()},
             "fid_samples": n,
             "precision": 100 * precision,
             "recall": 100 * recall,
             "minus_fid": -frechet[""],
         }
-        return numbers, alarms
 
 
-class Pictures:
-    """See `dlx.generative.modalities.Kind`."""
+class Images:
+    """Images; see `dlx.generative.modalities.Modality`."""
 
     output = "tanh"
 
     def __init__(self, config):
-        """Reads `config.dataset`.
-
-        Raises:
-          UserError: where it cannot be had.
-        """
+        """Loads `config.dataset`. Raises UserError if the data are missing."""
         where = config.data_dir, config.manual_dir, config.image_size
         test = sources.load(config.dataset, "test", *where)
         self.batches, self._real = batches.of_images(config, at_once=config.d_steps)
@@ -170,7 +171,7 @@ class Pictures:
         self._measures = Measures(config, self._real, test)
         self.metric, self.about = self._measures.metric, self._measures.about
 
-    def units(self, batch: dict[str, jax.Array]) -> jax.Array:
+    def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["images"].astype(jnp.float32) / 127.5 - 1
 
     def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
@@ -180,9 +181,9 @@ class Pictures:
         return drawing.sheet(_bytes(samples), columns)
 
     def figures(self, samples: np.ndarray) -> dict[str, np.ndarray]:
-        """'neighbours': samples beside the real images closest to them."""
-        some = _bytes(samples[:8])
-        rows = [np.stack([one, *_closest(one, self._real, 7)]) for one in some]
+        """Returns 'neighbours': samples beside their nearest training images."""
+        images = _bytes(samples[:8])
+        rows = [np.stack([image, *_nearest(image, self._real, 7)]) for image in images]
         return {"neighbours": drawing.sheet(np.concatenate(rows), 8)}
 
 
@@ -190,8 +191,8 @@ def _bytes(samples):
     return np.uint8(np.round(127.5 * (samples + 1)))
 
 
-def _closest(image, real, number):
-    """The real images with the least squared difference, the closest first."""
+def _nearest(image, real, number):
+    """The real images with the least squared difference, the nearest first."""
     real = real[:_REFERENCE]
     difference = real.astype(np.float32) - image
     order = np.argsort(np.mean(difference**2, axis=(1, 2, 3)))

@@ -1,4 +1,4 @@
-"""Sounds to be generated: [length, 1, 1], 16-bit samples as -1 ... 1."""
+"""Sounds as a modality: [length, 1, 1], whose 16-bit values are scaled to -1 ... 1."""
 
 import itertools
 from typing import ClassVar
@@ -19,17 +19,17 @@ _REFERENCE = 2000  # real sounds that samples are compared with
 
 
 class Sounds:
-    """See `dlx.generative.modalities.Kind`."""
+    """Sounds; see `dlx.generative.modalities.Modality`."""
 
     output = "tanh"
     metric = "minus_fid_spectrum"
     about: ClassVar = {}
 
     def __init__(self, config):
-        """Reads `config.dataset`, `config.length` samples of each sound.
+        """Loads `config.dataset`, with `config.length` values of each sound.
 
         Raises:
-          UserError: where it cannot be had.
+          UserError: if the data are missing.
         """
         where = config.data_dir, config.manual_dir
         sounds, test = (
@@ -46,50 +46,50 @@ class Sounds:
             split.samples[:_REFERENCE] / np.float32(2**15) for split in (sounds, test)
         )
 
-    def units(self, batch: dict[str, jax.Array]) -> jax.Array:
+    def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["sounds"].astype(jnp.float32)[:, :, None, None] / 2**15
 
     def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
         bands, real, held_out = (
             _bands(x) for x in (samples[:, :, 0, 0], self._real, self._held_out)
         )
-        apart, usual = (modes.pairwise_distance(x) for x in (bands, real))
-        collapsed = apart < usual / 2
+        distance, real_distance = (modes.pairwise_distance(x) for x in (bands, real))
+        collapsed = distance < real_distance / 2
         if collapsed:
             logging.warning(
-                "step %d: it collapses: spectra of samples differ by %.2f, of real "
-                "sounds %.2f", step, apart, usual,
+                "step %d: possible mode collapse: mean pairwise distance of spectra "
+                "%.2f (real %.2f)", step, distance, real_distance,
             )  # fmt: skip
         distances = fid.comparisons(real, held_out, bands, fid.frechet_distance)
         return {
             "samples": len(samples),
             "collapsed": collapsed,
-            "distance": apart,
-            **{f"fid_spectrum{what}": d for what, d in distances.items()},
+            "distance": distance,
+            **{f"fid_spectrum{suffix}": d for suffix, d in distances.items()},
             "fid_samples": fid.comparable(real, held_out, bands),
             "minus_fid_spectrum": -distances[""],
         }
 
     def show(self, samples: np.ndarray, columns: int) -> np.ndarray:
-        pictures = [_spectrogram(x) for x in samples[:, :, 0, 0]]
-        return drawing.sheet(np.stack(pictures)[..., None], columns, height=64)
+        images = [_spectrogram(x) for x in samples[:, :, 0, 0]]
+        return drawing.sheet(np.stack(images)[..., None], columns, height=64)
 
     def figures(self, samples: np.ndarray) -> dict[str, drawing.Sound]:
-        """'samples': eight of them one after the other."""
+        """Returns 'samples': eight sounds, one after the other."""
         pause = np.zeros((8, self._rate // 4), np.float32)
-        played = np.concatenate([samples[:8, :, 0, 0], pause], axis=1)
-        return {"samples": drawing.Sound(played.ravel(), self._rate)}
+        sounds = np.concatenate([samples[:8, :, 0, 0], pause], axis=1)
+        return {"samples": drawing.Sound(sounds.ravel(), self._rate)}
 
 
 def _power(sounds):
-    """[..., length] -> [..., windows, frequencies] power in decibels, from -80 on."""
+    """[..., length] -> [..., windows, frequencies]: power in decibels, at least -80."""
     windows = np.lib.stride_tricks.sliding_window_view(sounds, _WINDOW, axis=-1)
     spectra = np.fft.rfft(windows[..., ::_HOP, :] * np.hanning(_WINDOW))
     return 10 * np.log10(np.abs(spectra) ** 2 / _WINDOW + 1e-8)
 
 
 def _bands(sounds):
-    """Mean and deviation over time of the power in each band, [number, 2 bands]."""
+    """Mean and standard deviation over time of each band's power, [number, 2 bands]."""
     power = _power(sounds)
     edges = np.linspace(0, power.shape[-1], _BANDS + 1).astype(int)
     bands = np.stack(
@@ -99,6 +99,6 @@ def _bands(sounds):
 
 
 def _spectrogram(sound):
-    """Low frequencies at the bottom, time to the right, [height, width] uint8."""
+    """Spectrogram, [height, width] uint8, with low frequencies at the bottom."""
     power = np.clip(_power(sound).T[::-1], -60, 20)
     return np.uint8(np.round(255 * (power + 60) / 80))

@@ -1,4 +1,4 @@
-"""Texts to be generated: lines of characters, [length, 1, characters], one-hot."""
+"""Texts as a modality: lines of one-hot characters, [length, 1, characters]."""
 
 from collections.abc import Sequence
 import pathlib
@@ -21,26 +21,26 @@ CHARACTERS = " " + string.ascii_lowercase + ".,'-"
 
 
 class Texts:
-    """See `dlx.generative.modalities.Kind`."""
+    """Texts; see `dlx.generative.modalities.Modality`."""
 
     output = "softmax"
     metric = "ngrams_4"
     about: ClassVar = {}
 
     def __init__(self, config):
-        """Reads `config.corpus`, a file, or Python's documentation of its language.
+        """Reads the file `config.corpus`, or Python's own language reference.
 
         Raises:
-          UserError: where there is no such file, or too little in it.
+          UserError: if the file is missing or too short.
         """
         text = plain(_read(config.corpus))
-        # A line begins where a word does.
+        # Lines begin at the beginning of a word.
         starts = [m.start() for m in re.finditer(r"(?<= )\S", text)]
         starts = [at for at in starts if at + config.length <= len(text)]
         if len(starts) < config.batch_size:
             raise UserError(
-                f"config.corpus has {len(starts)} lines of {config.length} characters; "
-                f"config.batch_size={config.batch_size} are wanted"
+                f"config.corpus has {len(starts)} lines of {config.length} characters, "
+                f"fewer than config.batch_size={config.batch_size}"
             )
         self._lines = [text[at : at + config.length] for at in starts]
         codes = np.array([encode(line) for line in self._lines], np.uint8)
@@ -50,7 +50,7 @@ class Texts:
         self.shape = config.length, 1, len(CHARACTERS)
         self.num_classes = 1
 
-    def units(self, batch: dict[str, jax.Array]) -> jax.Array:
+    def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return jax.nn.one_hot(batch["codes"], len(CHARACTERS))[:, :, None]
 
     def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
@@ -60,12 +60,12 @@ class Texts:
             "different": 100 * len(set(lines)) / len(lines),
         }
         for n in (2, 3, 4):
-            known, covered = ngrams.overlap(lines, self._lines, n)
-            numbers |= {f"ngrams_{n}": 100 * known, f"covered_{n}": 100 * covered}
+            precision, recall = ngrams.overlap(lines, self._lines, n)
+            numbers |= {f"ngrams_{n}": 100 * precision, f"covered_{n}": 100 * recall}
         numbers["collapsed"] = numbers["different"] < 50
         if numbers["collapsed"]:
             logging.warning(
-                "step %d: it collapses: only %.1f %% of the lines are different",
+                "step %d: possible mode collapse: only %.1f %% of lines are distinct",
                 step, numbers["different"],
             )  # fmt: skip
         return numbers
@@ -79,17 +79,17 @@ class Texts:
 
 
 def plain(text: str) -> str:
-    """In small letters; all but CHARACTERS is space, and more than one is one."""
+    """Lower-cases text; replaces runs of characters not in CHARACTERS by a space."""
     return re.sub(" +", " ", re.sub(f"[^{re.escape(CHARACTERS)}]", " ", text.lower()))
 
 
 def encode(line: str) -> list[int]:
-    """Characters as numbers."""
+    """Returns the index of each character in CHARACTERS."""
     return [CHARACTERS.index(character) for character in line]
 
 
 def decode(samples: np.ndarray) -> Sequence[str]:
-    """The most probable characters of samples, [number, length, 1, characters]."""
+    """Returns the most probable lines of [number, length, 1, characters] samples."""
     codes = np.argmax(samples[:, :, 0], axis=-1)
     return ["".join(CHARACTERS[code] for code in line) for line in codes]
 

@@ -1,4 +1,4 @@
-"""Variational autoencoders of images of bits."""
+"""Variational autoencoders of binary images: networks and log-densities."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx.generative.measures import likelihood
 from dlx.models.layers import Conv, upsample
 
 
 def dense(x: jax.Array, width: int, gated: bool) -> jax.Array:
-    """A dense layer of the module that calls it, [..., n] -> [..., width].
+    """Adds a dense layer to the calling module, [..., n] -> [..., width].
 
-    Its units are tanh's or, `gated`, linear with a sigmoid's gate each (Dauphin et al.
-    2017, equation 1).
+    Its activation is tanh, or a gated linear unit if `gated` (Dauphin et al. 2017,
+    equation 1).
     """
     if gated:
         return nn.glu(nn.Dense(2 * width)(x))
@@ -25,10 +26,11 @@ class Encoder(nn.Module):
     """q(z | x), a normal distribution (Kingma and Welling 2014, appendix C.2).
 
     Attributes:
-      latents: Dimensions of z.
+      latents: The number of dimensions of z.
       features: Width of each dense layer.
-      gated: Whether these are gated, and not tanh's.
-      channels: Of each convolution before them, which halves the image; () for none.
+      gated: Whether dense layers are gated linear units instead of tanh.
+      channels: Channels of each convolution before the dense layers, each of which
+        halves the image. () means no convolutions.
     """
 
     latents: int
@@ -38,7 +40,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[batch, height, width, c] -> mean, log deviation, [batch, latents] each."""
+        """[batch, height, width, c] -> mean and log std, [batch, latents] each."""
         for channels in self.channels:
             x = nn.gelu(Conv(channels, (3, 3), strides=2)(x))
         x = x.reshape(len(x), -1)
@@ -52,11 +54,12 @@ class Decoder(nn.Module):
     """p(x | z), a Bernoulli distribution of each pixel.
 
     Attributes:
-      shape: Of an image: height, width, channels.
+      shape: Height, width and channels of an image.
       features: Width of each dense layer.
-      gated: Whether these are gated, and not tanh's.
-      channels: Of each convolution after them, which doubles the image; () for none.
-      bias: Of the logits at first, [height, width, channels].
+      gated: Whether dense layers are gated linear units instead of tanh.
+      channels: Channels of each convolution after the dense layers, each of which
+        doubles the image. () means no convolutions.
+      bias: [height, width, channels] float32. Initial bias of the logits.
     """
 
     shape: Sequence[int]
@@ -88,12 +91,12 @@ class VAE(nn.Module):
     """An encoder and a decoder.
 
     Attributes:
-      shape: Of an image.
-      latents: Dimensions of z.
-      features: Of the encoder; the decoder's are these turned round.
-      gated: Whether dense layers are, in both.
-      channels: Of the encoder; the decoder's are these turned round.
-      bias: Of the logits at first.
+      shape: Height, width and channels of an image.
+      latents: The number of dimensions of z.
+      features: Widths of the encoder's dense layers; the decoder has them in reverse.
+      gated: Whether dense layers are gated linear units instead of tanh.
+      channels: Channels of the encoder's convolutions; the decoder has them in reverse.
+      bias: [height, width, channels] float32. Initial bias of the logits.
     """
 
     shape: Sequence[int]
@@ -110,16 +113,57 @@ class VAE(nn.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Both, so that one call makes all parameters."""
+        """Encodes and decodes; one call initialises all parameters."""
         return self.decode(self.encode(x)[0])
 
     def encode(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """[batch, height, width, c] -> mean, log deviation, [batch, latents] each."""
+        """[batch, height, width, c] -> mean and log std, [batch, latents] each."""
         return self.encoder(x)
 
     def decode(self, z: jax.Array) -> jax.Array:
         """[..., latents] -> logits [..., height, width, c]."""
         return self.decoder(z)
+
+
+class Model:
+    """Log-densities of encoder, decoder and prior as functions of the parameters.
+
+    Attributes:
+      network: The network's module.
+    """
+
+    def __init__(self, network: VAE):
+        self.network = network
+
+    def encode(self, params, x):
+        """Pixels in [0, 1] -> mean and log std of z, [batch, latents] each."""
+        return self.network.apply({"params": params}, x, method="encode")
+
+    def decode(self, params, z):
+        """[..., latents] -> logits [..., height, width, channels]."""
+        return self.network.apply({"params": params}, z, method="decode")
+
+    def terms(self, params, key, x, samples):
+        """Returns the terms of the bounds, for samples of z.
+
+        Args:
+          params: The network's parameters.
+          key: The key of the samples.
+          x: [batch, height, width, channels] float32. Binary pixels.
+          samples: The number k of samples of z for each image.
+
+        Returns:
+          log p(x | z) [k, batch], log p(z) - log q(z | x) [k, batch], mean of q [batch,
+          latents] and log std of q [batch, latents].
+        """
+        mean, log_std = self.encode(params, x)
+        noise = jax.random.normal(key, (samples, *mean.shape))
+        mean_k, log_std_k = mean[None], log_std[None]
+        z = mean_k + jnp.exp(log_std_k) * noise
+        fit = likelihood.bernoulli_log_prob(x, self.decode(params, z))
+        prior = likelihood.normal_log_prob(z)
+        posterior = likelihood.normal_log_prob(z, mean_k, log_std_k)
+        return fit, prior - posterior, mean, log_std
 
 
 def make(
@@ -131,24 +175,28 @@ def make(
     channels: Sequence[int],
     pixel_means: np.ndarray,
 ) -> VAE:
-    """Makes a VAE whose logits begin at the pixels' means.
+    """Makes a VAE whose initial decoder predicts the pixels' means.
 
     Args:
-      shape: Of an image: height, width, channels.
-      latents: Dimensions of z.
+      shape: Height, width and channels of an image.
+      latents: The number of dimensions of z.
       features: Widths of the dense layers.
-      gated: Whether they are gated, and not tanh's.
-      channels: Of the convolutions; () for a fully connected model.
-      pixel_means: [height, width, channels], in [0, 1].
+      gated: Whether dense layers are gated linear units instead of tanh.
+      channels: Channels of the convolutions; () for a fully connected model.
+      pixel_means: [height, width, channels] float in [0, 1].
 
     Raises:
-      ValueError: for widths that are none, or an image that does not halve so often.
+      ValueError: if a width is not a positive integer or the convolutions cannot halve
+        the image that often.
     """
     widths = [latents, *features, *channels]
     if not all(isinstance(w, int) and w > 0 for w in widths):
         raise ValueError(f"layers need positive integer widths, got {widths}")
     if any(side % 2 ** len(channels) for side in shape[:2]):
-        raise ValueError(f"{shape[0]}x{shape[1]} does not halve {len(channels)} times")
-    kept = np.clip(pixel_means, 1e-3, 1 - 1e-3)
-    bias = np.log(kept / (1 - kept)).astype(np.float32)
+        raise ValueError(
+            f"{shape[0]}x{shape[1]} images cannot be halved {len(channels)} times; use "
+            "fewer channels"
+        )
+    means = np.clip(pixel_means, 1e-3, 1 - 1e-3)
+    bias = np.log(means / (1 - means)).astype(np.float32)
     return VAE(tuple(shape), latents, tuple(features), gated, tuple(channels), bias)

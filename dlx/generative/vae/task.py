@@ -1,11 +1,10 @@
-"""Variational autoencoders of images whose pixels are bits, and importance weights.
+"""Variational and importance-weighted autoencoders of binary images.
 
-Pixels are drawn anew at every step, a pixel's grey being the probability of a 1
+Pixels are drawn anew at every step, with a pixel's grey as the probability of a 1
 (dynamic binarisation; Burda et al. 2016, section 5.1).
 """
 
 from collections.abc import Sequence
-import itertools
 
 import chex
 from flax import struct
@@ -15,25 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures as drawing
 from dlx import streams
 from dlx.data import batches, sources
 from dlx.errors import blame, require_at_least_0, require_one_of, require_positive
-from dlx.generative import interpolation
+from dlx.generative import sampling
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
+from dlx.generative.vae.figures import make_figures
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The state of training.
 
     Attributes:
-      step: [] int32.
-      params: The network's.
-      opt_state: The optimiser's.
+      step: [] int32. The number of steps trained.
+      params: The network's parameters.
+      opt_state: The optimiser's state.
     """
 
     step: jax.Array
@@ -42,54 +41,13 @@ class State:
 
 
 def bits(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Draws [...] uint8 greys as [...] float32 zeros and ones."""
+    """Draws binary pixels, [...] float32, from [...] uint8 greys."""
     return jax.random.bernoulli(key, images / 255.0).astype(jnp.float32)
 
 
-class Model:
-    """The network's distributions, for whoever has parameters of it.
-
-    Attributes:
-      network: The module.
-    """
-
-    def __init__(self, network: networks.VAE):
-        self.network = network
-
-    def encode(self, params, x):
-        """Bits or greys in [0, 1] -> mean and log deviation of z, [batch, latents]."""
-        return self.network.apply({"params": params}, x, method="encode")
-
-    def decode(self, params, z):
-        """[..., latents] -> logits [..., height, width, channels]."""
-        return self.network.apply({"params": params}, z, method="decode")
-
-    def terms(self, params, key, x, samples):
-        """What all bounds are made of.
-
-        Args:
-          params: The network's.
-          key: Of the samples.
-          x: [batch, height, width, channels], bits.
-          samples: k.
-
-        Returns:
-          log p(x | z), log p(z) - log q(z | x), [k, batch] each, and the mean and log
-          deviation of q, [batch, latents] each.
-        """
-        mean, log_std = self.encode(params, x)
-        noise = jax.random.normal(key, (samples, *mean.shape))
-        mean_k, log_std_k = mean[None], log_std[None]
-        z = mean_k + jnp.exp(log_std_k) * noise
-        fit = likelihood.bernoulli_log_prob(x, self.decode(params, z))
-        prior = likelihood.normal_log_prob(z)
-        posterior = likelihood.normal_log_prob(z, mean_k, log_std_k)
-        return fit, prior - posterior, mean, log_std
-
-
-def load(config) -> tuple[batches.Batches, sources.Images, Model]:
-    """The training batches, the test split, and the model that the config describes."""
-    train, some = batches.of_images(config)
+def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
+    """Returns the training batches, the test split, and the model of the config."""
+    train, images = batches.of_images(config)
     test = sources.load(config.dataset, "test", config.data_dir, config.manual_dir)
     with blame("config"):
         network = networks.make(
@@ -98,21 +56,21 @@ def load(config) -> tuple[batches.Batches, sources.Images, Model]:
             features=config.features,
             gated=config.gated,
             channels=config.channels,
-            pixel_means=np.mean(some, axis=0) / 255,
+            pixel_means=np.mean(images, axis=0) / 255,
         )
-    return train, test, Model(network)
+    return train, test, networks.Model(network)
 
 
 class Codec:
-    """Images to latent vectors and back, of a trained run.
+    """Encodes images to latent vectors and decodes these, with a trained run.
 
     Attributes:
       test: The test split.
-      latents: How long a vector is.
+      latents: The number of latent dimensions.
     """
 
     def __init__(self, config, state: State):
-        """A UserError where the data cannot be had."""
+        """Loads data and model. Raises UserError if the data are missing."""
         _, self.test, self._model = load(config)
         self._params = state.params
         self.latents = self._model.network.latents
@@ -128,19 +86,35 @@ class Codec:
         return np.uint8(np.round(255 * np.asarray(pixels)))
 
 
+def make_loss(config, model: networks.Model):
+    """Returns the loss: (params, key, x, beta, the weight of the KL) -> []."""
+
+    def loss(params, key, x, beta):
+        fit, ratio, mean, log_std = model.terms(params, key, x, config.samples)
+        if config.objective == "iwae":
+            return -jnp.mean(likelihood.importance_bound(fit + beta * ratio))
+        kl = jnp.mean(likelihood.kl_to_standard_normal(mean, log_std), axis=0)
+        kl = lax.pmean(kl, devices.AXIS)  # free bits apply to the whole batch's mean
+        kl = jnp.sum(jnp.maximum(kl, config.free_bits))
+        return beta * kl - jnp.mean(fit)
+
+    return loss
+
+
 def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/vae_mnist.py.
+      config: A config like that of configs/vae_mnist.py.
 
     Raises:
-      UserError: where the data cannot be had or the config makes no network.
+      UserError: if the config is invalid or the data are missing.
     """
     require_one_of(config, "objective", ("vae", "iwae"))
     require_positive(config, "samples", "eval_samples", "last_eval_samples")
     require_at_least_0(config, "warmup_steps")
     train, test, model = load(config)
+    loss = make_loss(config, model)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
     tx = optax.adam(schedule, eps=config.adam_epsilon)
 
@@ -148,15 +122,6 @@ def make(config) -> Task:
         x = jnp.zeros((1, *test.images.shape[1:]))
         params = model.network.init(key, x)["params"]
         return State(jnp.int32(0), params, tx.init(params))
-
-    def loss(params, key, x, beta):
-        fit, ratio, mean, log_std = model.terms(params, key, x, config.samples)
-        if config.objective == "iwae":
-            return -jnp.mean(likelihood.importance_bound(fit + beta * ratio))
-        kl = jnp.mean(likelihood.kl_to_standard_normal(mean, log_std), axis=0)
-        kl = lax.pmean(kl, devices.AXIS)  # what is free is so on a whole batch
-        kl = jnp.sum(jnp.maximum(kl, config.free_bits))
-        return beta * kl - jnp.mean(fit)
 
     def step(state, batch, key):
         bits_key, noise_key = jax.random.split(key)
@@ -174,12 +139,11 @@ def make(config) -> Task:
             "l2_params": optax.tree.norm(params),
         }
 
-    evaluate = _evaluation(config, test, model)
-    figures, frames = _figures(test, model)
+    figures, frames = make_figures(test, model)
     return Task(
         init=init,
         step=step,
-        evaluate=evaluate,
+        evaluate=make_evaluate(config, test, model),
         figures=figures,
         frames=frames,
         metric="log_likelihood",
@@ -188,8 +152,9 @@ def make(config) -> Task:
     )
 
 
-def _evaluation(config, test, model):
-    # The same bits at every evaluation of every run, so that numbers compare.
+def make_evaluate(config, test: sources.Images, model: networks.Model):
+    """Returns the task's `evaluate`: bounds on the test split's log-likelihood."""
+    # Every evaluation of every run uses the same bits, which makes numbers comparable.
     x = np.asarray(bits(streams.key(0, "bits"), jnp.asarray(test.images)))
 
     @jax.jit
@@ -202,79 +167,25 @@ def _evaluation(config, test, model):
         fit, ratio, _, _ = model.terms(params, key, x, samples)
         return fit + ratio
 
-    def bound(state, key, samples):
-        bounds = likelihood.log_likelihood(log_weights, state.params, x, key, samples)
-        mean = np.mean(bounds, dtype=np.float64)
-        return {"log_likelihood": mean, "nll": -mean, "samples": samples}
-
     def evaluate(state, key):
-        elbo_key, key, last_key = jax.random.split(key, 3)
+        elbo_key, *keys = jax.random.split(key, 3)
         fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
-        numbers = bound(state, key, config.eval_samples) | {
-            "elbo": np.mean(fit - kl),
-            "reconstruction": np.mean(fit),
-            "kl": np.mean(kl),
-            "active_units": likelihood.active_units(mean),
+
+        def bound(key, samples):
+            bounds = likelihood.log_likelihood(
+                log_weights, state.params, x, key, samples
+            )
+            mean = np.mean(bounds, dtype=np.float64)
+            return {"log_likelihood": mean, "nll": -mean, "samples": samples}
+
+        return sampling.evaluate(config, int(state.step), bound, keys) | {
+            "elbo": jnp.float32(np.mean(fit - kl)),
+            "reconstruction": jnp.float32(np.mean(fit)),
+            "kl": jnp.float32(np.mean(kl)),
+            "active_units": jnp.float32(likelihood.active_units(mean)),
         }
-        if state.step == config.num_steps:
-            last = bound(state, last_key, config.last_eval_samples)
-            numbers |= {f"last_{name}": number for name, number in last.items()}
-        return {name: jnp.float32(number) for name, number in numbers.items()}
 
     return evaluate
-
-
-def _figures(test, model):
-    greys = jnp.asarray(test.images / 255.0, jnp.float32)
-    encode = jax.jit(model.encode)
-    decode = jax.jit(lambda params, z: jax.nn.sigmoid(model.decode(params, z)))
-
-    def draw(params, z, columns, **options):
-        pixels = np.asarray(decode(params, z)).reshape(-1, *test.images.shape[1:])
-        return drawing.sheet(_bytes(pixels), columns, **options)
-
-    def samples(state, key):
-        z = jax.random.normal(key, (64, model.network.latents))
-        return draw(state.params, z, 8)
-
-    def figures(state, key):
-        params = state.params
-        means = encode(params, greys)[0]
-        some = slice(0, 16)
-        both = [test.images[some], _bytes(np.asarray(decode(params, means[some])))]
-        pictures = {
-            "reconstructions": drawing.sheet(np.concatenate(both), 16),
-            "samples": samples(state, key),
-        }
-        first = [int(np.argmax(test.labels == n)) for n in range(len(test.names))]
-        weights = jnp.linspace(0, 1, 11)
-        blends = [
-            interpolation.linear(means[a], means[b], weights)
-            for a, b in itertools.combinations(first[:10], 2)
-        ]
-        pictures["blends"] = draw(params, jnp.stack(blends), 33, height=28)
-        if model.network.latents == 2:
-            pictures["latent_map"] = _latent_map(params, means, test, draw)
-        return pictures
-
-    def frames(state, key):
-        return {"training": samples(state, key)}
-
-    return figures, frames
-
-
-def _latent_map(params, means, test, draw, side=20):
-    """What each point of the plane decodes to, beside where the test images lie."""
-    # Through the normal distribution's quantiles, so that all cells are as probable.
-    steps = jax.scipy.stats.norm.ppf((jnp.arange(side) + 0.5) / side)
-    x, y = jnp.meshgrid(steps, -steps)
-    decoded = draw(params, jnp.stack([x, y], axis=-1).reshape(-1, 2), side, height=28)
-    points = drawing.scatter(np.asarray(means), test.labels, test.names, len(decoded))
-    return np.concatenate([decoded, points], axis=1)
-
-
-def _bytes(probabilities):
-    return np.uint8(np.round(255 * probabilities))
 
 
 abilities = Abilities(encode=Codec)

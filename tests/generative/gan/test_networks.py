@@ -13,16 +13,16 @@ from dlx.generative.gan import networks
     [((8, 8, 1), (6, 4)), ((28, 28, 1), (6, 4)), ((32, 32, 3), (6, 4, 4)),
      ((64, 64, 3), (8, 6, 4, 4))],
 )  # fmt: skip
-def test_images_are_of_the_shape_asked_for_and_within_range(shape, channels):
+def test_images_have_the_requested_shape_and_range(shape, channels):
     generator = networks.make_generator(shape, channels=channels)
     z, labels = 10 * jax.random.normal(jax.random.key(0), (3, 5)), jnp.zeros(3, int)
     variables = generator.init(jax.random.key(1), z, labels, train=False)
     images = generator.apply(variables, z, labels, train=False)
     assert images.shape == (3, *shape) and jnp.all(jnp.abs(images) <= 1)
-    assert len(np.unique(images[:, 0, 0, 0])) == 3, "other latents, other images"
+    assert len(np.unique(images[:, 0, 0, 0])) == 3, "latents change images"
 
 
-def test_a_text_is_an_image_one_wide_of_probabilities():
+def test_a_text_is_an_image_of_width_1_of_probabilities():
     generator = networks.make_generator(
         (32, 1, 7), channels=(6, 4), kernel=(5, 1), factor=(4, 1), output="softmax"
     )
@@ -47,8 +47,8 @@ def _discriminators(channels, **options):
     return networks.make_discriminators(channels=channels, **options)
 
 
-def test_several_are_what_each_is_alone():
-    channels = ((4,), (4,), (2, 3))  # two alike, and one that is not
+def test_several_equal_each_alone():
+    channels = ((4,), (4,), (2, 3))  # two equal ones, and a different one
     several = _discriminators(channels)
     x = jax.random.normal(jax.random.key(0), (3, 5, 8, 8, 1))
     labels, none = jnp.zeros((3, 5), int), jnp.zeros(3)
@@ -63,10 +63,10 @@ def test_several_are_what_each_is_alone():
             channels[number], (3, 3), (2, 2), (), "none", False
         )
         params = jax.tree.map(lambda p: p[place], variables["params"][group])  # noqa: B023
-        theirs = alone.apply({"params": params}, x[number], labels[0], none[0])
-        np.testing.assert_allclose(logits[number], theirs, rtol=1e-5, atol=1e-6)
+        expected = alone.apply({"params": params}, x[number], labels[0], none[0])
+        np.testing.assert_allclose(logits[number], expected, rtol=1e-5, atol=1e-6)
     kernels = variables["params"][groups[0]]["Conv_0"]["kernel"]
-    assert jnp.any(kernels[0] != kernels[1]), "each begins elsewhere"
+    assert jnp.any(kernels[0] != kernels[1]), "each is initialised differently"
 
 
 def test_the_spectral_norm_is_the_largest_singular_value():
@@ -74,9 +74,9 @@ def test_the_spectral_norm_is_the_largest_singular_value():
     x = jax.random.normal(jax.random.key(0), (1, 3, 8, 8, 2))
     labels, none = jnp.zeros((1, 3), int), jnp.zeros(1)
     variables = network.init(jax.random.key(1), x, labels, none)
-    look = jax.jit(lambda v: network.apply(v, x, labels, none, mutable=["batch_stats"]))
+    run = jax.jit(lambda v: network.apply(v, x, labels, none, mutable=["batch_stats"]))
     for _ in range(200):
-        logits, new = look(variables)
+        logits, new = run(variables)
         variables = variables | new
     (params,) = variables["params"].values()
 
@@ -88,11 +88,11 @@ def test_the_spectral_norm_is_the_largest_singular_value():
 
     params = jax.tree.map(lambda p: normed(p)[0], params)
     plain = networks.Discriminator((4, 6), (3, 3), (2, 2), (), "none", False)
-    theirs = plain.apply({"params": params}, x[0], labels[0], none[0])
-    np.testing.assert_allclose(logits[0], theirs, rtol=1e-4, atol=1e-5)
+    expected = plain.apply({"params": params}, x[0], labels[0], none[0])
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_dropout_has_a_rate_for_each():
+def test_each_discriminator_has_its_own_dropout_rate():
     network = _discriminators(((64,), (64,)))
     x = jnp.broadcast_to(
         jax.random.normal(jax.random.key(0), (8, 8, 1)), (2, 9, 8, 8, 1)
@@ -102,22 +102,22 @@ def test_dropout_has_a_rate_for_each():
     logits = network.apply(
         variables, x, labels, rates, rngs={"dropout": jax.random.key(2)}
     )
-    assert np.allclose(logits[0], logits[0, 0]), "nothing is left out"
+    assert np.allclose(logits[0], logits[0, 0]), "a rate of 0 drops nothing"
     assert len(np.unique(logits[1])) == 9
 
 
-def test_the_minibatch_is_seen_by_its_deviation():
+def test_logits_depend_on_the_standard_deviation_of_the_batch():
     network = _discriminators(((4,),), minibatch_std=True)
     noise = jax.random.normal(jax.random.key(0), (1, 6, 8, 8, 1))
     same = jnp.broadcast_to(noise[:, :1], noise.shape)
     labels, none = jnp.zeros((1, 6), int), jnp.zeros(1)
     variables = network.init(jax.random.key(1), noise, labels, none)
     among_others = network.apply(variables, noise, labels, none)[0, 0]
-    among_its_like = network.apply(variables, same, labels, none)[0, 0]
-    assert abs(among_others - among_its_like) > 1e-3
+    among_copies = network.apply(variables, same, labels, none)[0, 0]
+    assert abs(among_others - among_copies) > 1e-3
 
 
-def test_a_label_changes_what_is_made_and_what_is_thought_of_it():
+def test_labels_change_generated_images_and_logits():
     generator = networks.make_generator((8, 8, 1), channels=(4,), num_classes=3)
     z = jnp.broadcast_to(jax.random.normal(jax.random.key(0), (1, 5)), (3, 5))
     labels = jnp.arange(3)
@@ -140,9 +140,12 @@ def test_a_label_changes_what_is_made_and_what_is_thought_of_it():
         ),
         (lambda: networks.make_generator((8, 8, 1), channels=()), "0 layers"),
         (lambda: _discriminators(((4,), (0,))), "positive integer"),
-        (lambda: _discriminators(((4,),), norm="layer"), "there is no norm 'layer'"),
+        (
+            lambda: _discriminators(((4,),), norm="layer"),
+            "unknown norm 'layer'",
+        ),
     ],
 )
-def test_what_makes_no_network(make, why):
+def test_invalid_layers_are_a_value_error(make, why):
     with pytest.raises(ValueError, match=why):
         make()

@@ -1,4 +1,4 @@
-"""The game of generator and discriminators, against itself written plainly."""
+"""GAN training, against an independent and plain implementation."""
 
 import dataclasses
 
@@ -14,9 +14,8 @@ from dlx.data import sources
 from dlx.errors import UserError
 from dlx.generative.gan import inputs, losses, networks
 from dlx.generative.gan import task as gan
-from dlx.generative.modalities import images as pictures
-from dlx.runtime import devices as parallel
-from dlx.runtime import loop
+from dlx.generative.modalities import images as modality
+from dlx.runtime import devices, loop
 
 
 @pytest.fixture
@@ -37,20 +36,20 @@ def config():
 
 @pytest.fixture
 def keys_used_twice():
-    """Allows it: to follow a step one has to make its keys again."""
+    """Allows key reuse: following a step by hand makes the same keys again."""
     with jax.debug_key_reuse(False):
         yield
 
 
-def _trained(config, steps=3, change=lambda task: task):
-    """The state after some steps on however many devices there are."""
-    task = change(tasks.make(config))
+def _trained(config, steps=3):
+    """Trains for a few steps on all devices; returns the state and the metrics."""
+    task = tasks.make(config)
     keys = loop.Keys(config.seed)
-    state = parallel.init(task, keys.init)
-    train = parallel.train_steps(task, state, steps)
+    state = devices.init(task, keys.init)
+    train = devices.train_steps(task, state, steps)
     source = task.batches.source(steps)
     with jax.debug_key_reuse(False):
-        return train(state, source, parallel.device_keys(keys.steps))
+        return train(state, source, devices.device_keys(keys.steps))
 
 
 VARIANTS = {
@@ -89,29 +88,30 @@ MORE = {
 @pytest.mark.parametrize("name", [*VARIANTS, *MORE])
 def test_every_switch_trains_both_sides(config, name):
     config.update((VARIANTS | MORE)[name])
-    before = parallel.init(tasks.make(config), loop.Keys(0).init)
+    before = devices.init(tasks.make(config), loop.Keys(0).init)
     state, metrics = _trained(config)
     assert all(np.all(np.isfinite(m)) for m in metrics.values())
     after, first = (s.params["generator"] for s in (state, before))
     learnt = config.mixing == "learnt"
     assert (after["strength"] != first["strength"]) == learnt
     for side in ("generator", "discriminators"):
-        ours, first = (jax.tree.leaves(s.params[side]) for s in (state, before))
-        still = sum(map(np.array_equal, ours, first))
-        # Relative losses see no bias of the last layer, one for those that are alike.
-        assert still <= 2
+        after, first = (jax.tree.leaves(s.params[side]) for s in (state, before))
+        unchanged = sum(map(np.array_equal, after, first))
+        # Relativistic losses do not depend on the last layer's bias, of which there is
+        # one for each group of equal discriminators.
+        assert unchanged <= 2
 
 
 @pytest.mark.usefixtures("keys_used_twice")
-def test_a_step_is_what_the_paper_says(config):
-    """Algorithm 1 of Goodfellow et al. (2014), with Radford's networks, plainly."""
+def test_a_step_equals_the_papers_algorithm(config):
+    """Algorithm 1 of Goodfellow et al. (2014), with Radford's networks."""
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(3))
     images = jax.random.randint(jax.random.key(4), (16, 8, 8, 1), 0, 256, jnp.uint8)
     batch = {"images": images, "labels": jnp.zeros(16, jnp.int32)}
-    one = jax.jit(jax.vmap(task.step, axis_name=parallel.AXIS))
+    one = jax.jit(jax.vmap(task.step, axis_name=devices.AXIS))
     keys = jax.random.key(5)[None]
-    ours, _ = one(*jax.tree.map(lambda x: x[None], (state, batch)), keys)
+    after, _ = one(*jax.tree.map(lambda x: x[None], (state, batch)), keys)
 
     generator = networks.make_generator((8, 8, 1), channels=(4,))
     discriminator = networks.Discriminator((4, 6), (3, 3), (2, 2), (), "none", False)
@@ -136,33 +136,35 @@ def test_a_step_is_what_the_paper_says(config):
     def d_loss(params, fake):
         return -jnp.mean(jnp.log(d(params, x)) + jnp.log(1 - d(params, fake)))
 
-    def g_loss(params, theirs):
-        return -jnp.mean(jnp.log(d(theirs, generate(params, z_g))))
+    def g_loss(params, d_params):
+        return -jnp.mean(jnp.log(d(d_params, generate(params, z_g))))
 
     adam = optax.adam(1e-3, b1=0.5, b2=0.99)
     g = state.params["generator"]["network"]
-    ((_, theirs),) = state.params["discriminators"].items()
-    theirs = jax.tree.map(lambda p: p[0], theirs)
-    grads = jax.jit(jax.grad(d_loss))(theirs, generate(g, z_d))
-    theirs = optax.apply_updates(theirs, adam.update(grads, adam.init(theirs))[0])
-    grads = jax.jit(jax.grad(g_loss))(g, theirs)
+    ((_, d_params),) = state.params["discriminators"].items()
+    d_params = jax.tree.map(lambda p: p[0], d_params)
+    grads = jax.jit(jax.grad(d_loss))(d_params, generate(g, z_d))
+    updates, _ = adam.update(grads, adam.init(d_params))
+    d_params = optax.apply_updates(d_params, updates)
+    grads = jax.jit(jax.grad(g_loss))(g, d_params)
     g = optax.apply_updates(g, adam.update(grads, adam.init(g))[0])
 
-    ((_, got),) = ours.params["discriminators"].items()
+    ((_, params),) = after.params["discriminators"].items()
     close = {"rtol": 1e-3, "atol": 2e-5}
-    chex.assert_trees_all_close(jax.tree.map(lambda p: p[0, 0], got), theirs, **close)
-    got = jax.tree.map(lambda p: p[0], ours.params["generator"]["network"])
-    chex.assert_trees_all_close(got, g, **close)
+    params = jax.tree.map(lambda p: p[0, 0], params)
+    chex.assert_trees_all_close(params, d_params, **close)
+    params = jax.tree.map(lambda p: p[0], after.params["generator"]["network"])
+    chex.assert_trees_all_close(params, g, **close)
 
 
 @pytest.mark.usefixtures("keys_used_twice")
 @pytest.mark.parametrize(
     "changes",
     [{}, {"minibatch_std": True, "packing": 2, "views": "split"}],
-    ids=["plain", "what looks at several images"],
+    ids=["plain", "inputs of several images"],
 )
-def test_two_devices_end_where_one_with_all_of_the_batch_does(config, changes):
-    """With latents that do not depend on the device: all the rest may not either."""
+def test_two_devices_equal_one_with_the_whole_batch(config, changes):
+    """Latents are made equal on all devices; nothing else may depend on the device."""
     config.update({"d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "r1": 0.1})
     config.mixing = "softmax"
     config.update(changes)
@@ -172,10 +174,10 @@ def test_two_devices_end_where_one_with_all_of_the_batch_does(config, changes):
     batch = {"images": images, "labels": jnp.zeros(16, jnp.int32)}
     keys = jax.random.split(jax.random.key(2), 2)
 
-    def run(devices):
-        step = jax.vmap(task.step, axis_name=parallel.AXIS, in_axes=(None, 0, None))
-        shared = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-        # The same half of latents for each half of the batch.
+    def run(number):
+        step = jax.vmap(task.step, axis_name=devices.AXIS, in_axes=(None, 0, None))
+        shared = jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), batch)
+        # Both halves of the batch have the same latents.
         normal = jax.random.normal
 
         def halves(key, shape, *args):
@@ -188,7 +190,8 @@ def test_two_devices_end_where_one_with_all_of_the_batch_does(config, changes):
             return jax.tree.map(lambda x: x[0], jax.jit(step)(state, shared, keys[0]))
 
     (one, _), (two, _) = run(1), run(2)
-    # Not the parameters alone: Adam's first step sees little but the gradients' signs.
+    # Compares the whole state: parameters after Adam's first step depend on little but
+    # the signs of the gradients.
     chex.assert_trees_all_close(one, two, rtol=1e-3, atol=1e-5)
 
 
@@ -206,12 +209,12 @@ def test_resuming_is_exact(config, tmp_path):
             loop.train(task, config, tmp_path / "cut", name="x")
         rest = loop.train(tasks.make(config), config, tmp_path / "cut", name="x")
     assert whole["params_sha256"] == rest["params_sha256"]
-    assert whole["about"] == {}, "nothing but itself has measured it"
+    assert whole["about"] == {}, "no reference classifier was used"
     for name in ("sheet.png", "interpolation.png", "neighbours.png", "training.gif"):
         assert (tmp_path / "cut" / "figures" / name).exists()
 
 
-def test_the_alarm_sounds_where_all_samples_are_one(config, caplog):
+def test_equal_samples_are_reported_as_mode_collapse(config, caplog):
     config.judge = True
     config.eval_samples = config.last_eval_samples = 500
     task = tasks.make(config)
@@ -224,28 +227,30 @@ def test_the_alarm_sounds_where_all_samples_are_one(config, caplog):
     assert numbers["collapsed"] == 1 and numbers["modes"] == 1
     assert numbers["distance"] == 0 and numbers["most_share"] == 100
     (warning,) = caplog.messages
-    assert "step 17: it collapses: samples differ by 0.000" in warning
-    assert "as good as 1.0 classes, real images 10.0" in warning
+    assert warning.startswith(
+        "step 17: possible mode collapse: mean pairwise distance 0.000 (real 0.3"
+    )
+    assert warning.endswith(", effective classes 1.0 (real 10.0)")
 
 
-def test_real_images_raise_no_alarm_and_miss_no_mode(config, caplog):
+def test_real_images_cover_all_modes_without_a_warning(config, caplog):
     config.judge = True
-    for dataset, kinds in (("digits", 10), ("stacked_digits", 1000)):
+    for dataset, num_modes in (("digits", 10), ("stacked_digits", 1000)):
         config.dataset = dataset
         train, test = (sources.load(dataset, split) for split in ("train", "test"))
-        numbers = pictures.Measures(config, train.images, test)(test.images, 0)
+        numbers = modality.Measures(config, train.images, test)(test.images, 0)
         assert not numbers["collapsed"] and not caplog.messages
-        assert numbers["modes"] == kinds
+        assert numbers["modes"] == num_modes
         assert numbers["precision"] > 50 and numbers["recall"] > 50
         assert numbers["kl"] < 0.1
 
 
-def test_a_generator_that_repeats_its_examples_is_found_out(config):
-    """It is at no distance from these, and at the floor's from images held out."""
+def test_a_generator_that_repeats_training_examples_is_detected(config):
+    """Its distance is 0 from these, and the floor from held-out images."""
     config.judge = True
     train, test = (sources.load("digits", split) for split in ("train", "test"))
     examples = train.images[:500]
-    numbers = pictures.Measures(config, examples, test)(examples, 0)
+    numbers = modality.Measures(config, examples, test)(examples, 0)
     name = "fid_digits_classifier"
     assert abs(numbers[name]) < 1e-3
     floor, held_out = numbers[f"{name}_floor"], numbers[f"{name}_held_out"]
@@ -254,7 +259,7 @@ def test_a_generator_that_repeats_its_examples_is_found_out(config):
     assert numbers["fid_samples"] == len(test.images) == 360
 
 
-def test_what_selects_is_measured_at_the_end_as_it_is_before(config):
+def test_the_last_evaluation_adds_metrics_of_more_samples(config):
     config.eval_samples, config.last_eval_samples = 40, 80
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
@@ -280,12 +285,12 @@ def test_what_selects_is_measured_at_the_end_as_it_is_before(config):
         ({"diff_augment": ("flip",)}, "there are: translation, cutout, colour"),
         ({"smoothing": 0.1, "loss": "hinge"}, "config.loss=hinge has no target"),
         ({"packing": 3}, "do not divide into 3 parts"),
-        ({"packing": 2, "conditional": True}, "several images as one have no one"),
+        ({"packing": 2, "conditional": True}, "packed images have no single class"),
         ({"g_channels": (4,) * 4}, "do not end at 8x8"),
         ({"d_steps": 0}, "config.d_steps must be at least 1"),
     ],
 )
-def test_what_makes_no_game_is_a_line(config, change, why):
+def test_an_invalid_config_is_a_user_error(config, change, why):
     config.update(change)
     with pytest.raises(UserError, match=why.replace("(", r"\(")):
         gan.make(config)
@@ -296,6 +301,6 @@ def test_every_choice_is_tried():
     for name, default, choices in (
         ("mixing", "mean", losses.RULES),
         ("loss", "non_saturating", losses.LOSSES),
-        ("views", "same", inputs.KINDS),
+        ("views", "same", inputs.VIEWS),
     ):
         assert {variant.get(name, default) for variant in variants} == set(choices)

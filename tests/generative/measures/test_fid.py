@@ -1,4 +1,4 @@
-"""Distances of distributions whose distance is known."""
+"""Distances between distributions whose distance is known."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from dlx.generative.measures import fid
 
 
 def _with_moments(mean, factor, samples=4000, seed=0):
-    """Samples whose mean and covariance are exactly these."""
+    """Draws samples with exactly this mean and covariance."""
     x = np.random.default_rng(seed).normal(size=(samples, len(mean)))
     x -= x.mean(axis=0)
     x = x @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T
@@ -15,7 +15,7 @@ def _with_moments(mean, factor, samples=4000, seed=0):
 
 
 def test_frechet_distance_of_two_normal_distributions_in_closed_form():
-    # Axes turned alike, so that the covariances commute: sum of (s - s')^2.
+    # Equal axes make the covariances commute; their term is the sum of (s - s')^2.
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
     s, t = np.array([1.0, 2.0, 0.5]), np.array([3.0, 0.1, 0.5])
     a = _with_moments(np.array([0.0, 1.0, 2.0]), turn * s)
@@ -24,17 +24,17 @@ def test_frechet_distance_of_two_normal_distributions_in_closed_form():
     assert np.isclose(fid.frechet_distance(a, a), 0, atol=1e-8)
 
 
-def test_what_is_compared_has_one_number_of_samples():
-    """A distribution's distance from itself is the more, the fewer they are."""
+def test_all_comparisons_have_the_same_number_of_samples():
+    """The fewer the samples, the larger a distribution's distance from itself."""
     draw = np.random.default_rng(7).normal(size=(3000, 20))
     train, held_out, fake = draw[:1500], draw[1500:1800], draw[1800:]
-    found = fid.comparisons(train, held_out, fake, fid.frechet_distance)
-    assert found.keys() == {"", "_held_out", "_floor"}
-    assert found["_floor"] == fid.frechet_distance(train[:300], held_out)
-    assert found["_held_out"] == fid.frechet_distance(held_out, fake[:300])
-    assert max(found.values()) < 1.4 * min(found.values())
+    distances = fid.comparisons(train, held_out, fake, fid.frechet_distance)
+    assert distances.keys() == {"", "_held_out", "_floor"}
+    assert distances["_floor"] == fid.frechet_distance(train[:300], held_out)
+    assert distances["_held_out"] == fid.frechet_distance(held_out, fake[:300])
+    assert max(distances.values()) < 1.4 * min(distances.values())
     unequal = fid.frechet_distance(train, fake)
-    assert found["_floor"] > 2 * unequal, "which had been printed side by side"
+    assert distances["_floor"] > 2 * unequal
 
 
 def test_frechet_distance_when_covariances_do_not_commute():
@@ -49,7 +49,7 @@ def test_frechet_distance_when_covariances_do_not_commute():
     assert np.isclose(fid.frechet_distance(a, b), direct)
 
 
-def test_kernel_distance_is_zero_in_the_mean_for_equal_distributions():
+def test_mean_kernel_distance_of_equal_distributions_is_zero():
     generator = np.random.default_rng(4)
     draw = [generator.normal(size=(2000, 5)) for _ in range(2)]
     shifted = draw[1] + 1
@@ -57,7 +57,7 @@ def test_kernel_distance_is_zero_in_the_mean_for_equal_distributions():
     assert abs(same) < 0.02 < 0.5 < other
 
 
-def test_kernel_distance_as_pairs_say_it():
+def test_kernel_distance_from_all_pairs():
     generator = np.random.default_rng(5)
     x, y = generator.normal(size=(2, 6, 3))
 
@@ -70,12 +70,12 @@ def test_kernel_distance_as_pairs_say_it():
     assert np.isclose(fid.kernel_distance(x, y, subsets=1), direct)
 
 
-def test_precision_sees_what_is_false_and_recall_what_is_missing():
+def test_precision_is_of_samples_and_recall_of_real_examples():
     generator = np.random.default_rng(6)
     left, right = generator.normal(size=(2, 500, 2)) * 0.1
     right += 10
-    both = np.concatenate([left, right])
-    precision, recall = fid.precision_recall(both, left[::-1])
+    union = np.concatenate([left, right])
+    precision, recall = fid.precision_recall(union, left[::-1])
     assert precision == 1 and np.isclose(recall, 0.5, atol=0.01), "half is missing"
-    precision, recall = fid.precision_recall(left, both)
+    precision, recall = fid.precision_recall(left, union)
     assert np.isclose(precision, 0.5, atol=0.01) and recall == 1, "half is false"

@@ -8,7 +8,7 @@ import pytest
 from dlx.generative.measures import likelihood
 
 
-def test_kl_is_what_monte_carlo_says():
+def test_kl_equals_a_monte_carlo_estimate():
     mean, log_std = jnp.array([0.5, -1.0, 0.0]), jnp.array([-0.7, 0.3, 0.0])
     noise = jax.random.normal(jax.random.key(0), (200_000, 3))
     z = mean[None] + jnp.exp(log_std)[None] * noise
@@ -39,7 +39,7 @@ class LinearGaussian:
         z = generator.normal(size=(57, latents))
         noise = generator.normal(size=(57, pixels))
         self.x = (z @ self.w.T + s * noise).astype("f4")
-        # The true posterior, from which q is then kept off.
+        # The true posterior, from which q differs a little.
         precision = np.eye(latents) + self.w.T @ self.w / s**2
         self.posterior_mean = np.linalg.solve(precision, self.w.T / s**2).astype("f4")
         self.log_std = np.float32(-0.5 * np.log(np.diag(precision)) + 0.2)
@@ -51,8 +51,8 @@ class LinearGaussian:
         log_std = jnp.asarray(self.log_std)[None, None]
         z = mean + jnp.exp(log_std) * noise
         fit = likelihood.normal_log_prob(x[None], z @ self.w.T, np.log(self.s))
-        own = likelihood.normal_log_prob(z, mean, log_std)
-        return fit + likelihood.normal_log_prob(z) - own
+        posterior = likelihood.normal_log_prob(z, mean, log_std)
+        return fit + likelihood.normal_log_prob(z) - posterior
 
     def exact(self):
         covariance = self.w @ self.w.T + self.s**2 * np.eye(len(self.w))
@@ -62,15 +62,15 @@ class LinearGaussian:
 
 
 @pytest.mark.parametrize(("batch", "samples"), [(10, 5000), (57, 4999), (100, 5000)])
-def test_many_samples_come_to_the_likelihood(batch, samples):
-    """Whatever is held at once."""
+def test_the_bound_of_many_samples_is_the_likelihood(batch, samples):
+    """Holds for any number of images and samples in memory."""
     model = LinearGaussian()
-    found = likelihood.log_likelihood(
+    bounds = likelihood.log_likelihood(
         model.log_weights, None, model.x, jax.random.key(0), samples, batch=batch
     )
-    assert found.shape == (57,)
-    np.testing.assert_allclose(found, model.exact(), atol=0.05)
-    assert abs(np.mean(found - model.exact())) < 0.01
+    assert bounds.shape == (57,)
+    np.testing.assert_allclose(bounds, model.exact(), atol=0.05)
+    assert abs(np.mean(bounds - model.exact())) < 0.01
 
 
 def test_the_bound_grows_with_the_samples():
@@ -93,7 +93,7 @@ def test_the_bound_grows_with_the_samples():
     assert bounds[2] < exact + 0.005
 
 
-def test_one_sample_is_one_of_the_elbo():
+def test_the_bound_of_one_sample_is_its_log_weight():
     log_weights = jax.random.normal(jax.random.key(0), (1, 5))
     np.testing.assert_allclose(
         likelihood.importance_bound(log_weights), log_weights[0], rtol=1e-6

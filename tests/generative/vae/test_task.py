@@ -1,4 +1,4 @@
-"""Autoencoders: their losses by hand, devices that agree, digits learnt."""
+"""Autoencoders: losses by hand, equal results on all devices, digits learnt."""
 
 import chex
 import jax
@@ -12,9 +12,7 @@ from dlx.errors import UserError
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
 from dlx.generative.vae import task as vae
-from dlx.runtime import devices as parallel
-from dlx.runtime import loop
-from dlx.runtime import writers as metrics_of
+from dlx.runtime import devices, loop, writers
 
 
 @pytest.fixture
@@ -31,17 +29,17 @@ def config():
 
 
 def _first(config):
-    """The task, its first state, and a batch for one device."""
+    """Returns the task, its initial state, and a batch for one device."""
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
     images = np.random.default_rng(0).integers(256, size=(64, 8, 8, 1))
     return task, state, {"images": jnp.array(images, jnp.uint8)}
 
 
-def _step(task, state, batch, key, devices=1):
-    split = jax.tree.map(lambda x: x.reshape(devices, -1, *x.shape[1:]), batch)
-    step = jax.jit(jax.vmap(task.step, (None, 0, 0), axis_name=parallel.AXIS))
-    return step(state, split, jax.random.split(key, devices))
+def _step(task, state, batch, key, number=1):
+    split = jax.tree.map(lambda x: x.reshape(number, -1, *x.shape[1:]), batch)
+    step = jax.jit(jax.vmap(task.step, (None, 0, 0), axis_name=devices.AXIS))
+    return step(state, split, jax.random.split(key, number))
 
 
 def test_pixels_are_drawn_with_the_probability_of_their_grey():
@@ -68,8 +66,8 @@ def test_the_loss_by_hand(objective, config):
         z = mean + jnp.exp(log_std) * noise[k]
         p = jax.nn.sigmoid(model.decode(state.params, z))
         fit = jnp.sum(jnp.log(jnp.where(x == 1, p, 1 - p)), axis=(1, 2, 3))
-        own = jax.scipy.stats.norm.logpdf(z, mean, jnp.exp(log_std)).sum(1)
-        bounds.append((fit, jax.scipy.stats.norm.logpdf(z).sum(1) - own))
+        posterior = jax.scipy.stats.norm.logpdf(z, mean, jnp.exp(log_std)).sum(1)
+        bounds.append((fit, jax.scipy.stats.norm.logpdf(z).sum(1) - posterior))
     fit, ratio = map(jnp.stack, zip(*bounds, strict=True))
     beta = 1 / 4
     if objective == "iwae":
@@ -96,7 +94,7 @@ def test_free_bits_cost_nothing(config):
 
 
 def test_free_bits_are_those_of_the_whole_batch(config, monkeypatch):
-    """Half of it, on a device of its own, may have more or fewer."""
+    """The KL of each half, on a device of its own, differs from the whole batch's."""
     task, state, batch = _first(config)
     dark = jnp.arange(64).reshape(-1, 1, 1, 1) < 32
     batch["images"] = 255 * (batch["images"] // jnp.where(dark, 250, 128)).astype(
@@ -115,17 +113,18 @@ def test_free_bits_are_those_of_the_whole_batch(config, monkeypatch):
     with jax.debug_key_reuse(False):
         one, two = (
             jax.tree.map(
-                lambda x: x[0], _step(task, state, batch, jax.random.key(1), devices)[0]
+                lambda x: x[0], _step(task, state, batch, jax.random.key(1), number)[0]
             )
-            for devices in (1, 2)
+            for number in (1, 2)
         )
-    # Not the parameters alone: Adam's first step sees little but the gradients' signs.
+    # Compares the whole state: parameters after Adam's first step depend on little but
+    # the signs of the gradients.
     chex.assert_trees_all_close(one, two, rtol=1e-3, atol=1e-5)
 
 
 def test_devices_agree(config):
     task, state, batch = _first(config)
-    after, _ = _step(task, state, batch, jax.random.key(1), devices=2)
+    after, _ = _step(task, state, batch, jax.random.key(1), number=2)
     for n in range(2):
         chex.assert_trees_all_equal(
             jax.tree.map(lambda x: x[0], after.params),
@@ -138,7 +137,7 @@ def test_devices_agree(config):
 
 
 @pytest.mark.parametrize("channels", [(), (4, 8)])
-def test_a_new_model_says_what_the_pixels_mean(channels, config):
+def test_a_new_model_predicts_the_pixels_means(channels, config):
     config.channels = channels
     _, state, _ = _first(config)
     train, _, model = vae.load(config)
@@ -146,13 +145,13 @@ def test_a_new_model_says_what_the_pixels_mean(channels, config):
     assert logits.shape == (3, 8, 8, 1)
     probabilities = np.asarray(jax.nn.sigmoid(logits))[0]
     pixels = np.asarray(train.source(1)["images"]) / 255
-    # To float tolerance of the dense model, and roughly through the convolutions.
+    # The dense model is exact to float tolerance, the convolutional one roughly.
     tolerance = 0.15 if channels else 2e-3
     np.testing.assert_allclose(probabilities, pixels.mean(0), atol=tolerance)
 
 
 def test_the_convolutional_decoder_by_hand():
-    """One nonlinearity between any two layers that are linear."""
+    """There is one nonlinearity between any two linear layers."""
     network = networks.make(
         (4, 4, 1),
         latents=3,
@@ -212,7 +211,7 @@ def test_gated_layers_by_hand():
 
 
 @pytest.mark.parametrize("channels", [(), (4, 8)])
-def test_digits_are_learnt_and_a_stopped_run_goes_on_exactly(
+def test_digits_are_learnt_and_an_interrupted_run_resumes_exactly(
     channels, config, terminating, tmp_path
 ):
     config.channels = channels
@@ -222,7 +221,7 @@ def test_digits_are_learnt_and_a_stopped_run_goes_on_exactly(
     assert metrics["nll"] == -metrics["log_likelihood"]
     assert metrics["last_nll"] == -metrics["last_log_likelihood"]
     assert metrics["last_nll"] < metrics["nll"], "the tighter bound"
-    lines = metrics_of.read_lines(tmp_path / "whole" / "metrics.jsonl")
+    lines = writers.read_lines(tmp_path / "whole" / "metrics.jsonl")
     assert [line["eval/samples"] for line in lines if "eval/samples" in line] == [5, 5]
     assert metrics["elbo"] == pytest.approx(
         metrics["reconstruction"] - metrics["kl"], rel=1e-5
@@ -251,11 +250,11 @@ def test_digits_are_learnt_and_a_stopped_run_goes_on_exactly(
     [
         ("objective", "gan", "config.objective is 'gan'; there are: 'vae', 'iwae'"),
         ("latents", 0, "positive integer widths"),
-        ("channels", (4, 4, 4, 4), "8x8 does not halve 4 times"),
+        ("channels", (4, 4, 4, 4), "8x8 images cannot be halved 4 times"),
         ("samples", 0, "config.samples must be at least 1"),
     ],
 )
-def test_configs_that_make_no_autoencoder(field, value, why, config):
+def test_an_invalid_config_is_a_user_error(field, value, why, config):
     config[field] = value
     with pytest.raises(UserError, match=why):
         tasks.make(config)

@@ -1,0 +1,184 @@
+"""Image and sound data sets of TFDS, read without TensorFlow.
+
+Their ArrayRecord files are prepared in a child process if they are missing, which needs
+TensorFlow, and either a network or files downloaded by hand. Decoded images are cached.
+"""
+
+import functools
+import hashlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+from typing import Any
+import zipfile
+import zlib
+
+from absl import logging
+import numpy as np
+
+from dlx import cache
+from dlx.data import images
+from dlx.errors import UserError
+
+_DECODED = 2000  # examples that are read at a time
+
+
+def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
+    """Returns the TFDS builder of this name. Prepares its files if they are missing.
+
+    Raises:
+      UserError: if the name is unknown or the files cannot be prepared.
+    """
+    import tensorflow_datasets
+
+    folder = data_dir and os.path.expanduser(data_dir)
+
+    def find():
+        return tensorflow_datasets.builder(
+            name, data_dir=folder, file_format="array_record"
+        )
+
+    try:
+        builder = find()
+    except (tensorflow_datasets.core.DatasetNotFoundError, ValueError) as error:
+        raise UserError(f"config.dataset: {_first_line(error)}") from None
+    if not builder.is_prepared():
+        with cache.locked(cache.folder("data", name.replace("/", "-"))):
+            if not find().is_prepared():  # another process may have prepared it
+                _prepare(name, builder, manual_dir)
+        builder = find()
+    return builder
+
+
+def _prepare(name, builder, manual_dir):
+    code = (
+        "import sys, tensorflow_datasets as tfds; name, root, manual = sys.argv[1:]; "
+        "builder = tfds.builder(name, data_dir=root, file_format='array_record'); "
+        "builder.download_and_prepare(download_config=tfds.download.DownloadConfig("
+        "manual_dir=manual or None))"
+    )
+    root = str(builder.data_path.parents[len(pathlib.Path(name).parts)])
+    manual = os.path.abspath(os.path.expanduser(manual_dir)) if manual_dir else ""
+    print(f"preparing {name} in {root}", file=sys.stderr, flush=True)
+    child = subprocess.run(
+        [sys.executable, "-c", code, name, root, manual],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if child.returncode:
+        lines = [line for line in child.stderr.splitlines() if line.strip()]
+        raise UserError(
+            f"{name} is not prepared in {root}, and preparing it failed "
+            f"({lines[-1].strip() if lines else 'no message'}); set --config.data_dir "
+            "to a folder in which it is prepared, --config.manual_dir to one with its "
+            "downloaded files, or --config.dataset=digits, which needs no download"
+        )
+
+
+def image_split(
+    name: str, split: str, data_dir: str | None, manual_dir: str | None
+) -> tuple[Any, str, list[str]]:
+    """Returns the builder, its name of the split, and the names of its classes.
+
+    Raises:
+      UserError: if the data set is missing, has no images or lacks the split.
+    """
+    builder = prepared(name, data_dir, manual_dir)
+    features = builder.info.features
+    keys = set(features) if hasattr(features, "keys") else set()
+    if "image" not in keys:
+        raise UserError(
+            f"config.dataset={builder.name} has the features "
+            f"{', '.join(sorted(keys)) or 'none'}; an image is needed"
+        )
+    splits = builder.info.splits
+    candidates = [split, "validation"] if split == "test" else [split]
+    available = [name for name in candidates if name in splits]
+    if not available:
+        raise UserError(
+            f"config.dataset={builder.name} has no {split!r} split; it has: "
+            f"{', '.join(splits)}"
+        )
+    names = features["label"].names if "label" in keys else ["any"]
+    return builder, available[0], names
+
+
+def load_images(
+    builder: Any, split: str, size: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images and labels of a split, decoded or from the cache.
+
+    Raises:
+      UserError: if the images have different sizes and `size` is None.
+    """
+    path = _cache_path(builder, split, size)
+    return _read_cache(path) or _write_cache(path, builder, split, size)
+
+
+def _cache_path(builder, split, size):
+    """The file of decoded arrays; its name depends on the data set's files."""
+    info = (pathlib.Path(builder.data_path) / "dataset_info.json").stat()
+    files = f"{builder.data_path} {info.st_mtime_ns} {info.st_size}"
+    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
+    name = builder.info.full_name.replace("/", "-")
+    part = f"{split}-{size}" if size else split
+    return cache.folder("data", f"{name}-{part}-{digest}.npz")
+
+
+def _read_cache(path):
+    """Reads cached images and labels; returns None if they are missing or damaged."""
+    try:
+        return _arrays(path, path.stat().st_mtime_ns)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+@functools.lru_cache(maxsize=2)  # a run and its reference classifier share two splits
+def _arrays(path, changed):
+    del changed
+    with np.load(path) as file:  # verifies checksums
+        arrays = file["images"], file["labels"]
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
+
+
+def _write_cache(path, builder, split, size):
+    """Decodes images and labels, and caches them."""
+    with cache.locked(path):
+        if arrays := _read_cache(path):  # another process may have cached them
+            return arrays
+        if path.exists():
+            logging.warning("%s is damaged: decoding the data set again", path)
+        arrays = _decode(builder.as_data_source(split), size)
+        part = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.npz")
+        np.savez(part, images=arrays[0], labels=arrays[1])
+        part.replace(path)
+    return arrays
+
+
+def _decode(source, size):
+    decoded, labels = [], []
+    for first in range(0, len(source), _DECODED):
+        indices = range(first, min(first + _DECODED, len(source)))
+        for example in source.__getitems__(indices):
+            decoded.append(images.fit(example["image"], size))
+            labels.append(example.get("label", 0))
+    shapes = {image.shape for image in decoded}
+    if len(shapes) > 1:
+        raise UserError(
+            f"config.dataset has images of {len(shapes)} different sizes, for example "
+            f"{' and '.join(map(str, sorted(shapes)[:2]))}; equal "
+            "sizes or config.image_size are needed"
+        )
+    return np.stack(decoded), np.array(labels, np.int32)
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0]

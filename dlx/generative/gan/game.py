@@ -1,0 +1,213 @@
+"""The two players of a GAN: their networks, and the loss of each."""
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+
+from dlx.errors import blame
+from dlx.generative.gan import losses, networks
+from dlx.generative.gan.inputs import DiscriminatorInputs
+from dlx.generative.modalities import Modality
+from dlx.runtime import devices
+
+
+def make_networks(
+    config, modality: Modality
+) -> tuple[networks.Generator, networks.Discriminators]:
+    """Makes the generator and the discriminators.
+
+    Raises:
+      UserError: if the config's layers are invalid or do not fit the examples' shape.
+    """
+    num_classes = modality.num_classes if config.conditional else 0
+    with blame("config"):
+        generator = networks.make_generator(
+            modality.shape,
+            channels=config.g_channels,
+            kernel=config.g_kernel,
+            factor=config.factor,
+            output=modality.output,
+            temperature=config.temperature,
+            num_classes=num_classes,
+            axis_name=devices.AXIS,
+        )
+        discriminators = networks.make_discriminators(
+            channels=config.d_channels,
+            kernel=config.d_kernel,
+            factor=config.factor,
+            features=config.d_features,
+            norm=config.d_norm,
+            minibatch_std=config.minibatch_std,
+            num_classes=num_classes,
+            axis_name=devices.AXIS,
+        )
+    return generator, discriminators
+
+
+def generator_variables(params, stats):
+    """Returns the generator's variables, as Flax names them."""
+    return {
+        "params": params["generator"]["network"],
+        "batch_stats": stats["generator"],
+    }
+
+
+class Game:
+    """A generator, its discriminators, and both players' losses.
+
+    `params` and `stats` have the structure of State.params and State.batch_stats; a
+    method that says so takes the part of one player.
+
+    Attributes:
+      generator: The generator's module.
+      discriminators: The discriminators' module.
+    """
+
+    def __init__(self, config, modality: Modality):
+        """Makes the networks. Raises UserError if the config's layers are invalid."""
+        self.generator, self.discriminators = make_networks(config, modality)
+        self._config = config
+        self._loss = losses.LOSSES[config.loss]
+        self._inputs = DiscriminatorInputs(config, modality.shape[-1])
+        self._dropout = jnp.asarray(config.dropout, jnp.float32)
+        self._shape = modality.shape
+
+    def init(self, key):
+        """Returns the initial params and stats of both players."""
+        g_key, d_key, inputs_key = jax.random.split(key, 3)
+        batch = self._config.packing * len(self._config.d_channels)
+        x, labels = jnp.zeros((batch, *self._shape)), jnp.zeros(batch, jnp.int32)
+        z = jnp.zeros((batch, self._config.latents))
+        generator = self.generator.init(g_key, z, labels, train=False)
+        inputs = self._inputs(inputs_key, x, labels, 0.0)
+        discriminators = self.discriminators.init(d_key, *inputs, self._dropout)
+        strength = jnp.float32(1.0)
+        params = {
+            "generator": {"network": generator["params"], "strength": strength},
+            "discriminators": discriminators["params"],
+        }
+        stats = {
+            "generator": generator["batch_stats"],
+            "discriminators": discriminators.get("batch_stats", {}),
+        }
+        return params, stats
+
+    def generate(self, params, stats, key, labels):
+        """Generates a batch in training mode.
+
+        Args:
+          params: The generator's.
+          stats: The generator's.
+          key: The key of the latent vectors and of Gumbel's noise.
+          labels: [batch] integers.
+
+        Returns:
+          [batch, height, width, channels] float32, and the generator's new stats.
+        """
+        z_key, gumbel_key = jax.random.split(key)
+        images, new = self.generator.apply(
+            {"params": params["network"], "batch_stats": stats},
+            jax.random.normal(z_key, (len(labels), self._config.latents)),
+            labels,
+            train=True,
+            rngs={"gumbel": gumbel_key},
+            mutable=["batch_stats"],
+        )
+        return images, new["batch_stats"]
+
+    def discriminate(self, params, stats, key, inputs, labels):
+        """Runs the discriminators, whose params and stats these are.
+
+        Returns:
+          [discriminators, batch] logits, and the discriminators' new stats.
+        """
+        logits, new = self.discriminators.apply(
+            {"params": params, "batch_stats": stats},
+            inputs,
+            labels,
+            self._dropout,
+            rngs={"dropout": key} if any(self._config.dropout) else {},
+            mutable=["batch_stats"],
+        )
+        return logits, new.get("batch_stats", {})
+
+    def discriminators_loss(self, params, stats, key, real, fake, labels, noise):
+        """Computes the sum of the discriminators' losses, and its gradient penalties.
+
+        Each discriminator's parameters influence only its own term of the sum.
+
+        Args:
+          params: The discriminators'.
+          stats: The discriminators'.
+          key: The key of augmentation, instance noise and dropout.
+          real: [batch, height, width, channels] float32.
+          fake: [batch, height, width, channels] float32.
+          labels: [batch] integers, of the real and of the fake examples.
+          noise: [] float32. Standard deviation of the instance noise.
+
+        Returns:
+          [] float32, and a pair of the discriminators' new stats and the metrics.
+        """
+        config = self._config
+        keys = jax.random.split(key, 6)
+        real, real_labels = self._inputs(keys[0], real, labels, noise)
+        fake, fake_labels = self._inputs(keys[1], fake, labels, noise)
+        real_logits, new = self.discriminate(params, stats, keys[2], real, real_labels)
+        fake_logits, _ = self.discriminate(params, stats, keys[3], fake, fake_labels)
+        each = self._loss.discriminator(real_logits, fake_logits, config.smoothing)
+        total = jnp.sum(jnp.mean(each, axis=1))
+        if config.r1:
+            total += config.r1 * self._penalty(
+                params, stats, keys[4], real, real_labels
+            )
+        if config.r2:
+            total += config.r2 * self._penalty(
+                params, stats, keys[5], fake, fake_labels
+            )
+        accuracy = self._loss.accuracy(real_logits, fake_logits)
+        metrics = {
+            "loss": jnp.mean(each),
+            "accuracy_real": accuracy[0],
+            "accuracy_fake": accuracy[1],
+        }
+        return total, (new, metrics)
+
+    def _penalty(self, params, stats, key, inputs, labels):
+        def logits(x):
+            return self.discriminate(params, stats, key, x, labels)[0]
+
+        return losses.gradient_penalty(logits, inputs)
+
+    def generator_loss(self, params, stats, d_params, key, real, labels, noise):
+        """Computes the generator's loss against all discriminators.
+
+        Args:
+          params: The generator's.
+          stats: Both players'.
+          d_params: The discriminators'.
+          key: The key of latent vectors, augmentation, instance noise and dropout.
+          real: [batch, height, width, channels] float32, for relativistic losses.
+          labels: [batch] integers, of the real and of the generated examples.
+          noise: [] float32. Standard deviation of the instance noise.
+
+        Returns:
+          [] float32, and a pair of the generator's new stats and the metrics.
+        """
+        config = self._config
+        keys = jax.random.split(key, 5)
+        fake, new = self.generate(params, stats["generator"], keys[0], labels)
+        d_variables = d_params, stats["discriminators"]
+        inputs = self._inputs(keys[1], real, labels, noise)
+        real_logits, _ = self.discriminate(*d_variables, keys[2], *inputs)
+        inputs = self._inputs(keys[3], fake, labels, noise)
+        fake_logits, _ = self.discriminate(*d_variables, keys[4], *inputs)
+        each = jnp.mean(self._loss.generator(real_logits, fake_logits), axis=1)
+        # The mean over all devices: the rules combine losses of a whole batch.
+        each = lax.pmean(each, devices.AXIS)
+        strength = jnp.float32(config.mixing_strength)
+        if config.mixing == "learnt":
+            strength = jax.nn.softplus(params["strength"])
+        total = losses.mix(each, config.mixing, strength)
+        half = len(fake) // 2
+        squared = jnp.mean((fake[:half] - fake[half : 2 * half]) ** 2)
+        return total, (new, {"g_loss": total, "distance": jnp.sqrt(squared) / 2})

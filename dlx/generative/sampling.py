@@ -1,0 +1,155 @@
+"""Samples of generative models: metrics, sample sheets, interpolations, animations."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dlx.generative import interpolation
+from dlx.generative.modalities import Modality
+
+SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
+_PATHS, _STEPS = 8, 12  # interpolations in a figure, and the steps of each
+_BATCH = 500  # samples in one call of the generator
+
+Path = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+Generate = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+class Sampler:
+    """Draws samples from a generator whose latent vectors are normally distributed.
+
+    Attributes:
+      modality: The modality of the samples.
+    """
+
+    def __init__(self, modality: Modality, generate: Generate, latents: int):
+        """Keeps the generator.
+
+        Args:
+          modality: The modality of the samples.
+          generate: (state, z [batch, latents] float32, labels [batch] integers, key) ->
+            [batch, height, width, channels] float32.
+          latents: The number of latent dimensions.
+        """
+        self.modality = modality
+        self._generate, self._latents = generate, latents
+
+    def samples(self, state: Any, key: jax.Array, number: int) -> np.ndarray:
+        """Draws samples, [number, height, width, channels] float32, in batches."""
+        size = min(_BATCH, number)
+        batches = []
+        for batch_key in jax.random.split(key, -(-number // size)):
+            z_key, label_key, generate_key = jax.random.split(batch_key, 3)
+            z = jax.random.normal(z_key, (size, self._latents))
+            labels = self._labels(label_key, size)
+            batches.append(np.asarray(self._generate(state, z, labels, generate_key)))
+        return np.concatenate(batches)[:number]
+
+    def interpolations(
+        self, state: Any, key: jax.Array, paths: int, steps: int
+    ) -> np.ndarray:
+        """Interpolates between pairs of random latent vectors, spherically.
+
+        Args:
+          state: The state of training.
+          key: The key of the latent vectors and labels.
+          paths: The number of pairs; both samples of a pair have the same label.
+          steps: Samples on each path, including both ends.
+
+        Returns:
+          [paths * steps, height, width, channels] float32, one path after the other.
+        """
+        ends_key, label_key, generate_key = jax.random.split(key, 3)
+        ends = jax.random.normal(ends_key, (2, paths, self._latents))
+        z = interpolate(interpolation.spherical, *ends, steps)
+        labels = self._labels(label_key, paths).repeat(steps)
+        return np.asarray(self._generate(state, z, labels, generate_key))
+
+    def _labels(self, key, number):
+        return jax.random.randint(key, (number,), 0, self.modality.num_classes)
+
+
+def interpolate(path: Path, starts, ends, steps: int) -> jax.Array:
+    """Interpolates between each start and its end.
+
+    Args:
+      path: `interpolation.linear` or `interpolation.spherical`.
+      starts: [paths, latents] float32.
+      ends: [paths, latents] float32.
+      steps: Vectors on each path, including both ends.
+
+    Returns:
+      [paths * steps, latents] float32, one path after the other.
+    """
+    weights = jnp.linspace(0, 1, steps)
+    z = jax.vmap(path, in_axes=(0, 0, None))(starts, ends, weights)
+    return z.reshape(-1, z.shape[-1])
+
+
+def evaluate(
+    config,
+    step: int,
+    measure: Callable[[jax.Array, int], dict[str, float]],
+    keys: jax.Array,
+) -> dict[str, jax.Array]:
+    """Measures `eval_samples` samples, and after the last step `last_eval_samples` too.
+
+    Args:
+      config: Its eval_samples, last_eval_samples and num_steps are read.
+      step: The number of steps trained.
+      measure: (key, number of samples) -> {name: number}.
+      keys: [2] keys, one for each measurement.
+
+    Returns:
+      {name: [] float32}. Names of the second measurement begin with 'last_'.
+    """
+    key, last_key = keys
+    numbers = measure(key, config.eval_samples)
+    if step == config.num_steps:
+        last = measure(last_key, config.last_eval_samples)
+        numbers |= {f"last_{name}": number for name, number in last.items()}
+    return {name: jnp.float32(number) for name, number in numbers.items()}
+
+
+def make_evaluate(config, sampler: Sampler):
+    """Returns a task's `evaluate`, which applies the modality's metrics to samples."""
+
+    def task_evaluate(state, key):
+        step = int(state.step)
+
+        def measure(key, number):
+            samples = sampler.samples(state, key, number)
+            return sampler.modality.measure(samples, step)
+
+        return evaluate(config, step, measure, jax.random.split(key))
+
+    return task_evaluate
+
+
+def make_figures(sampler: Sampler):
+    """Returns a task's `figures`: samples, interpolations and the modality's own."""
+    modality = sampler.modality
+
+    def figures(state, key):
+        sheet_key, paths_key = jax.random.split(key)
+        samples = sampler.samples(state, sheet_key, SHEET)
+        paths = sampler.interpolations(state, paths_key, _PATHS, _STEPS)
+        return {
+            "sheet": modality.show(samples, COLUMNS),
+            "interpolation": modality.show(paths, _STEPS),
+        } | modality.figures(samples)
+
+    return figures
+
+
+def make_frames(sampler: Sampler):
+    """Returns a task's `frames`: the same latent vectors throughout training."""
+
+    def frames(state, key):
+        samples = sampler.samples(state, key, SHEET)
+        return {"training": sampler.modality.show(samples, COLUMNS)}
+
+    return frames

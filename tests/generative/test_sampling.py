@@ -1,0 +1,54 @@
+"""Samples, interpolations and evaluations of a generator that returns its input."""
+
+import types
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from dlx.generative import interpolation, sampling
+
+
+@pytest.fixture
+def sampler():
+    modality = types.SimpleNamespace(num_classes=3)
+
+    def generate(state, z, labels, key):
+        del key
+        return state * z[:, :, None, None] + 100 * labels[:, None, None, None]
+
+    return sampling.Sampler(modality, generate, 4)
+
+
+def test_any_number_of_samples_is_drawn_in_batches(sampler):
+    samples = sampler.samples(0.001, jax.random.key(0), 1201)
+    assert samples.shape == (1201, 4, 1, 1)
+    assert len(np.unique(samples, axis=0)) == 1201
+    labels = np.round(samples[:, 0, 0, 0] / 100)
+    assert set(labels) == {0, 1, 2}
+
+
+def test_interpolations_keep_their_label(sampler):
+    images = sampler.interpolations(0.001, jax.random.key(0), paths=5, steps=7)
+    labels = np.round(images[:, 0, 0, 0] / 100).reshape(5, 7)
+    assert (labels == labels[:, :1]).all()
+
+
+def test_paths_are_interpolated_one_after_the_other():
+    starts, ends = jax.random.normal(jax.random.key(0), (2, 3, 4))
+    z = sampling.interpolate(interpolation.linear, starts, ends, 5).reshape(3, 5, 4)
+    np.testing.assert_allclose(z[:, 0], starts, atol=1e-6)
+    np.testing.assert_allclose(z[:, 2], (starts + ends) / 2, atol=1e-6)
+    np.testing.assert_allclose(z[:, -1], ends, atol=1e-6)
+
+
+@pytest.mark.parametrize(("step", "names"), [(3, ["n"]), (4, ["n", "last_n"])])
+def test_the_last_evaluation_measures_twice(step, names):
+    config = ml_collections.ConfigDict(
+        {"num_steps": 4, "eval_samples": 10, "last_eval_samples": 20}
+    )
+    keys = jax.random.split(jax.random.key(0))
+    numbers = sampling.evaluate(config, step, lambda key, n: {"n": n}, keys)
+    assert list(numbers) == names
+    assert [int(number) for number in numbers.values()] == [10, 20][: len(names)]
