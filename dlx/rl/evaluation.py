@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dlx import figures as drawing
 from dlx.envs import measure, rocks
-from dlx.errors import blame
+from dlx.errors import user_error_in
 from dlx.rl import torsos
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32; the largest is
@@ -22,13 +22,13 @@ Scores = Callable[..., jax.Array]
 
 def make_game(config) -> rocks.Params:
     """The game of `config.env`; a UserError where that makes none."""
-    with blame("config.env"):
+    with user_error_in("config.env"):
         return rocks.Params(**config.env)
 
 
 def make_torso(config) -> nn.Module:
     """The network that `config.network` names; a UserError where there is none."""
-    with blame("config.network"):
+    with user_error_in("config.network"):
         return torsos.make(
             config.network, features=config.features, channels=config.channels
         )

@@ -14,7 +14,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx.errors import UserError, blame, require_at_least_0
+from dlx.errors import UserError, require_at_least_0, user_error_in
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Task
@@ -59,7 +59,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
 
 def make_network(config, num_classes: int) -> nn.Module:
     """The network that the config describes; a UserError where that is none."""
-    with blame("config.network"):
+    with user_error_in("config.network"):
         return networks.make(
             config.network,
             num_classes=num_classes,

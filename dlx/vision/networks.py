@@ -10,7 +10,7 @@ import jax
 
 from dlx.models.layers import Conv, max_pool
 from dlx.models.mlp import MLP
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 
 
 class MLPClassifier(nn.Module):
@@ -57,13 +57,13 @@ class CNNClassifier(nn.Module):
         """Names of the blocks: 'block1', 'block2', ..."""
         return tuple(f"block{n}" for n, _ in enumerate(self.channels, 1))
 
-    def reach(self) -> dict[str, Reach]:
-        """What each block's features see of an image."""
-        reach, seen = Reach(), {}
+    def receptive_fields(self) -> dict[str, ReceptiveField]:
+        """The receptive field of every block."""
+        field, fields = ReceptiveField(), {}
         for name in self.layers:
-            reach = reach.through(3, padding=1).through(2, stride=2)
-            seen[name] = reach
-        return seen
+            field = field.through(3, padding=1).through(2, stride=2)
+            fields[name] = field
+        return fields
 
     @nn.compact
     def __call__(

@@ -171,7 +171,7 @@ def test_only_the_arithmetic_is_bfloat16():
 
 def test_another_dtype_is_refused(config):
     config.dtype = "float8"
-    with pytest.raises(UserError, match="is 'float8'; there are"):
+    with pytest.raises(UserError, match="is 'float8'; choose one of"):
         tasks.make(config)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx.errors import UserError, blame, require_one_of, require_positive
+from dlx.errors import UserError, require_one_of, require_positive, user_error_in
 from dlx.generative import interpolation, modalities
 from dlx.generative.gan import inputs as views
 from dlx.generative.gan import losses as adversarial
@@ -81,7 +81,7 @@ def require(config) -> None:
 def make_networks(config, kind: modalities.Kind):
     """The generator and the discriminators; a UserError where they are none."""
     num_classes = kind.num_classes if config.conditional else 0
-    with blame("config"):
+    with user_error_in("config"):
         generator = networks.make_generator(
             kind.shape,
             channels=config.g_channels,
