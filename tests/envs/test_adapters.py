@@ -1,4 +1,4 @@
-"""Other libraries' own checkers, and the same game whichever way it is played."""
+"""Other libraries' checkers, and equality with the batched game."""
 
 import gymnasium
 from gymnasium.utils.env_checker import check_env
@@ -12,13 +12,13 @@ from dlx.envs import adapters, rocks
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("render_mode", [None, "rgb_array", "ansi"])
-def test_gymnasium_finds_no_fault(render_mode):
+def test_gymnasiums_checker_passes(render_mode):
     env = gymnasium.make("dlx/Rocks-v0", size=8, render_mode=render_mode)
     check_env(env.unwrapped)
 
 
 def hand(env):
-    """The greedy player of one rock at a time, on [n, size, size, 1] screens."""
+    """Moves towards the rock, on [n, size, size, 1] screens with one rock each."""
     screens = env[..., 0]
     columns = np.arange(screens.shape[1])
     paddle = (screens[:, -1] * columns).sum(-1)
@@ -54,7 +54,7 @@ def test_seeds():
     assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[2])
     env.reset(seed=7)
     later = {env.reset()[0].tobytes() for _ in range(20)}
-    assert len(later) > 10, "without a seed each game is another"
+    assert len(later) > 10, "without a seed games differ"
 
 
 def test_renderings():
@@ -74,7 +74,7 @@ def test_renderings():
 
 
 @pytest.mark.parametrize("make", [gymnasium.make, gymnasium.make_vec])
-def test_what_makes_no_game_is_refused(make):
+def test_invalid_games_are_refused(make):
     with pytest.raises(ValueError, match="paddle_width must be odd"):
         make("dlx/Rocks-v0", paddle_width=2)
     with pytest.raises(ValueError, match="render_mode must be one of"):
@@ -116,7 +116,7 @@ def test_vector_env_under_gymnasiums_own_wrappers():
     np.testing.assert_array_equal(infos["episode"]["l"], [3, 3, 3])
 
 
-def test_gymnax_shape_plays_the_same_game():
+def test_the_gymnax_interface_plays_the_same_game():
     env = adapters.GymnaxRocks(size=8, rocks_per_episode=2)
     params = env.default_params
     keys = jax.random.split(jax.random.key(0), 5)
@@ -132,7 +132,7 @@ def test_gymnax_shape_plays_the_same_game():
         assert set(reward.tolist()) == {float(time % 7 == 0)}
         assert set(terminated.tolist()) == {time == 14} and not truncated.any()
         np.testing.assert_array_equal(info["discount"], 1.0 - terminated)
-    assert (state.time == 0).all(), "ended, and begun anew"
+    assert (state.time == 0).all(), "ended and restarted"
     assert (info["final_observation"][:, :-1] == 0).all(), "the last rock has landed"
 
 
@@ -148,7 +148,7 @@ def test_gymnax_step_env_does_not_reset():
     assert abs(reward) == 1
 
 
-def test_gymnax_spaces_hold_what_is_played():
+def test_gymnax_spaces_contain_observations_and_states():
     pytest.importorskip("gymnax", reason="gymnax is not installed")
     env = adapters.GymnaxRocks(size=8, spawn_every=3)
     observation, state = env.reset(jax.random.key(1))
