@@ -36,17 +36,9 @@ def build(root: pathlib.Path) -> Any:
     selected = gr.Dropdown(
         [], multiselect=True, max_choices=_MOST, label="Shown", elem_id="shown"
     )
-    with gr.Row():
-        metric = gr.Dropdown([], label="Curve of", elem_id="metric")
-        by_step = gr.Checkbox(label="Steps, not seconds", value=True)
-    plot = gr.Plot(show_label=False, elem_id="curves")
-    differing = gr.HTML(elem_id="differing")
-    figures = gr.HTML(elem_id="figures")
-    with gr.Accordion("Resolved config", open=False):
-        config = gr.Code(language="json", show_label=False, elem_id="config")
+    by_step, details = _lay_out_details()
     fingerprint = gr.State(())
-    details = [metric, plot, differing, figures, config]
-    inputs = [selected, metric, by_step]
+    inputs = [selected, details[0], by_step]
     outputs = [*details, selected, table, fingerprint]
 
     def refresh(names, metric_name, steps, before, everything=False):
@@ -73,6 +65,19 @@ def build(root: pathlib.Path) -> Any:
         refresh, [*inputs, fingerprint], outputs, show_progress="hidden", queue=True
     )
     return load, inputs, outputs
+
+
+def _lay_out_details():
+    """The choice of steps or seconds; metric, plot, differences, figures, config."""
+    with gr.Row():
+        metric = gr.Dropdown([], label="Curve of", elem_id="metric")
+        by_step = gr.Checkbox(label="Steps, not seconds", value=True)
+    plot = gr.Plot(show_label=False, elem_id="curves")
+    differing = gr.HTML(elem_id="differing")
+    figures = gr.HTML(elem_id="figures")
+    with gr.Accordion("Resolved config", open=False):
+        config = gr.Code(language="json", show_label=False, elem_id="config")
+    return by_step, [metric, plot, differing, figures, config]
 
 
 def _refresh(root, outputs, names, metric_name, steps, before, everything):

@@ -86,19 +86,7 @@ def build(root: pathlib.Path) -> Any:
         Agent,
         "python -m launch.main --config=configs/pg_rocks16.py",
     )
-    with gr.Row():
-        name = models.dropdown(elem_id="player")
-        size = gr.Dropdown([], label="Screen")
-        every = gr.Slider(
-            0,
-            _MOST_INTERVAL,
-            0,
-            step=1,
-            label="Interval",
-            info="steps between rocks; 0: one rock at a time",
-        )
-        number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
-        speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
+    settings = _settings(models)
     with gr.Row():
         watch = gr.Button("Watch", elem_id="watch")
         join = gr.Button(
@@ -113,9 +101,8 @@ def build(root: pathlib.Path) -> Any:
     )
     result, current = gr.Markdown(elem_id="result"), gr.State()
 
-    settings = [name, size, every, number, speed]
     _connect(models, settings, watch, join, board, result, current)
-    defaults = [size, every, number]
+    name, *defaults, _ = settings
 
     @show_user_errors
     def selected(name):
@@ -130,6 +117,24 @@ def build(root: pathlib.Path) -> Any:
 
     name.input(selected, name, defaults, show_progress="hidden")
     return opened, name, [name, *defaults]
+
+
+def _settings(models):
+    """The inputs: run, screen size, interval, number of rocks, speed."""
+    with gr.Row():
+        name = models.dropdown(elem_id="player")
+        size = gr.Dropdown([], label="Screen")
+        every = gr.Slider(
+            0,
+            _MOST_INTERVAL,
+            0,
+            step=1,
+            label="Interval",
+            info="steps between rocks; 0: one rock at a time",
+        )
+        number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
+        speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
+    return [name, size, every, number, speed]
 
 
 def _connect(models, settings, watch, join, board, result, current):

@@ -56,12 +56,8 @@ def build(root: pathlib.Path, weights: str) -> Any:
     )
     gr.Markdown(_description(weights), elem_id="said")
     with gr.Row():
-        with gr.Column():
-            content = drawing.upload("Your photo", elem_id="content", height=260)
-            photograph = gr.Dropdown(list(_PHOTOGRAPHS), label="or one of these")
-        with gr.Column():
-            painting = drawing.upload("Your painting", elem_id="painting", height=260)
-            texture = gr.Dropdown(list(_PAINTINGS), label="or one of these")
+        content, photograph = _picture("Your photo", "content", _PHOTOGRAPHS)
+        painting, texture = _picture("Your painting", "painting", _PAINTINGS)
         with gr.Column():
             size = gr.Slider(
                 _SMALLEST, _LARGEST, 256, step=32, label="Longer side, pixels"
@@ -96,6 +92,14 @@ def build(root: pathlib.Path, weights: str) -> Any:
     stop.click(None, cancels=running)
     at_once.click(apply_network, [name, content, photograph, size], outputs, **options)
     return show_user_errors(lambda name: models.choices(name)[0]), name, name
+
+
+def _picture(label, elem_id, bundled):
+    """A column with an upload, and a dropdown of bundled pictures."""
+    with gr.Column():
+        picture = drawing.upload(label, elem_id=elem_id, height=260)
+        dropdown = gr.Dropdown(list(bundled), label="or one of these")
+    return picture, dropdown
 
 
 def _description(weights):

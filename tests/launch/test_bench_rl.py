@@ -51,7 +51,7 @@ def test_another_library_is_evaluated_from_every_start():
     policy, game = Chase(), rocks.Params(size=6)
     policy.centre = 1
     assert sb3.perfect_share(policy, game) == 1
-    policy.centre = 0  # goes left even where it should stay
+    policy.centre = 0  # goes left even if it should stay
     assert 0 < sb3.perfect_share(policy, game) < 1
 
 

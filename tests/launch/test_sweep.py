@@ -211,7 +211,7 @@ def test_a_sweep_with_a_run_that_diverged_ends_with_code_1(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     assert "| pg_rocks8 | bad | 1 | 0 of 1 | - |" in done.stdout
-    assert "| pg_rocks8 | as it is | 1 | 1 |" in done.stdout, "the others go on"
+    assert "| pg_rocks8 | as it is | 1 | 1 |" in done.stdout, "the other runs finish"
     assert "- pg_rocks8, bad, 1, seed 0: " in done.stdout
 
 
