@@ -1,4 +1,4 @@
-"""What is kept from one run to the next, and can be made again."""
+"""Location of dlx's on-disk cache; everything in it can be made again."""
 
 from collections.abc import Iterator
 import contextlib
@@ -10,17 +10,19 @@ from dlx.errors import UserError
 
 
 def folder(*parts: str) -> pathlib.Path:
-    """A path below $XDG_CACHE_HOME/dlx, by default ~/.cache/dlx; it may not exist."""
+    """Returns a path below $XDG_CACHE_HOME/dlx, by default ~/.cache/dlx."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root, "dlx", *parts)
 
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Makes the path's folder, and waits for other processes that make the same path.
+    """Creates the path's parent folder and holds a lock on the path.
+
+    Other processes that make the same path wait until it is released.
 
     Raises:
-      UserError: if the folder cannot be written to.
+      UserError: if the folder is not writable.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +30,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"cannot write in the cache {path.parent}: {error.strerror}; "
-            "XDG_CACHE_HOME names another folder"
+            "set XDG_CACHE_HOME to another folder"
         ) from None
     with file:
         with contextlib.suppress(OSError):  # a file system without locks

@@ -1,4 +1,4 @@
-"""Paths that people type."""
+"""Paths given by the user: in flags and configs."""
 
 import pathlib
 import re
@@ -7,26 +7,29 @@ from dlx.errors import UserError
 
 _FIELDS = "data_dir", "manual_dir", "content", "style", "mask", "weights", "corpus"
 _FOLDER = "folder:"
-_NAMES = "skimage:", "hf:"  # what begins so is no path, and neither is this:
-_RANDOM = "random"
+_NAMES = "skimage:", "hf:"  # prefixes of names that are not paths
+_RANDOM = "random"  # not a path either
 
 
 def path(text: str | pathlib.Path) -> pathlib.Path:
-    """A path, `~` being the home folder.
+    """Converts text to a path and expands `~`.
 
     Raises:
-      UserError: if it is an address of another file system, such as gs://bucket/runs.
+      UserError: if the text is an address of a remote file system, for example
+        gs://bucket/runs, or the home folder is unknown.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(text)):
-        raise UserError(f"{text} is no path of this machine; mount it, or give another")
+        raise UserError(
+            f"{text} is not a path on this machine; mount it or give a local path"
+        )
     try:
         return pathlib.Path(text).expanduser()
-    except RuntimeError as error:  # nobody of that name, or no home
+    except RuntimeError as error:  # unknown user or no home folder
         raise UserError(f"{text}: {error}") from None
 
 
 def resolve(config) -> None:
-    """Makes a config's paths absolute, so that they mean the same from anywhere."""
+    """Makes a config's paths absolute, independent of the current folder."""
     for field in _FIELDS:
         value = config.get(field)
         if isinstance(value, str) and value:

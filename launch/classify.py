@@ -1,9 +1,10 @@
-"""Says what an ImageNet network sees in pictures, which proves its weights right.
+"""Classifies pictures with an ImageNet network, which verifies its weights.
 
     python -m launch.classify --weights=squeezenet1_0_imagenet.safetensors cat.jpg
 
-The network is told from the config of style transfer, whose weights these are: say
---network=vgg19, --convention=torchvision. A picture may be skimage:chelsea, too.
+The flags are those of the config of style transfer, which uses the same weights: for
+example --network=vgg19 --convention=torchvision. A picture is a file or
+skimage:NAME, for example skimage:chelsea.
 """
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
@@ -17,19 +18,30 @@ from PIL import ImageOps
 from dlx.data import images
 from dlx.style import features
 
-_WEIGHTS = flags.DEFINE_string("weights", None, "As config.weights.", required=True)
+_WEIGHTS = flags.DEFINE_string(
+    "weights",
+    None,
+    "The weights, as config.weights of configs/style.py.",
+    required=True,
+)
 _NETWORK = flags.DEFINE_enum(
-    "network", "squeezenet1_0", tuple(features.NETWORKS), "Whose weights they are."
+    "network",
+    "squeezenet1_0",
+    tuple(features.NETWORKS),
+    "The network of these weights.",
 )
 _CONVENTION = flags.DEFINE_enum(
-    "convention", "caffe", tuple(features.CONVENTIONS), "What pictures they want."
+    "convention",
+    "caffe",
+    tuple(features.CONVENTIONS),
+    "The input convention of the weights.",
 )
-_TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
-_SHORTER, _SIDE = 256, 224  # pixels: a picture's shorter side, and what is cut out
+_TOP = flags.DEFINE_integer("top", 3, "The number of classes to print.", lower_bound=1)
+_SHORTER, _SIDE = 256, 224  # pixels: the resized square, and its central crop
 
 
 def main(*names: str) -> None:
-    seen = [_prepare(images.read(name)) for name in names]
+    pictures = [_prepare(images.read(name)) for name in names]
     config = ml_collections.ConfigDict(
         {
             "weights": _WEIGHTS.value,
@@ -40,28 +52,28 @@ def main(*names: str) -> None:
         }
     )
     network = features.load(config, ["logits"])
-    look = jax.jit(
-        lambda v, x: jax.nn.softmax(network.look(v, x, ["logits"])["logits"])
+    classify = jax.jit(
+        lambda v, x: jax.nn.softmax(network.features(v, x, ["logits"])["logits"])
     )
     classes = _classes()
-    for name, picture in zip(names, seen, strict=True):
-        probabilities = np.asarray(look(network.variables, picture[None]))[0]
+    for name, picture in zip(names, pictures, strict=True):
+        probabilities = np.asarray(classify(network.variables, picture[None]))[0]
         best = np.argsort(-probabilities)[: _TOP.value]
-        said = ", ".join(
+        answer = ", ".join(
             f"{classes[i]} ({i}) {100 * probabilities[i]:.1f} %" for i in best
         )
-        print(f"{name}: {said}")
+        print(f"{name}: {answer}")
 
 
 def _prepare(picture):
-    """The middle of it, [224, 224, 3] float32 in [0, 1]."""
+    """The picture's central square, [224, 224, 3] float32 in [0, 1]."""
     square = ImageOps.fit(picture.convert("RGB"), (_SHORTER, _SHORTER))
     around = (_SHORTER - _SIDE) // 2
     return images.resize(ImageOps.crop(square, around), (_SIDE, _SIDE))
 
 
 def _classes():
-    """ImageNet's 1,000, in order, each by its first name."""
+    """The first name of each of ImageNet's 1,000 classes, in order."""
     from tensorflow_datasets.datasets.siscore import labels
 
     return [name.split(",")[0] for name in labels.IMAGENET_LABELS_LIST]

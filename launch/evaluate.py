@@ -1,4 +1,4 @@
-"""Measures a trained run again, from its best checkpoint.
+"""Evaluates a trained run again, by default its best checkpoint.
 
 python -m launch.evaluate --workdir=runs/pg_rocks16/20261125-120000
 """
@@ -12,7 +12,7 @@ from dlx.runtime import loop, restore
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
-    "checkpoint", "best", ["best", "latest"], "Which checkpoint to measure."
+    "checkpoint", "best", ["best", "latest"], "The checkpoint to evaluate."
 )
 
 

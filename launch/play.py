@@ -1,9 +1,9 @@
-"""Shows a trained agent playing rocks in the terminal, or lets you play against it.
+"""Shows a trained agent playing rocks in the terminal; --human plays against it.
 
     python -m launch.play --workdir=runs/pg_rocks16/20261125-120000 --human
 
-With --human you move the left paddle with the arrow keys; the agent has the same rocks.
-q ends it.
+With --human you move the left paddle with the arrow keys. The agent has the same rocks.
+q quits.
 """
 
 import curses
@@ -24,11 +24,13 @@ from dlx.runtime import restore
 from launch.rocks_match import Match
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
-_HUMAN = flags.DEFINE_bool("human", False, "Play yourself, beside the agent.")
-_GAMES = flags.DEFINE_integer("games", None, "How many; without end if not given.")
-_SPEED = flags.DEFINE_float("speed", 8, "Steps a second.", lower_bound=0.1)
+_HUMAN = flags.DEFINE_bool("human", False, "Play against the agent.")
+_GAMES = flags.DEFINE_integer(
+    "games", None, "The number of games; by default unlimited."
+)
+_SPEED = flags.DEFINE_float("speed", 8, "Steps per second.", lower_bound=0.1)
 _SEED = flags.DEFINE_integer(
-    "seed", None, "For the same rocks again; by default others each time."
+    "seed", None, "The rocks' random seed; by default the time."
 )
 
 _KEYS = {curses.KEY_LEFT: rocks.LEFT, curses.KEY_RIGHT: rocks.RIGHT}
@@ -37,11 +39,11 @@ _GAP = 4  # characters between two screens
 
 def main() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError("this needs a terminal")
+        raise UserError("standard input and output must be a terminal")
     run = restore.load(_WORKDIR.value, tasks.make)
     play = tasks.abilities(run.config).play
     if play is None:
-        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}: no player")
+        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}, not an agent")
     game, scores = play(run.config)
     scores = functools.partial(jax.jit(scores), run.state.params)
     match = Match(game, scores, human=_HUMAN.value)
@@ -50,7 +52,7 @@ def main() -> None:
 
 
 def _show(window, match, key):
-    """Plays in a curses window; returns what to say at the end."""
+    """Plays in a curses window and returns the result as text."""
     curses.curs_set(0)
     if curses.has_colors():
         curses.use_default_colors()
@@ -70,8 +72,8 @@ def _show(window, match, key):
 
 def _wait(window):
     """The last key pressed during one step of the game, or -1."""
-    pressed, ends = -1, time.monotonic() + 1 / _SPEED.value
-    while (left := ends - time.monotonic()) > 0:
+    pressed, end = -1, time.monotonic() + 1 / _SPEED.value
+    while (left := end - time.monotonic()) > 0:
         window.timeout(max(1, round(1000 * left)))
         key = window.getch()
         pressed = pressed if key == -1 else key
@@ -81,15 +83,17 @@ def _wait(window):
 
 
 def _draw(window, match):
+    """Draws every player's screen, and the agent's scores below them."""
     width = 2 * match.game.size + 2
-    wanted = match.game.size + 7, len(match.players) * (width + _GAP) + 1
-    if any(have < want for have, want in zip(window.getmaxyx(), wanted, strict=True)):
+    needed = match.game.size + 7, len(match.players) * (width + _GAP) + 1
+    actual = window.getmaxyx()
+    if any(have < need for have, need in zip(actual, needed, strict=True)):
         raise UserError(
-            f"the terminal has {'x'.join(map(str, window.getmaxyx()))} lines and "
-            f"columns; the game needs {'x'.join(map(str, wanted))}"
+            f"the terminal has {'x'.join(map(str, actual))} lines and columns; the "
+            f"game needs {'x'.join(map(str, needed))}"
         )
     window.erase()
-    keys = "arrows move, q ends" if match.human else "q ends"
+    keys = "arrows move, q quits" if match.human else "q quits"
     window.addstr(0, 1, f"rocks, game {match.games}: {keys}")
     for number, player in enumerate(match.players):
         left = 1 + number * (width + _GAP)
@@ -100,7 +104,7 @@ def _draw(window, match):
         for row, column in np.argwhere(screen):
             color = curses.color_pair(int(screen[row, column]))
             window.chgat(4 + row, left + 1 + 2 * column, 2, color)
-    scores = match.think()
+    scores = match.agent_scores()
     for action, name in enumerate(("left", "stay", "right")):
         best = curses.A_REVERSE if action == np.argmax(scores) else curses.A_NORMAL
         text = f" {name} {scores[action]:+.2f} "
@@ -109,6 +113,7 @@ def _draw(window, match):
 
 
 def _result(match):
+    """The number of rocks that each player caught, as text."""
     total = sum(reward != 0 for reward in match.rewards["agent"])
     total += (match.games - 1) * match.game.rocks_per_episode
     caught = ", ".join(f"{player} {n}" for player, n in match.caught.items())

@@ -1,10 +1,10 @@
-"""Says what a trained classifier sees in pictures.
+"""Classifies pictures with a trained classifier.
 
     python -m launch.predict --workdir=runs/cnn_mnist/20261125-120000 seven.png cat.jpg
 
-Any size, in colour or grey. For a classifier of grey images a picture of something dark
-on something light is inverted, cropped to what is drawn on it and centred, as its
-training images are.
+Pictures may have any size, and be grey or in colour. For a classifier of grey images a
+dark drawing on a light ground is inverted, cropped and centred, like the training
+images.
 """
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
@@ -14,30 +14,35 @@ import jax
 import numpy as np
 
 from dlx import tasks
-from dlx.data import images as pictures
+from dlx.data import images
 from dlx.errors import UserError
 from dlx.runtime import restore
 from launch import preprocess
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
-_TOP = flags.DEFINE_integer("top", 3, "How many classes to name.", lower_bound=1)
+_TOP = flags.DEFINE_integer("top", 3, "The number of classes to print.", lower_bound=1)
 
 
 def main(*paths: str) -> None:
-    seen = [pictures.read(path) for path in paths]
+    pictures = [images.read(path) for path in paths]
     run = restore.load(_WORKDIR.value, tasks.make)
     classify = tasks.abilities(run.config).classify
     if classify is None:
         raise UserError(
-            f"{_WORKDIR.value} is a run of {run.config.task}: no classifier"
+            f"{_WORKDIR.value} is a run of {run.config.task}, which is not a classifier"
         )
     data, logits = classify(run.config)
-    images = np.stack([preprocess.fit(picture, data.test.images) for picture in seen])
-    probabilities = jax.nn.softmax(np.asarray(logits(run.state, images)))
+    batch = np.stack(
+        [
+            preprocess.to_dataset_format(picture, data.test.images)
+            for picture in pictures
+        ]
+    )
+    probabilities = jax.nn.softmax(np.asarray(logits(run.state, batch)))
     for path, row in zip(paths, np.asarray(probabilities), strict=True):
         best = np.argsort(-row)[: _TOP.value]
-        said = ", ".join(f"{data.test.names[i]} {100 * row[i]:.1f} %" for i in best)
-        print(f"{path}: {said}")
+        answer = ", ".join(f"{data.test.names[i]} {100 * row[i]:.1f} %" for i in best)
+        print(f"{path}: {answer}")
 
 
 if __name__ == "__main__":

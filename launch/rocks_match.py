@@ -1,4 +1,4 @@
-"""Games of rocks, of an agent and perhaps of a person beside it."""
+"""Games of rocks played by an agent, and optionally a person, on the same rocks."""
 
 import functools
 
@@ -9,10 +9,27 @@ from dlx.envs import measure, rocks
 
 
 class Match:
-    """Games of the agent, and of a person beside it, on the same rocks."""
+    """A series of games. All players of a game have the same rocks.
+
+    Attributes:
+      game: The game.
+      human: Whether a person plays beside the agent.
+      players: The players' names: 'you', if a person plays, and 'agent'.
+      caught: The number of rocks that each player caught in all games.
+      games: The number of games begun.
+      states: {player: rocks.State of one game}. The current game.
+      rewards: {player: the rewards of the current game so far}.
+    """
 
     def __init__(self, game: rocks.Params, scores, human: bool):
-        """As `policy` of an agent's module has them; `scores` with its parameters."""
+        """Prepares a match.
+
+        Args:
+          game: The game.
+          scores: [1, size, size, 1] float32 screen -> [1, num_actions] float32. The
+            agent's logits or action values.
+          human: Whether a person plays beside the agent.
+        """
         self.game = game.replace(max_steps=None)
         self.human = human
         self.players = ["you", "agent"] if self.human else ["agent"]
@@ -22,23 +39,23 @@ class Match:
         step = functools.partial(rocks.step_env, params=self.game)
         self._step = jax.jit(lambda *args: step(*args)[1:3])
         self._scores = scores
-        self.caught = dict.fromkeys(self.players, 0)  # in all games together
+        self.caught = dict.fromkeys(self.players, 0)
         self.games = 0
 
     def begin(self, key: jax.Array) -> None:
-        """The next game; all players see its rocks fall alike."""
+        """Begins the next game."""
         self._key, reset_key = jax.random.split(key)
         self.states = dict.fromkeys(self.players, self._reset(reset_key))
         self.rewards = {player: [] for player in self.players}
         self.games += 1
 
-    def think(self) -> np.ndarray:
-        """What the agent makes of its actions now, [num_actions] float32."""
+    def agent_scores(self) -> np.ndarray:
+        """The agent's logits or action values now, [num_actions] float32."""
         return np.asarray(self._scores(self._render(self.states["agent"])))[0]
 
     def step(self, human: int = rocks.STAY) -> None:
-        """All players move: the person as told, the agent as it thinks best."""
-        actions = {"you": human, "agent": int(np.argmax(self.think()))}
+        """Plays one step: the given action of the person, the agent's best action."""
+        actions = {"you": human, "agent": int(np.argmax(self.agent_scores()))}
         step = len(self.rewards["agent"])
         for player in self.players:
             key = jax.random.fold_in(self._key, step)
@@ -49,12 +66,14 @@ class Match:
 
     @property
     def over(self) -> bool:
+        """Whether the current game is over."""
         return len(self.rewards["agent"]) == self.game.episode_steps
 
     def screen(self, player: str) -> np.ndarray:
-        """As `play.screens` has it, [size, size] int8."""
+        """A player's screen, [size, size] int8, as returned by `measure.screens`."""
         return np.asarray(self._screens(self.states[player]))[0]
 
     def score(self, player: str) -> str:
+        """The current game's score as text: 'agent: 3 of 4'."""
         rewards = np.array(self.rewards[player])
         return f"{player}: {np.sum(rewards > 0)} of {np.sum(rewards != 0)}"

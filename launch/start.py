@@ -1,7 +1,7 @@
-"""How every program here starts and ends: flags, faults, exit codes.
+"""Start and end of every program: flags, errors, exit codes.
 
-0: done. 1: training diverged, or a bug, with its traceback. 2: a fault that the user
-can mend, told in one line. 128 + N: ended by signal N, with the state saved.
+0: done. 1: training diverged, or a bug (with its traceback). 2: a user error, printed
+in one line. 128 + N: ended by signal N; a training's state is saved.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ import traceback
 
 
 class _Stream:
-    """Standard output or error that outlives its reader, such as `| head -1`."""
+    """Standard output or error that ignores a closed pipe, as of `| head -1`."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -26,14 +26,14 @@ class _Stream:
         return getattr(self._stream, name)
 
     def write(self, text):
-        return self._unless_gone(self._stream.write, text)
+        return self._ignoring_closed_pipe(self._stream.write, text)
 
     def flush(self):
-        self._unless_gone(self._stream.flush)
+        self._ignoring_closed_pipe(self._stream.flush)
 
-    def _unless_gone(self, do, *arguments):
+    def _ignoring_closed_pipe(self, function, *arguments):
         try:
-            return do(*arguments)
+            return function(*arguments)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
@@ -44,14 +44,14 @@ def _end_at_once(number, frame):
     os._exit(128 + number)
 
 
-# In programs, before the imports that take seconds and may swallow an exception; but
-# not if a program imports this module from another one, as tests do.
+# Programs do this before the imports, which take seconds and may swallow an exception.
+# Modules that are not programs of `launch`, for example tests, skip it.
 _spec = getattr(sys.modules["__main__"], "__spec__", None)
 if _spec and _spec.name.startswith("launch."):
     signal.signal(signal.SIGINT, _end_at_once)
     sys.stdout, sys.stderr = _Stream(sys.stdout), _Stream(sys.stderr)
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own chatter
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # silences XLA's messages
 
 # ruff: noqa: E402
 from absl import app, flags, logging
@@ -59,19 +59,19 @@ import jax
 from ml_collections import config_flags
 
 from dlx import cache, paths
-from dlx.errors import UserError, verdict
+from dlx.errors import UserError, exit_status
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache",
     True,
-    "Keep compiled programs for the next start, in $JAX_COMPILATION_CACHE_DIR or "
+    "Cache compiled programs for the next start, in $JAX_COMPILATION_CACHE_DIR or "
     "~/.cache/dlx/xla.",
 )
-_CACHE_BYTES = 2 * 2**30  # of compiled programs; those not used for longest go first
+_CACHE_BYTES = 2 * 2**30  # of compiled programs; the least recently used go first
 
 
 class _Path(flags.ArgumentParser):
-    """A flag's path, `~` being the home folder."""
+    """Parses a flag's path and expands `~`."""
 
     syntactic_help = "a path"
 
@@ -100,39 +100,39 @@ def run(
     """Parses the flags, calls `main` and exits with what it returns, or 0.
 
     Args:
-      main: Takes the command, where there are any, and the files, where it may have
-        some.
-      commands: What the first argument that is not a flag can be.
-      files: Whether there are files after that; without commands, at least one.
-      trains: Whether it ends at once at a Ctrl-C before it trains; other programs
-        tidy up first.
+      main: Called with the command, if `commands` is not empty, and the files, if
+        `files` is true.
+      commands: The valid values of the first argument that is not a flag.
+      files: Whether files follow. At least one is required if there are no commands.
+      trains: Whether Ctrl-C ends the program immediately until training starts. Other
+        programs raise KeyboardInterrupt and clean up.
     """
 
     def guarded(argv):
         logging.set_verbosity(logging.WARNING)
         logging.get_absl_handler().setFormatter(None)
         if _COMPILATION_CACHE.value:
-            _keep_compiled()
+            _enable_compilation_cache()
         if not trains:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return main(*argv[1:])
         except KeyboardInterrupt:
-            return _say("interrupted", 128 + signal.SIGINT)
+            return _print_error("interrupted", 128 + signal.SIGINT)
         except Exception as error:
-            if known := verdict(error):
-                code, line = known
-                return _say(line, code)
+            if status := exit_status(error):
+                code, line = status
+                return _print_error(line, code)
             raise
 
     app.run(guarded, flags_parser=functools.partial(_parse, commands, files))
 
 
 def experiment(workdir: pathlib.Path | None) -> tuple[str, pathlib.Path]:
-    """The name of the file that --config gave, and the folder to work in.
+    """Returns the experiment's name, which is the config file's, and its folder.
 
     Args:
-      workdir: What --workdir gave; where it did not, runs/NAME/TIMESTAMP.
+      workdir: The value of --workdir. None selects runs/NAME/TIMESTAMP.
     """
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     name = pathlib.Path(path).stem
@@ -140,22 +140,22 @@ def experiment(workdir: pathlib.Path | None) -> tuple[str, pathlib.Path]:
     return name, pathlib.Path(workdir or f"runs/{name}/{stamp}")
 
 
-def _keep_compiled():
+def _enable_compilation_cache():
     directory = cache.folder("xla")
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-    if jax.config.jax_compilation_cache_max_size == -1:  # nobody has set it
-        _stamp(pathlib.Path(jax.config.jax_compilation_cache_dir))
+    if jax.config.jax_compilation_cache_max_size == -1:  # not set by the user
+        _add_missing_access_times(pathlib.Path(jax.config.jax_compilation_cache_dir))
         jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
 
 
-def _stamp(directory):
-    """Gives each compiled program a time of its last use.
+def _add_missing_access_times(directory):
+    """Adds the file with the time of last use to cached programs that lack it.
 
-    JAX fails to save programs if one lacks it: it was compiled without a limit to the
-    cache's size, or its process was killed at the wrong moment.
+    JAX fails to save programs if one of them lacks it, which happens if the cache had
+    no size limit or if a process was killed while saving.
     """
     for file in directory.glob("*-cache"):
         stamp = file.with_name(f"{file.name.removesuffix('-cache')}-atime")
@@ -165,32 +165,34 @@ def _stamp(directory):
 
 
 def _parse(commands, files, argv):
-    """absl's parser, with a line where that prints tracebacks."""
+    """Parses flags like absl, but prints one line instead of a traceback."""
     try:
         rest = flags.FLAGS(argv)
         given = rest[1:]
         if commands and not (given and given[0] in commands):
-            raise UserError(f"say what to do: {' or '.join(commands)}")
+            raise UserError(f"missing command; choose one of: {', '.join(commands)}")
         if files and not given:
-            raise UserError("say which files")
+            raise UserError("missing file arguments")
         if not files and (stray := given[bool(commands) :]):
-            raise UserError(f"what is {stray[0]!r}? Settings are given as --NAME=VALUE")
+            raise UserError(
+                f"unexpected argument {stray[0]!r}; options are --NAME=VALUE"
+            )
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
-            flags.FLAGS.config.keys()  # a file that was not found is only told of here
+            flags.FLAGS.config.keys()  # raises if the file was not found
         return rest
-    except Exception as error:  # a config file is a program: it can fail in any way
-        sys.exit(_say(_explain(error), 2))
+    except Exception as error:  # a config file is a program, which can raise anything
+        sys.exit(_print_error(_flag_error(error), 2))
 
 
-def _explain(error):
-    """One line for what went wrong as flags and config were read."""
+def _flag_error(error):
+    """One line for an error while flags and config were read."""
     text = str(error)
     if isinstance(error, OSError):
         return f"no config file: {error.__cause__}".splitlines()[-1].strip()
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: not Python: {error.msg}"
     if "must have a value other than None" in text:
-        return f"{text.split('=')[0].removeprefix('flag ')} is missing; --help has more"
+        return f"{text.split('=')[0].removeprefix('flag ')} is missing; see --help"
     if isinstance(error, AttributeError) and "get_config" in text:
         return "the config file has no function get_config()"
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -199,15 +201,16 @@ def _explain(error):
         and "ml_collections" in frame.filename
     ):
         names = re.findall(r"\w+", text.split("Did you mean")[0])
-        meant = re.findall(r'Did you mean "(\w+)"', text)
-        hint = f"; did you mean {meant[0]!r}?" if meant else ""
+        similar = re.findall(r'Did you mean "(\w+)"', text)
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
         return f"the config has no {names[0]!r}{hint}"
     if isinstance(error, flags.Error | UserError):
         return text
     return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {text}"
 
 
-def _say(error, code):
+def _print_error(error, code):
+    """Prints an error as one line with the program's name; returns the exit code."""
     path = pathlib.Path(sys.argv[0])
     program = path.parent if path.stem == "__main__" else path
     print(f"{program.stem}: {' '.join(str(error).split())}", file=sys.stderr)

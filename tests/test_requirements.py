@@ -57,7 +57,7 @@ def _imported(path):
 @pytest.mark.parametrize(
     ("folder", "extras", "less"),
     [
-        ("dlx", [], ["envs/adapters.py"]),
+        ("dlx", [], ["envs/adapters.py", "envs/gymnax.py"]),
         ("dlx/envs", ["bench"], []),  # adapters to the peers' interfaces
         ("launch", [], ["gallery", "bench"]),
         ("launch/gallery", ["gallery"], []),

@@ -1,22 +1,19 @@
-"""Rocks as other libraries want environments: Gymnasium's and gymnax's interfaces.
+"""Rocks with the interface of Gymnasium.
 
-    import gymnasium, dlx.envs.adapters  # which registers it
+    import gymnasium, dlx.envs.adapters  # registers the environments
 
     env = gymnasium.make("dlx/Rocks-v0", size=16)
     envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=64, size=16)
-    env = dlx.envs.adapters.GymnaxRocks(size=16)  # as from gymnax.make
 
-All take the fields of `rocks.Params` by name. The rules are those of `rocks`: nothing
-is played here.
+Both take the fields of `rocks.Params` by name. The rules are those of `rocks`; the
+adapters implement none.
 """
 
 import functools
 from typing import Any, ClassVar
 
-from flax import struct
 import gymnasium
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dlx.envs import drawing, measure, rocks
@@ -35,15 +32,15 @@ class RocksEnv(gymnasium.Env):
 
     def __init__(self, render_mode: str | None = None, **game):
         self.game = rocks.Params(**game)
-        self.render_mode = _known(render_mode)
+        self.render_mode = _require_render_mode(render_mode)
         self.observation_space, self.action_space = _spaces(self.game)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts a game; the same seed, the same game."""
+        """Starts a game. The seed determines its rocks."""
         super().reset(seed=seed)
-        self._seed, self._steps = _draw(self.np_random), 0
+        self._seed, self._steps = _draw_seed(self.np_random), 0
         observation, self._state = _reset(self._seed, self.game, 1)
         return np.array(observation[0]), {}
 
@@ -63,15 +60,15 @@ class RocksEnv(gymnasium.Env):
         )
 
     def render(self) -> np.ndarray | str | None:
-        """[height, width, 3] uint8, or text, as `render_mode` says."""
+        """Renders the screen per `render_mode`: [height, width, 3] uint8 or text."""
         frames = _frames(self.render_mode, self._state, self.game)
         return frames and frames[0]
 
 
 class RocksVectorEnv(gymnasium.vector.VectorEnv):
-    """A batch of games as a `gymnasium.vector.VectorEnv`, in one call of the device.
+    """A batch of games as a `gymnasium.vector.VectorEnv`, stepped in one device call.
 
-    A game that ends begins anew in the same step; the screen that it ended with is in
+    A game that ends is reset in the same step. Its last screen is in
     `info['final_obs']`.
     """
 
@@ -84,7 +81,7 @@ class RocksVectorEnv(gymnasium.vector.VectorEnv):
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **game):
         self.game = rocks.Params(**game)
         self.num_envs = num_envs
-        self.render_mode = _known(render_mode)
+        self.render_mode = _require_render_mode(render_mode)
         spaces = _spaces(self.game)
         self.single_observation_space, self.single_action_space = spaces
         self.observation_space, self.action_space = (
@@ -94,9 +91,9 @@ class RocksVectorEnv(gymnasium.vector.VectorEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts all games; the same seed, the same games."""
+        """Starts all games. The seed determines their rocks."""
         super().reset(seed=seed)
-        self._seed, self._steps = _draw(self.np_random), 0
+        self._seed, self._steps = _draw_seed(self.np_random), 0
         observations, self._state = _reset(self._seed, self.game, self.num_envs)
         return np.array(observations), {}
 
@@ -119,129 +116,11 @@ class RocksVectorEnv(gymnasium.vector.VectorEnv):
         return np.array(observations), np.array(rewards), terminated, truncated, infos
 
     def render(self) -> tuple[np.ndarray | str, ...] | None:
-        """A frame of each game, as `RocksEnv` has it."""
+        """Renders every game, like `RocksEnv.render`."""
         return _frames(self.render_mode, self._state, self.game)
 
 
-@struct.dataclass
-class GymnaxParams(rocks.Params):
-    """`rocks.Params`, and the one further name that code for gymnax reads."""
-
-    @property
-    def max_steps_in_episode(self) -> int:
-        """Steps after which every episode is over."""
-        return min(self.episode_steps, self.max_steps or self.episode_steps)
-
-
-class GymnaxRocks:
-    """One game with the interface of a gymnax 1.0 environment.
-
-    State and actions have no batch axis: `jax.vmap` makes one, as for gymnax's own.
-    Only the spaces need gymnax itself.
-    """
-
-    name = "Rocks"
-    num_actions = rocks.NUM_ACTIONS
-
-    def __init__(self, **game):
-        self.default_params = GymnaxParams(**game)
-
-    @functools.partial(jax.jit, static_argnames="self")
-    def reset(self, key, params=None) -> tuple[jax.Array, rocks.State]:
-        """-> (observation [size, size, 1] float32, state)."""
-        return _single(rocks.reset(key, self._params(params), 1))
-
-    reset_env = reset
-
-    @functools.partial(jax.jit, static_argnames="self")
-    def step(self, key, state, action, params=None):
-        """-> (observation, state, reward, terminated, truncated, info).
-
-        A game that ends begins anew; `info['final_observation']` is what it ended with.
-        """
-        batch, actions = _batched(state, action)
-        *after, info = rocks.step(key, batch, actions, self._params(params))
-        observation, state, reward, terminated, truncated = _single(after)
-        return (
-            observation,
-            state,
-            reward,
-            terminated,
-            truncated,
-            {
-                "discount": 1.0 - terminated,
-                "terminated": terminated,
-                "truncated": truncated,
-                "final_observation": info["final_observation"][0],
-            },
-        )
-
-    @functools.partial(jax.jit, static_argnames="self")
-    def step_env(self, key, state, action, params=None):
-        """-> (observation, state, reward, terminated, info), and no reset."""
-        batch, actions = _batched(state, action)
-        *after, _ = rocks.step_env(key, batch, actions, self._params(params))
-        observation, state, reward, terminated, _ = _single(after)
-        info = {"discount": 1.0 - terminated}
-        return observation, state, reward, terminated, info
-
-    def get_obs(self, state, params=None, key=None) -> jax.Array:
-        """The screen of a state, [size, size, 1] float32."""
-        batch = jax.tree.map(lambda x: x[None], state)
-        return rocks.render(batch, self._params(params))[0]
-
-    def observe(self, key, state, action, params=None) -> jax.Array:
-        """As `get_obs`: screens follow from states."""
-        return self.get_obs(state, params)
-
-    def is_terminated(self, state, params=None) -> jax.Array:
-        """Whether the last rock has landed, [] bool."""
-        return state.time >= self._params(params).episode_steps
-
-    is_terminal = is_terminated
-
-    def is_truncated(self, state, params=None) -> jax.Array:
-        """Whether `max_steps` cut the game off, [] bool."""
-        params = self._params(params)
-        over = state.time >= params.max_steps_in_episode
-        return over & ~self.is_terminated(state, params)
-
-    def discount(self, state, params=None) -> jax.Array:
-        """0 where the game has terminated, else 1."""
-        return 1.0 - self.is_terminated(state, params)
-
-    def action_space(self, params=None):
-        """`gymnax.environments.spaces.Discrete`."""
-        from gymnax.environments import spaces
-
-        return spaces.Discrete(rocks.NUM_ACTIONS)
-
-    def observation_space(self, params=None):
-        """`gymnax.environments.spaces.Box`."""
-        from gymnax.environments import spaces
-
-        size = self._params(params).size
-        return spaces.Box(0, 1, (size, size, 1), jnp.float32)
-
-    def state_space(self, params=None):
-        """`gymnax.environments.spaces.Dict`, by the fields of `rocks.State`."""
-        from gymnax.environments import spaces
-
-        params = self._params(params)
-        shape = (params.max_rocks,)
-        return spaces.Dict(
-            {
-                "time": spaces.Discrete(params.episode_steps + 1),
-                "paddle": spaces.Discrete(params.size),
-                "columns": spaces.Box(0, params.size - 1, shape, jnp.int32),
-            }
-        )
-
-    def _params(self, params):
-        return self.default_params if params is None else params
-
-
-def _known(render_mode):
+def _require_render_mode(render_mode):
     if render_mode not in (None, *_RENDER_MODES):
         raise ValueError(
             f"rocks: render_mode must be one of {', '.join(_RENDER_MODES)} or None, "
@@ -256,7 +135,7 @@ def _spaces(game):
     return observations, gymnasium.spaces.Discrete(rocks.NUM_ACTIONS)
 
 
-def _draw(generator):
+def _draw_seed(generator):
     return generator.integers(2**32, dtype=np.uint32)
 
 
@@ -273,7 +152,7 @@ def _reset(seed, game, num_envs):
 
 
 def _key(seed, steps):
-    """Of the reset for 0, and of the steps, which count from 1."""
+    """The random key of the reset (steps = 0) or of a step (counted from 1)."""
     return jax.random.fold_in(jax.random.key(seed), steps)
 
 
@@ -285,14 +164,6 @@ def _step(seed, steps, state, actions, game):
 @jax.jit
 def _step_env(seed, steps, state, actions, game):
     return rocks.step_env(_key(seed, steps), state, actions, game)
-
-
-def _single(tree):
-    return jax.tree.map(lambda x: x[0], tree)
-
-
-def _batched(state, action):
-    return jax.tree.map(lambda x: jnp.asarray(x)[None], (state, action))
 
 
 gymnasium.register(

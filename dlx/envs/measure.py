@@ -1,7 +1,7 @@
-"""What a policy makes of rocks: exact and sampled measures, and recordings.
+"""Measures of a policy on rocks, exact and sampled, and recordings of episodes.
 
-A policy here is a function from observations [batch, size, size, 1] float32 to actions
-[batch] int32, deterministic as a rule.
+A policy is a function from observations [batch, size, size, 1] float32 to actions
+[batch] int32. It is usually deterministic.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Policy = Callable[[jax.Array], jax.Array]
 def measure(
     policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
 ) -> dict[str, jax.Array]:
-    """All of the below, as a task's `evaluate` returns it."""
+    """Combines `perfect_starts` and `episodes`, as a task's `evaluate` returns them."""
     caught, starts = perfect_starts(policy, params)
     return episodes(policy, params, key, num_rocks) | {
         "perfect_starts": caught,
@@ -26,19 +26,22 @@ def measure(
 
 
 def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int]:
-    """From how many of all first screens the policy catches the rock. Exact.
+    """Counts the start positions from which the policy catches a single rock. Exact.
+
+    A start position is a pair of a paddle position and a rock column in row 0.
 
     Returns:
-      caught: [] float32, the pairs of paddle place and rock column in row 0, that and
-        only that rock in the air, from which it is caught.
-      starts: How many such pairs there are: size (size - paddle_width + 1).
+      caught: [] float32. The number of start positions with a caught rock.
+      starts: The number of start positions, size (size - paddle_width + 1).
     """
     alone = params.replace(rocks_per_episode=1, max_steps=None)
-    places = jnp.arange(params.reach, params.size - params.reach, dtype=jnp.int32)
+    positions = jnp.arange(
+        params.half_width, params.size - params.half_width, dtype=jnp.int32
+    )
     columns = jnp.arange(params.size, dtype=jnp.int32)
-    paddle, column = (grid.ravel() for grid in jnp.meshgrid(places, columns))
+    paddle, column = (grid.ravel() for grid in jnp.meshgrid(positions, columns))
     start = rocks.State(jnp.zeros_like(paddle), paddle, column[:, None])
-    key = jax.random.key(0)  # nothing is drawn: no other rock appears
+    key = jax.random.key(0)  # not used, because no other rock appears
     _, rewards = _play(lambda screens, _: policy(screens), alone, start, key)
     return jnp.sum(rewards > 0).astype(jnp.float32), paddle.size
 
@@ -46,24 +49,26 @@ def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int
 def episodes(
     policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
 ) -> dict[str, jax.Array]:
-    """Plays whole episodes, at least `num_rocks` rocks in all.
+    """Plays complete episodes with at least `num_rocks` rocks in total.
 
     Returns:
-      catch_rate: [] float32, the share of those rocks that were caught.
-      optimal_fraction: [] float32, how many were caught of the most that could be
-        caught by one who knew every column in advance.
-      episode_return: [] float32, mean sum of an episode's rewards.
+      catch_rate: [] float32. The share of rocks that were caught.
+      optimal_fraction: [] float32. The number of caught rocks divided by the optimum,
+        which is that of an oracle that knows all columns.
+      episode_return: [] float32. The mean sum of an episode's rewards.
     """
-    whole = params.replace(max_steps=None)
+    untruncated = params.replace(max_steps=None)
     num_envs = -(-num_rocks // params.rocks_per_episode)
     reset_key, play_key = jax.random.split(key)
-    _, start = rocks.reset(reset_key, whole, num_envs)
-    states, rewards = _play(lambda screens, _: policy(screens), whole, start, play_key)
-    appeared = jnp.arange(1, whole.rocks_per_episode) * whole.interval - 1
+    _, start = rocks.reset(reset_key, untruncated, num_envs)
+    states, rewards = _play(
+        lambda screens, _: policy(screens), untruncated, start, play_key
+    )
+    appeared = jnp.arange(1, params.rocks_per_episode) * params.interval - 1
     columns = jnp.concatenate(
         [start.columns[None, :, 0], states.columns[appeared, :, 0]]
     )
-    best = oracle.most_caught(start.paddle, columns.T, whole)
+    best = oracle.most_caught(start.paddle, columns.T, params)
     caught = jnp.sum(rewards > 0)
     return {
         "catch_rate": caught / jnp.sum(rewards != 0),
@@ -75,33 +80,36 @@ def episodes(
 def record(
     policy: Policy, params: rocks.Params, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """One episode to look at.
+    """Records one episode.
 
     Returns:
-      screens: [steps + 1, size, size] int8: 0 empty, 1 a rock, 2 the paddle.
-      scores: [steps + 1] int32, the sum of rewards so far.
+      screens: [steps + 1, size, size] int8. 0 is empty, 1 a rock, 2 the paddle.
+      scores: [steps + 1] int32. The sum of rewards so far.
     """
     return _recorded(lambda observations, _: policy(observations), params, key)
 
 
-def replay(
+def with_actions(
     actions: jax.Array, params: rocks.Params, key: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The episode that `record` has of this key, with these actions instead.
+    """Records the episode that `record` plays with this key, with given actions.
 
     Args:
-      actions: [params.episode_steps] int32, as for `rocks.step_env`.
+      actions: [params.episode_steps] int32. 0 left, 1 stay, 2 right.
       params: The game.
-      key: Of all rocks.
+      key: The random key, which determines all rocks.
+
+    Returns:
+      screens, scores: As returned by `record`.
     """
     return _recorded(lambda _, time: actions[time][None], params, key)
 
 
 def _recorded(choose, params, key):
-    whole = params.replace(max_steps=None)
+    untruncated = params.replace(max_steps=None)
     reset_key, play_key = jax.random.split(key)
-    _, start = rocks.reset(reset_key, whole, 1)
-    states, rewards = _play(choose, whole, start, play_key)
+    _, start = rocks.reset(reset_key, untruncated, 1)
+    states, rewards = _play(choose, untruncated, start, play_key)
     states = jax.tree.map(
         lambda a, b: jnp.concatenate([a[None], b])[:, 0], start, states
     )
@@ -111,15 +119,22 @@ def _recorded(choose, params, key):
 
 
 def screens(state: rocks.State, params: rocks.Params) -> jax.Array:
-    """What is where: [num_envs, size, size] int8, 0 empty, 1 a rock, 2 the paddle."""
+    """Renders games: [num_envs, size, size] int8; 0 empty, 1 a rock, 2 the paddle."""
     pixels = rocks.render(state, params, jnp.int8)[..., 0]
-    return pixels.at[:, -1].multiply(2)  # no rock is ever drawn on the last row
+    return pixels.at[:, -1].multiply(2)  # the last row never has a rock
 
 
 def _play(choose, params, start, key):
-    """One episode each; states after each step and rewards, [episode_steps, env].
+    """Plays one episode of every game in `start`.
 
-    `choose` takes observations, and how many steps there were before.
+    Args:
+      choose: (observations, number of steps before) -> actions.
+      params: The game.
+      start: The games.
+      key: The random key.
+
+    Returns:
+      states, rewards: [episode_steps, num_envs, ...]. After each step.
     """
 
     def step(state, inputs):

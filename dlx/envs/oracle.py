@@ -1,4 +1,4 @@
-"""The most rocks that anyone could catch who knows every column in advance."""
+"""Optimal play of an oracle that knows the columns of all rocks."""
 
 import jax
 import jax.numpy as jnp
@@ -9,36 +9,42 @@ from dlx.envs import rocks
 def most_caught(
     paddle: jax.Array, columns: jax.Array, params: rocks.Params
 ) -> jax.Array:
-    """Exact, by dynamic programming backwards over the paddle's places.
+    """Computes the largest number of rocks that can be caught in each episode.
 
-    V_t(p), the most that can still be caught from place p after t steps, is the largest
-    of V_{t+1}(p') + caught_{t+1}(p') over the places p' that a step reaches.
+    It is exact, by backward dynamic programming over paddle positions. V_t(p), the
+    number that can still be caught from position p after t steps, is the maximum of
+    V_{t+1}(p') + caught_{t+1}(p') over the positions p' that one step can reach.
 
     Args:
-      paddle: [episodes] int32, where the paddle starts.
-      columns: [episodes, rocks_per_episode] int32, of rocks in the order they appear.
-      params: The game; `max_steps` is ignored.
+      paddle: [episodes] int32. The paddle's column at the start.
+      columns: [episodes, rocks_per_episode] int32. The rocks' columns, in the order in
+        which they appear.
+      params: The game. `max_steps` is ignored.
 
     Returns:
       [episodes] int32.
     """
-    places = jnp.arange(params.reach, params.size - params.reach, dtype=jnp.int32)
+    positions = jnp.arange(
+        params.half_width, params.size - params.half_width, dtype=jnp.int32
+    )
     steps = jnp.arange(1, params.episode_steps + 1, dtype=jnp.int32)
 
-    def one(paddle, columns):
-        def back(value, time):
+    def of_episode(paddle, columns):
+        def backward(value, time):
             fallen = time - (params.size - 1)
             rock = fallen // params.interval
             lands = (fallen >= 0) & (fallen % params.interval == 0)
             lands &= rock < params.rocks_per_episode
             column = columns[jnp.clip(rock, 0, params.rocks_per_episode - 1)]
-            value += lands & (jnp.abs(places - column) <= params.reach)
-            padded = jnp.pad(value, 1, mode="edge")  # at a wall, left is stay
+            value += lands & (jnp.abs(positions - column) <= params.half_width)
+            padded = jnp.pad(
+                value, 1, mode="edge"
+            )  # at the left wall, moving left is staying
             value = jnp.maximum(value, jnp.maximum(padded[:-2], padded[2:]))
             return value, None
 
-        nothing = jnp.zeros(places.size, jnp.int32)
-        value, _ = jax.lax.scan(back, nothing, steps, reverse=True)
-        return value[paddle - params.reach]
+        after_end = jnp.zeros(positions.size, jnp.int32)
+        value, _ = jax.lax.scan(backward, after_end, steps, reverse=True)
+        return value[paddle - params.half_width]
 
-    return jax.vmap(one)(paddle, columns)
+    return jax.vmap(of_episode)(paddle, columns)

@@ -34,23 +34,23 @@ import numpy as np
 
 LEFT, STAY, RIGHT = 0, 1, 2
 NUM_ACTIONS = 3
-_MOST_SIZE = 2**15  # to a side: a screen's pixels are counted in int32
+_MOST_SIZE = 2**15  # pixels of a side: pixels of a screen are numbered in int32
 
 
 @struct.dataclass
 class Params:
-    """Which game is played. A static pytree: another value compiles anew.
+    """The game's parameters. A static pytree: new values cause a new compilation.
 
     Attributes:
       size: N, the screen's height and width in pixels, 2 ... 32768.
       paddle_width: w, in pixels; odd, at most `size`.
-      spawn_every: k, steps from one rock to the next, at least 1. None: size - 1, one
-        rock at a time, each appearing as the one before it lands.
+      spawn_every: k, steps from one rock to the next, at least 1. None selects size -
+        1: one rock at a time, which appears when the previous one lands.
       rocks_per_episode: R, at least 1; an episode has less than 2^31 steps.
-      max_steps: length at which an episode is truncated, at least 1. None: never.
+      max_steps: The length at which an episode is truncated, at least 1. None: never.
 
     Raises:
-      ValueError: where the values make no game; says which one and why.
+      ValueError: if a value is invalid; the message says which one and why.
     """
 
     size: int = struct.field(pytree_node=False, default=16)
@@ -76,18 +76,18 @@ class Params:
             )
         if self.episode_steps >= 2**31:
             raise ValueError(
-                f"rocks: an episode of {self.episode_steps} steps is too long; "
-                "2**31 - 1 is the most, for fewer rocks_per_episode"
+                f"rocks: an episode of {self.episode_steps} steps is too long; the "
+                "maximum is 2**31 - 1: use fewer rocks_per_episode"
             )
         if self.paddle_width % 2 == 0:
             raise ValueError(
-                "rocks: paddle_width must be odd, so that the paddle has a centre, "
+                "rocks: paddle_width must be odd, because the paddle has a centre, "
                 f"got {self.paddle_width}"
             )
         if self.paddle_width > self.size:
             raise ValueError(
-                f"rocks: paddle_width must be at most size, {self.size}, so that the "
-                f"paddle fits on the screen, got {self.paddle_width}"
+                f"rocks: paddle_width must be at most size, {self.size}, to fit on the "
+                f"screen, got {self.paddle_width}"
             )
 
     @property
@@ -96,13 +96,13 @@ class Params:
         return self.size - 1 if self.spawn_every is None else self.spawn_every
 
     @property
-    def reach(self) -> int:
+    def half_width(self) -> int:
         """(w-1)/2, columns that the paddle covers to either side of its centre."""
         return self.paddle_width // 2
 
     @property
     def max_rocks(self) -> int:
-        """The most rocks that can be in the air together."""
+        """The largest number of rocks in the air at the same time."""
         in_a_fall = -(-(self.size - 1) // self.interval)
         return min(in_a_fall, self.rocks_per_episode)
 
@@ -117,10 +117,10 @@ class State:
     """A batch of games.
 
     Attributes:
-      time: [num_envs] int32, steps since reset.
-      paddle: [num_envs] int32, column of the paddle's centre.
-      columns: [num_envs, max_rocks] int32, columns of the newest rocks, newest first.
-        Entries of rocks that have landed or are yet to come mean nothing.
+      time: [num_envs] int32. Steps since reset.
+      paddle: [num_envs] int32. The column of the paddle's centre.
+      columns: [num_envs, max_rocks] int32. The columns of the newest rocks, newest
+        first. Entries of rocks that have landed or not yet appeared are undefined.
     """
 
     time: jax.Array
@@ -129,10 +129,10 @@ class State:
 
 
 def rock_rows(state: State, params: Params) -> jax.Array:
-    """Rows of the rocks in `state.columns`.
+    """Computes the rows of the rocks in `state.columns`.
 
     Returns:
-      [num_envs, max_rocks] int32 in 0 ... size-2, or -1 where no rock is in the air.
+      [num_envs, max_rocks] int32 in 0 ... size-2, or -1 if the rock is not in the air.
     """
     interval = jnp.int32(params.interval)
     newest = jnp.minimum(lax.div(state.time, interval), params.rocks_per_episode - 1)
@@ -142,23 +142,23 @@ def rock_rows(state: State, params: Params) -> jax.Array:
 
 
 def render(state: State, params: Params, dtype=jnp.float32) -> jax.Array:
-    """The screens.
+    """Renders the screens.
 
     Args:
       state: A batch of games.
       params: The game.
-      dtype: Of the pixels, such as float32 or uint8.
+      dtype: The pixels' type, for example float32 or uint8.
 
     Returns:
-      [num_envs, size, size, 1] `dtype`, pixels of 0 or 1.
+      [num_envs, size, size, 1] `dtype`. Pixels are 0 or 1.
     """
     size, num_envs = params.size, state.time.shape[0]
     row = rock_rows(state, params)
     centre = (size - 1) * size + state.paddle[:, None]
-    width = jnp.arange(-params.reach, params.reach + 1, dtype=jnp.int32)
-    # A rock that is not in the air is drawn where the paddle is anyway.
+    width = jnp.arange(-params.half_width, params.half_width + 1, dtype=jnp.int32)
+    # Rocks that are not in the air are drawn on the paddle, which has no effect.
     rocks = jnp.where(row >= 0, row * size + state.columns, centre)
-    # One scatter: on the CPU 3.4 times as fast as comparing every pixel's number.
+    # On the CPU one scatter is 3.4 times as fast as comparing every pixel's number.
     lit = jnp.concatenate([centre + width[None], rocks], axis=1).T
     env = jnp.arange(num_envs, dtype=jnp.int32)[None]
     pixels = jnp.zeros((num_envs, size * size), dtype)
@@ -182,27 +182,27 @@ def reset(
 def step(
     key: jax.Array, state: State, actions: jax.Array, params: Params, dtype=jnp.float32
 ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, Any]]:
-    """Plays one step; games that end begin anew at once.
+    """Plays one step. A game that ends is reset in the same step.
 
     Args:
       key: One key for the whole batch.
       state: The games.
-      actions: [num_envs] integers, 0 left, 1 stay, 2 right.
+      actions: [num_envs] integers. 0 left, 1 stay, 2 right.
       params: The game.
-      dtype: Of the pixels.
+      dtype: The pixels' type.
 
     Returns:
-      obs: [num_envs, size, size, 1] `dtype`, of the new game where one has ended.
-      state: The games after it.
+      obs: [num_envs, size, size, 1] `dtype`. If a game has ended, that of the new game.
+      state: The games after the step.
       reward: [num_envs] float32.
-      terminated: [num_envs] bool, the last rock has landed.
-      truncated: [num_envs] bool, `max_steps` are over and it has not.
+      terminated: [num_envs] bool. The last rock has landed.
+      truncated: [num_envs] bool. `max_steps` are over and the last rock has not landed.
       info: 'final_observation' and 'final_state', those before the reset.
     """
     column, place = _draw(key, state.time.shape[0], params)
     last, reward, terminated, truncated = _play(column, state, actions, params)
-    # Where a game ends as a rock appears, both draws are this one column; only one is
-    # ever played.
+    # A rock that appears and a new game's first rock share this column, because a game
+    # uses only one of them.
     first = _start(column, place, params)
     over = terminated | truncated
 
@@ -217,22 +217,22 @@ def step(
 def step_env(
     key: jax.Array, state: State, actions: jax.Array, params: Params, dtype=jnp.float32
 ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Plays one step without the automatic reset; otherwise as `step`, `info` empty."""
+    """Plays one step without automatic reset. Else like `step`; `info` is empty."""
     column, _ = _draw(key, state.time.shape[0], params)
     state, reward, terminated, truncated = _play(column, state, actions, params)
     return render(state, params, dtype), state, reward, terminated, truncated, {}
 
 
 def _draw(key, num_envs, params):
-    """A column for a rock and a place for the paddle, [num_envs] int32 each.
+    """Draws a column for a rock and a position for the paddle, each [num_envs] int32.
 
-    Half a random word each, scaled: exactly uniform over a power of two, otherwise to
-    within a part in 65536 / size.
+    Each is half a random word, scaled. The distribution is exactly uniform over a power
+    of two, otherwise to within a part in 65536 / size.
     """
     word = jax.random.bits(key, (num_envs,), jnp.uint32)
     column = (word >> 16) * params.size >> 16
-    place = (word & 0xFFFF) * (params.size - 2 * params.reach) >> 16
-    return column.astype(jnp.int32), place.astype(jnp.int32) + params.reach
+    place = (word & 0xFFFF) * (params.size - 2 * params.half_width) >> 16
+    return column.astype(jnp.int32), place.astype(jnp.int32) + params.half_width
 
 
 def _start(column, place, params):
@@ -246,11 +246,11 @@ def _play(column, state, actions, params):
     chex.assert_type(actions, int)
     # (1) the paddle moves; no action moves it further than one column
     move = jnp.sign(actions.astype(jnp.int32) - STAY)
-    wall = params.reach, params.size - 1 - params.reach
+    wall = params.half_width, params.size - 1 - params.half_width
     paddle = jnp.clip(state.paddle + move, *wall)
     # (2), (3) rocks fall, and land
     landed = rock_rows(state, params) + 1 == params.size - 1
-    caught = jnp.abs(state.columns - paddle[:, None]) <= params.reach
+    caught = jnp.abs(state.columns - paddle[:, None]) <= params.half_width
     reward = jnp.sum(jnp.where(landed, jnp.where(caught, 1.0, -1.0), 0.0), axis=1)
     # (4) a rock appears
     time = state.time + 1

@@ -4,7 +4,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Reach:
+class ReceptiveField:
     """A receptive field along one axis.
 
     Feature i depends on the pixels stride i - before ... stride i + after, both ends
@@ -20,9 +20,11 @@ class Reach:
     before: int = 0
     after: int = 0
 
-    def through(self, kernel: int, stride: int = 1, padding: int = 0) -> "Reach":
+    def through(
+        self, kernel: int, stride: int = 1, padding: int = 0
+    ) -> "ReceptiveField":
         """Returns the receptive field after one more layer."""
-        return Reach(
+        return ReceptiveField(
             self.stride * stride,
             self.before + self.stride * padding,
             self.after + self.stride * (kernel - 1 - padding),

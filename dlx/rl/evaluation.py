@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from dlx.envs import drawing, measure, rocks
-from dlx.errors import blame
+from dlx.errors import user_error_in
 from dlx.rl import networks
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
@@ -17,13 +17,13 @@ Scores = Callable[..., jax.Array]
 
 def make_game(config) -> rocks.Params:
     """Makes the game of `config.env`. Raises UserError if that is invalid."""
-    with blame("config.env"):
+    with user_error_in("config.env"):
         return rocks.Params(**config.env)
 
 
 def make_torso(config) -> nn.Module:
     """Makes the torso of `config.network`. Raises UserError if that is invalid."""
-    with blame("config.network"):
+    with user_error_in("config.network"):
         return networks.make_torso(
             config.network, features=config.features, channels=config.channels
         )

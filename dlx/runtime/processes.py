@@ -196,7 +196,7 @@ def together():
             if verdict := _verdict(client):
                 _follow(process, client, *verdict)
             _end_as_lost(process, str(error).splitlines()[0][:100])
-        if known := errors.verdict(error):
+        if known := errors.exit_status(error):
             os.write(2, f"process {process}: {known[1]}\n".encode())
         else:
             traceback.print_exc()

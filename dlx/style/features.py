@@ -1,4 +1,4 @@
-"""Networks that look at pictures, and what their layers see."""
+"""Pre-trained feature extractors and their receptive fields."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -11,15 +11,15 @@ import numpy as np
 
 from dlx import paths, streams
 from dlx.errors import UserError, require_one_of
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 from dlx.runtime import restore
 from dlx.runtime.rundir import read_config
 from dlx.style import weights
 from dlx.style.networks import squeezenet, vgg
 from dlx.vision import airbench, classifier
 
-_CAFFE = np.array([[[[103.939, 116.779, 123.68]]]], np.float32)  # BGR, of 0 ... 255
-_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)  # RGB, of 0 ... 1
+_CAFFE = np.array([[[[103.939, 116.779, 123.68]]]], np.float32)  # BGR mean in 0 ... 255
+_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)  # RGB mean in 0 ... 1
 _DEVIATION = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
 CONVENTIONS = {
     "torchvision": lambda x: (x - _MEAN) / _DEVIATION,
@@ -37,43 +37,43 @@ _CLASSIFIERS = {"airbench": airbench, "classifier": classifier}  # trained by dl
 
 
 @dataclasses.dataclass(frozen=True)
-class Perception:
+class FeatureExtractor:
     """A network with its weights.
 
     Attributes:
-      layers: Names of all its layers.
-      reach: What each layer's features see of a picture.
+      layers: The names of all layers.
+      receptive_fields: The receptive field of each layer.
       variables: The weights.
-      look: (variables, pictures [batch, height, width, 3] float32 in [0, 1], names of
+      features: (variables, images [batch, height, width, 3] float32 in [0, 1], names of
         layers) -> {name: [batch, height', width', channels] float32}. Pure.
     """
 
     layers: tuple[str, ...]
-    reach: dict[str, Reach]
+    receptive_fields: dict[str, ReceptiveField]
     variables: Any
-    look: Callable[[Any, jax.Array, Sequence[str]], dict[str, jax.Array]]
+    features: Callable[[Any, jax.Array, Sequence[str]], dict[str, jax.Array]]
 
 
-def load(config, wanted: Sequence[str]) -> Perception:
-    """The network that the config describes.
+def load(config, wanted: Sequence[str]) -> FeatureExtractor:
+    """Loads the feature extractor that the config describes.
 
     Args:
-      config: Its network; weights: a file, 'random', or the workdir of a classifier
-        that dlx trained; convention: how the weights want pictures; pooling of a VGG;
-        seed, of random weights.
-      wanted: Layers whose features will be wanted; weights beyond are not.
+      config: Has network: its name; weights: a file, 'random', or the workdir of a
+        classifier that dlx trained; convention: the input convention of the weights;
+        pooling: of a VGG; seed: of random weights.
+      wanted: The names of the required layers. Weights of later layers are not read.
 
     Raises:
-      UserError: where there is no such network, weights or layer.
+      UserError: if the network, the weights or a layer does not exist.
     """
     if not config.weights:
         raise UserError(
-            "config.weights says where an ImageNet network's weights are: a file "
+            "config.weights is missing; it is the ImageNet network's weights: a file "
             "(.safetensors, .npz, .pth), hf:OWNER/REPOSITORY/FILE, the workdir of a "
-            f"classifier trained here, or {RANDOM!r}, for textures only"
+            f"classifier trained with dlx, or {RANDOM!r} (for textures only)"
         )
     if paths.path(config.weights).is_dir():
-        return _trained(paths.path(config.weights), wanted)
+        return _trained_classifier(paths.path(config.weights), wanted)
     require_one_of(config, "network", tuple(NETWORKS))
     require_one_of(config, "convention", tuple(CONVENTIONS))
     require_one_of(config, "pooling", tuple(vgg.POOLS))
@@ -81,29 +81,35 @@ def load(config, wanted: Sequence[str]) -> Perception:
     if isinstance(network, vgg.VGG):
         network = network.clone(pooling=config.pooling)
     _require_layers(wanted, network.layers, config.network)
+    params = _imagenet_params(config, network, wanted)
+    scale = CONVENTIONS[config.convention]
+
+    def features(params, images, names):
+        return network.apply({"params": params}, scale(images), names)
+
+    return FeatureExtractor(
+        network.layers, network.receptive_fields(), params, features
+    )
+
+
+def _imagenet_params(config, network, wanted):
+    """Initialises or reads the parameters of the required layers."""
     init_key = streams.key(config.seed, "weights")
     x = jnp.zeros((1, 224, 224, 3))
     if config.weights == RANDOM:
-        logging.warning("a network of random weights: it knows textures, no things")
-        params = jax.jit(lambda key: network.init(key, x, wanted)["params"])(init_key)
-    else:
-        shapes = jax.eval_shape(lambda key: network.init(key, x, wanted), init_key)
-        arrays = weights.read(config.weights)
-        source = f"{config.weights}, as weights of {config.network},"
-        params = weights.fit(arrays, shapes["params"], source)
-    scale = CONVENTIONS[config.convention]
-
-    def look(params, pictures, names):
-        return network.apply({"params": params}, scale(pictures), names)
-
-    return Perception(network.layers, network.reach(), params, look)
+        logging.warning("random weights: the network can match textures, not objects")
+        return jax.jit(lambda key: network.init(key, x, wanted)["params"])(init_key)
+    shapes = jax.eval_shape(lambda key: network.init(key, x, wanted), init_key)
+    arrays = weights.read(config.weights)
+    source = f"{config.weights}, as weights of {config.network},"
+    return weights.fit(arrays, shapes["params"], source)
 
 
-def _trained(workdir, wanted):
-    """The convolutions of a classifier of colour images that dlx trained."""
+def _trained_classifier(workdir, wanted):
+    """Uses the convolutions of a classifier of colour images that dlx trained."""
     task = read_config(workdir).get("task")
     if task not in _CLASSIFIERS:
-        raise UserError(f"{workdir} is a run of {task}: no classifier")
+        raise UserError(f"{workdir} is a run of {task}, which is not a classifier")
     module = _CLASSIFIERS[task]
     run = restore.load(workdir, module.make)
     data, network, variables = module.abilities.features(run.config, run.state)
@@ -113,16 +119,18 @@ def _trained(workdir, wanted):
         raise UserError(f"{workdir} has a classifier of grey images")
     _require_layers(wanted, network.layers, str(workdir))
 
-    def look(variables, pictures, names):
-        x = run.state.scale(255 * pictures)
+    def features(variables, images, names):
+        x = run.state.scale(255 * images)
         return network.apply(variables, x, train=False, wanted=tuple(names))
 
-    return Perception(network.layers, network.reach(), variables, look)
+    return FeatureExtractor(
+        network.layers, network.receptive_fields(), variables, features
+    )
 
 
 def _require_layers(wanted, layers, network):
     for name in wanted:
         if name not in layers:
             raise UserError(
-                f"{network} has no layer {name!r}; there are: {', '.join(layers)}"
+                f"{network} has no layer {name!r}; choose from: {', '.join(layers)}"
             )

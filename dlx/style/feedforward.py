@@ -1,6 +1,6 @@
-"""A network that paints in one style (Johnson, Alahi and Fei-Fei 2016).
+"""A network that stylises images in one pass (Johnson, Alahi and Fei-Fei 2016).
 
-The losses are those of optimise.py, of what the network makes of photographs.
+The losses of optimise.py are computed for the network's outputs on photos.
 """
 
 import chex
@@ -11,29 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures as drawing
-from dlx import optimizers
-from dlx.data import batches, sources
-from dlx.data import images as pictures
-from dlx.errors import UserError, blame, require_one_of, require_positive
+from dlx import figures, optimizers
+from dlx.data import batches, images, sources
+from dlx.errors import UserError, require_one_of, require_positive, user_error_in
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
-from dlx.style import features
-from dlx.style import losses as styles
+from dlx.style import features, losses
 from dlx.style.networks.stylizer import Stylizer
-from dlx.style.problem import Scale, total, weights
+from dlx.style.resolution import Resolution, loss_weights, total_loss
 
-_SHOWN = 4
+_SHOWN = 4  # photos in the figure
 
 
 @struct.dataclass
 class State:
-    """What training changes.
+    """The training state.
 
     Attributes:
-      step: [] int32.
-      params: The network's.
-      opt_state: The optimiser's.
+      step: [] int32. The number of completed steps.
+      params: The network's parameters.
+      opt_state: The optimiser's state.
     """
 
     step: jax.Array
@@ -42,8 +39,8 @@ class State:
 
 
 def make_network(config) -> Stylizer:
-    """The network that the config describes; a UserError where that is none."""
-    with blame("config.channels"):
+    """Makes the network. Raises UserError if the config is invalid."""
+    with user_error_in("config.channels"):
         channels = tuple(config.channels)
         if not channels or min(channels) < 1 or config.blocks < 0:
             raise ValueError(f"layers need positive widths, got {channels}")
@@ -51,19 +48,26 @@ def make_network(config) -> Stylizer:
 
 
 def paint(config):
-    """A jitted (params, [batch, height, width, 3] float32 in [0, 1]) -> the same."""
-    # Outside of a loop the primitive has all threads, and no need of large matrices.
+    """Makes a jitted function that stylises images of any size.
+
+    Returns:
+      (params, [batch, height, width, 3] float32 in [0, 1]) -> the same shape and range.
+    """
+    # Outside a loop XLA's own convolution uses all threads, without large matrices.
     network = make_network(config).clone(convolution=lax.conv_general_dilated)
     return jax.jit(lambda params, photographs: network.apply(params, photographs))
 
 
 def crop(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
-    """A square of each image, anywhere in it, perhaps mirrored.
+    """Cuts a random square out of each image and mirrors it with probability 1/2.
 
     Args:
-      key: Of where.
+      key: The random key.
       images: [batch, size, size, 3].
-      side: Of the squares.
+      side: The squares' side in pixels.
+
+    Returns:
+      [batch, side, side, 3].
     """
     corner_key, flip_key = jax.random.split(key)
     last = images.shape[1] - side
@@ -77,6 +81,17 @@ def crop(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
     return jnp.where(flipped, images[:, :, ::-1], images)
 
 
+def require(config) -> None:
+    """Raises UserError if the config is invalid."""
+    require_one_of(config, "style_loss", tuple(losses.LOSSES))
+    require_positive(config, "crop", "batch_size")
+    if config.crop > config.image_size:
+        raise UserError(
+            f"config.crop={config.crop} is more than config.image_size="
+            f"{config.image_size}"
+        )
+
+
 def make(config) -> Task:
     """Builds the task.
 
@@ -84,49 +99,20 @@ def make(config) -> Task:
       config: As in configs/fast_style.py.
 
     Raises:
-      UserError: where photographs, painting or network cannot be had.
+      UserError: if the config is invalid, or photos, painting or network are missing.
     """
-    require_one_of(config, "style_loss", tuple(styles.LOSSES))
-    require_positive(config, "crop", "batch_size")
-    if config.crop > config.image_size:
-        raise UserError(
-            f"config.crop={config.crop} is more than config.image_size="
-            f"{config.image_size}"
-        )
+    require(config)
     network, tx = make_network(config), optimizers.make(config)
-    layers = *config.content_layers, *config.style_layers
-    looking = features.load(config, layers)
-    scale = Scale(config, looking, (config.crop, config.crop))
-    painting = pictures.read(config.style)
-    shape = pictures.shape_at(painting, config.crop * config.style_scale)
-    targets = jax.jit(Scale(config, looking, shape).statistics)(
-        looking.variables, pictures.resize(painting, shape)
-    )
+    extractor = features.load(config, (*config.content_layers, *config.style_layers))
+    resolution = Resolution(config, extractor, (config.crop, config.crop))
     fixed = {
-        "variables": looking.variables,
-        "weights": weights(config),
-        "style": targets,
+        "variables": extractor.variables,
+        "weights": loss_weights(config),
+        "style": _painting_statistics(config, extractor),
     }
     training, _ = batches.of_images(config)
-    where = config.data_dir, config.manual_dir, config.image_size
-    test = sources.load(config.dataset, "test", *where).images[: config.eval_images]
-    if test.shape[-1] != 3:
-        raise UserError(f"config.dataset={config.dataset} has no colours")
-
-    def losses(params, fixed, photographs):
-        """The whole, and its parts; means over [batch, side, side, 3] in [0, 1]."""
-
-        def one(photograph, made):
-            content = scale.content(fixed["variables"], photograph)
-            content, style = scale.differences(
-                fixed, made, None, content, [fixed["style"]]
-            )
-            return content, style[0], styles.total_variation(made)
-
-        made = network.apply(params, photographs)
-        content, style, variation = map(jnp.mean, jax.vmap(one)(photographs, made))
-        loss = total(fixed["weights"], content, style, variation)
-        return loss, {"loss": loss, "content_loss": content, "style_loss": style}
+    test = _test_images(config)
+    batch_losses = make_losses(network, resolution)
 
     def init(key):
         params = network.init(key, jnp.zeros((1, config.crop, config.crop, 3)))
@@ -134,55 +120,111 @@ def make(config) -> Task:
 
     def step(state, batch, key):
         photographs = crop(key, batch["photographs"]["images"], config.crop) / 255.0
-        grads, parts = jax.grad(losses, has_aux=True)(
+        grads, metrics = jax.grad(batch_losses, has_aux=True)(
             state.params, batch["fixed"], photographs
         )
         grads = lax.pmean(grads, devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        parts["l2_params"] = optax.tree.norm(params)
-        return State(state.step + 1, params, opt_state), parts
+        metrics["l2_params"] = optax.tree.norm(params)
+        return State(state.step + 1, params, opt_state), metrics
 
-    def middle(images):
-        edge = (config.image_size - config.crop) // 2
-        return images[:, edge:, edge:][:, : config.crop, : config.crop] / np.float32(
-            255
-        )
-
-    judge, painter = jax.jit(losses), paint(config)
-
-    def evaluate(state, key):
-        del key
-        _, parts = judge(state.params, fixed, middle(test))
-        return parts | {"minus_loss": -parts["loss"]}
-
-    def seen(state, images):
-        made = [
-            painter(state.params, image[None] / np.float32(255)) for image in images
-        ]
-        return np.uint8(np.round(255 * np.concatenate(made)))
-
-    def frames(state, key):
-        del key
-        return {"painted": drawing.beside([test[0], seen(state, test[:1])[0]])}
-
-    def figures(state, key):
-        del key
-        some = test[:_SHOWN]
-        pairs = np.concatenate([some, seen(state, some)])
-        return {"photographs_over_painted": drawing.sheet(pairs, len(some))}
-
+    draw, frames = make_figures(config, test)
     return Task(
         init=init,
         step=step,
-        evaluate=evaluate,
-        figures=figures,
+        evaluate=make_evaluate(config, batch_losses, fixed, test),
+        figures=draw,
         frames=frames,
         metric="minus_loss",
         counts={"examples": config.batch_size},
         batches=batches.Combined(photographs=training, fixed=batches.Fixed(fixed)),
         shown=("content_loss", "style_loss"),
     )
+
+
+def _painting_statistics(config, extractor):
+    """Style statistics of the painting: {layer: Statistics}."""
+    painting = images.read(config.style)
+    shape = images.shape_at(painting, config.crop * config.style_scale)
+    statistics = jax.jit(Resolution(config, extractor, shape).statistics)
+    return statistics(extractor.variables, images.resize(painting, shape))
+
+
+def _test_images(config):
+    """Test images, [config.eval_images, size, size, 3] uint8."""
+    where = config.data_dir, config.manual_dir, config.image_size
+    test = sources.load(config.dataset, "test", *where).images[: config.eval_images]
+    if test.shape[-1] != 3:
+        raise UserError(
+            f"config.dataset={config.dataset} has grey images; the network needs colour"
+        )
+    return test
+
+
+def make_losses(network: Stylizer, resolution: Resolution):
+    """Makes a function that computes the losses of the network's outputs.
+
+    Returns:
+      (params, fixed, photographs [batch, side, side, 3] float32 in [0, 1]) -> the mean
+      total loss, and the mean of each term.
+    """
+
+    def batch_losses(params, fixed, photographs):
+        def of_picture(photograph, painted):
+            content = resolution.content(fixed["variables"], photograph)
+            content_loss, style_losses = resolution.losses(
+                fixed, painted, None, content, [fixed["style"]]
+            )
+            return content_loss, style_losses[0], losses.total_variation(painted)
+
+        painted = network.apply(params, photographs)
+        terms = jax.vmap(of_picture)(photographs, painted)
+        content, style, variation = map(jnp.mean, terms)
+        loss = total_loss(fixed["weights"], content, style, variation)
+        return loss, {"loss": loss, "content_loss": content, "style_loss": style}
+
+    return batch_losses
+
+
+def make_evaluate(config, batch_losses, fixed, test: np.ndarray):
+    """Makes the Task's `evaluate`: losses at the centres of the test images."""
+    edge = (config.image_size - config.crop) // 2
+    measure = jax.jit(batch_losses)
+
+    def evaluate(state, key):
+        del key
+        centres = test[:, edge:, edge:][:, : config.crop, : config.crop]
+        _, metrics = measure(state.params, fixed, centres / np.float32(255))
+        return metrics | {"minus_loss": -metrics["loss"]}
+
+    return evaluate
+
+
+def make_figures(config, test: np.ndarray):
+    """Makes the Task's `figures` and `frames` of stylised test images."""
+    painter = paint(config)
+
+    def painted(state, photographs):
+        """[batch, size, size, 3] uint8 -> the same shape and type."""
+        pictures = [
+            painter(state.params, image[None] / np.float32(255))
+            for image in photographs
+        ]
+        return np.uint8(np.round(255 * np.concatenate(pictures)))
+
+    def draw(state, key):
+        del key
+        photographs = test[:_SHOWN]
+        pairs = np.concatenate([photographs, painted(state, photographs)])
+        sheet = figures.sheet(pairs, len(photographs))
+        return {"photographs_over_painted": sheet}
+
+    def frames(state, key):
+        del key
+        return {"painted": figures.beside([test[0], painted(state, test[:1])[0]])}
+
+    return draw, frames
 
 
 abilities = Abilities(paint=paint)

@@ -1,8 +1,9 @@
-"""Neural style transfer (Gatys, Ecker and Bethge 2016): descent on a picture's pixels.
+"""Neural style transfer (Gatys, Ecker and Bethge 2016): optimises a picture's pixels.
 
-Features of the picture are to be a photograph's, and its statistics a painting's. It
-begins small and grows, by sqrt(2) at a time: the state's picture has the full size from
-the start, and what is smaller stands in its upper left corner.
+The content loss compares the picture's features with a photo's, the style loss its
+statistics with a painting's. The picture starts at a small resolution, which grows by a
+factor of sqrt(2) several times. The state's arrays have the largest resolution's shape
+from the start; a smaller picture occupies their upper left corner.
 """
 
 import functools
@@ -16,28 +17,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures as drawing
+from dlx import figures
 from dlx.data import batches
 from dlx.errors import UserError, require_one_of, require_positive
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Task
-from dlx.style import losses as styles
-from dlx.style.problem import Studio
+from dlx.style.losses import LOSSES
+from dlx.style.problem import StyleProblem
 
 _STARTS = "content", "noise", "grey"
-_LARGEST_FRAME = 384  # pixels; a GIF of larger ones is for no one
+_LARGEST_FRAME = 384  # pixels; limits the GIF's size
 
 
 @struct.dataclass
 class State:
-    """What training changes; all leaves that are pictures are of the full size.
+    """The training state. All pictures in it are of the full size.
 
     Attributes:
-      step: [] int32.
+      step: [] int32. The number of completed steps.
       params: {'pictures': [blends, height, width, 3] float32 in [0, 1]}.
-      opt_state: The optimiser's.
-      average: Of the pictures, what is shown.
+      opt_state: The optimiser's state.
+      average: [blends, height, width, 3] float32. The moving average of the pictures,
+        which is evaluated and shown.
     """
 
     step: jax.Array
@@ -47,15 +49,15 @@ class State:
 
 
 def require(config) -> None:
-    """Raises a UserError where the config asks for no picture."""
-    require_one_of(config, "style_loss", tuple(styles.LOSSES))
+    """Raises UserError if the config is invalid."""
+    require_one_of(config, "style_loss", tuple(LOSSES))
     require_one_of(config, "start", _STARTS)
     require_one_of(config, "optimizer", ("adam", "lbfgs"))
     require_positive(config, "size", "scales")
     if config.num_steps % config.scales:
         raise UserError(
             f"config.num_steps={config.num_steps} is not a multiple of config.scales="
-            f"{config.scales}, each of which has as many steps"
+            f"{config.scales}; every resolution has the same number of steps"
         )
     for name in "content_layers", "style_layers":
         if not any(weight > 0 for weight in config[name].values()):
@@ -63,16 +65,16 @@ def require(config) -> None:
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
-    """Adam, its rate falling anew at every scale; or L-BFGS with a line search."""
+    """Makes Adam, whose rate decays at each resolution, or L-BFGS with line search."""
     if config.optimizer == "lbfgs":
         return optax.lbfgs(memory_size=config.lbfgs_memory)
-    each = config.num_steps // config.scales
-    fall = optax.cosine_decay_schedule(
-        config.learning_rate, each, config.last_learning_rate
+    steps = config.num_steps // config.scales  # of each resolution
+    decay = optax.cosine_decay_schedule(
+        config.learning_rate, steps, config.last_learning_rate
     )
 
     def schedule(step):
-        return fall(step % each)
+        return decay(step % steps)
 
     return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.8))
 
@@ -84,118 +86,173 @@ def make(config) -> Task:
       config: As in configs/style.py.
 
     Raises:
-      UserError: where a picture or the network cannot be had, or do not go together.
+      UserError: if the config is invalid, or a picture or the network is missing.
     """
     require(config)
-    studio, tx = Studio(config), make_optimizer(config)
-    last = config.scales - 1
+    problem, tx = StyleProblem(config), make_optimizer(config)
 
     def init(key):
-        made = studio.first(key)
-        params = {"pictures": made}
-        return State(jnp.int32(0), params, tx.init(params), jnp.copy(made))
-
-    def descend(number, state, fixed):
-        """A step at one scale."""
-        begins = number * config.num_steps // config.scales
-        changing = state.params, state.opt_state, state.average
-        if number:
-            changing = lax.cond(
-                state.step == begins,
-                lambda tree: studio.grow(tree, number),
-                lambda tree: tree,
-                changing,
-            )
-        params, opt_state, average = studio.take(changing, number)
-
-        # Of a size that does not change with the scale, so that what an optimiser knows
-        # of a pixel's gradient is still true at the next one.
-        pixels = math.prod(params["pictures"].shape[1:3])
-
-        def loss(params):
-            total, parts = studio.losses(fixed, number, params["pictures"])
-            return pixels * total, parts
-
-        (value, parts), grads = jax.value_and_grad(loss, has_aux=True)(params)
-        grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = tx.update(
-            grads, opt_state, params,
-            value=value, grad=grads, value_fn=lambda params: loss(params)[0],
-        )  # fmt: skip
-        params = optax.apply_updates(params, updates)
-        params = jax.tree.map(lambda picture: jnp.clip(picture, 0, 1), params)
-        average = moving_average(
-            params["pictures"], average, config.average_decay, state.step - begins
-        )
-        parts["l2_params"] = optax.tree.norm(params)
-        params, opt_state, average = studio.put(changing, (params, opt_state, average))
-        return State(state.step + 1, params, opt_state, average), parts
+        pictures = problem.initial_pictures(key)
+        params = {"pictures": pictures}
+        return State(jnp.int32(0), params, tx.init(params), jnp.copy(pictures))
 
     def step(state, batch, key):
         del key
-        branches = [functools.partial(descend, n) for n in range(config.scales)]
-        return lax.switch(studio.number(state.step), branches, state, batch)
+        branches = [
+            functools.partial(descend, config, problem, tx, index)
+            for index in range(config.scales)
+        ]
+        return lax.switch(problem.resolution_at(state.step), branches, state, batch)
 
-    full = tuple(studio.shape[1:3])
+    blends, height, width, _ = problem.shape
+    return Task(
+        init=init,
+        step=step,
+        evaluate=make_evaluate(config, problem),
+        figures=make_figures(config, problem),
+        frames=make_frames(config, problem),
+        metric="minus_loss",
+        counts={"pixels": blends * height * width},
+        batches=batches.Fixed(problem.fixed),
+        shown=("content_loss", "style_loss"),
+    )
+
+
+def descend(config, problem: StyleProblem, tx, index: int, state: State, fixed):
+    """Takes one optimiser step at one resolution.
+
+    Args:
+      config: As in configs/style.py.
+      problem: The style-transfer problem.
+      tx: The optimiser.
+      index: The resolution.
+      state: The state before the step.
+      fixed: `problem.fixed`.
+
+    Returns:
+      The next state, and the step's metrics.
+    """
+    first_step = index * config.num_steps // config.scales
+    full_size = state.params, state.opt_state, state.average
+    if index:
+        full_size = lax.cond(
+            state.step == first_step,
+            lambda tree: problem.grow(tree, index),
+            lambda tree: tree,
+            full_size,
+        )
+    params, opt_state, average = problem.take(full_size, index)
+
+    # With this factor a pixel's gradient has the same size at every resolution, which
+    # keeps the optimiser's state valid when the resolution changes.
+    pixels = math.prod(params["pictures"].shape[1:3])
+
+    def loss(params):
+        total, means = problem.losses(fixed, index, params["pictures"])
+        return pixels * total, means
+
+    (value, metrics), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    grads = lax.pmean(grads, devices.AXIS)
+    updates, opt_state = tx.update(
+        grads, opt_state, params,
+        value=value, grad=grads, value_fn=lambda params: loss(params)[0],
+    )  # fmt: skip
+    params = optax.apply_updates(params, updates)
+    params = jax.tree.map(lambda picture: jnp.clip(picture, 0, 1), params)
+    average = moving_average(
+        params["pictures"], average, config.average_decay, state.step - first_step
+    )
+    metrics["l2_params"] = optax.tree.norm(params)
+    params, opt_state, average = problem.put(full_size, (params, opt_state, average))
+    return State(state.step + 1, params, opt_state, average), metrics
+
+
+def finished(problem: StyleProblem, state: State) -> jax.Array:
+    """Resizes the state's average pictures to the full size.
+
+    Returns:
+      [blends, height, width, 3] float32 in [0, 1].
+    """
+    index = problem.resolution_at(max(0, int(state.step) - 1))
+    pictures = problem.take(state.average, index)
+    return jax.image.resize(pictures, problem.shape, "cubic").clip(0, 1)
+
+
+def composed(config, problem: StyleProblem, state: State) -> np.ndarray:
+    """Finished pictures after colour preservation and mask.
+
+    Returns:
+      [blends, height, width, 3] uint8.
+    """
+    last = config.scales - 1
+    pictures = [
+        problem.composed(problem.fixed, last, picture)
+        for picture in finished(problem, state)
+    ]
+    return _to_uint8(np.clip(np.stack(pictures), 0, 1))
+
+
+def make_evaluate(config, problem: StyleProblem):
+    """Makes the Task's `evaluate`, which measures the finished pictures."""
+    last = config.scales - 1
 
     @jax.jit
-    def judge(fixed, made):
-        return studio.losses(fixed, last, made)[1]
+    def measure(fixed, pictures):
+        return problem.losses(fixed, last, pictures)[1]
 
     @functools.cache
-    def ends():
-        """Of the photograph itself, and of the painting in its place."""
-        photograph = studio.fixed["scales"][last]["photograph"]
-        painting = studio.stretched_painting()
-        both = [np.broadcast_to(p, studio.shape) for p in (photograph, painting)]
-        return [judge(studio.fixed, jnp.asarray(picture)) for picture in both]
-
-    def finished(state):
-        """[blends, height, width, 3] of the full size, whatever the scale."""
-        number = studio.number(max(0, int(state.step) - 1))
-        made = studio.take(state.average, number)
-        return jax.image.resize(made, studio.shape, "cubic").clip(0, 1)
+    def reference_losses():
+        """Losses of two reference images: the unchanged photo, the painting itself."""
+        photograph = problem.fixed["resolutions"][last]["photograph"]
+        references = photograph, problem.stretched_painting()
+        return [
+            measure(problem.fixed, jnp.asarray(np.broadcast_to(image, problem.shape)))
+            for image in references
+        ]
 
     def evaluate(state, key):
         del key
-        parts = judge(studio.fixed, finished(state))
-        photograph, painting = ends()
-        return parts | {
-            "minus_loss": -parts["loss"],
+        metrics = measure(problem.fixed, finished(problem, state))
+        photograph, painting = reference_losses()
+        return metrics | {
+            "minus_loss": -metrics["loss"],
             "style_loss_of_photograph": photograph["style_loss"],
             "content_loss_of_painting": painting["content_loss"],
         }
 
-    def seen(state):
-        """[blends, height, width, 3] uint8."""
-        made = [studio.shown(studio.fixed, last, one) for one in finished(state)]
-        return np.uint8(np.round(255 * np.clip(np.stack(made), 0, 1)))
+    return evaluate
+
+
+def make_frames(config, problem: StyleProblem):
+    """Makes the Task's `frames`: the first picture as it forms."""
+    full = problem.shape[1:3]
+    factor = min(1, _LARGEST_FRAME / max(full))
+    shape = [max(1, round(side * factor)) for side in full]
 
     def frames(state, key):
         del key
-        small = min(1, _LARGEST_FRAME / max(full))
-        shape = [max(1, round(side * small)) for side in full]
-        return {"forming": drawing.resized(seen(state)[0], shape)}
+        picture = composed(config, problem, state)[0]
+        return {"forming": figures.resized(picture, shape)}
 
-    def figures(state, key):
+    return frames
+
+
+def make_figures(config, problem: StyleProblem):
+    """Makes the Task's `figures`: the pictures, and photo and paintings beside them."""
+
+    def draw(state, key):
         del key
-        made = seen(state)
-        photograph = studio.fixed["scales"][last]["photograph"]
-        both = [photograph, *studio.paintings()]
-        both = [np.uint8(np.round(255 * picture)) for picture in both]
+        pictures = composed(config, problem, state)
+        photograph = problem.fixed["resolutions"][config.scales - 1]["photograph"]
+        inputs = [_to_uint8(image) for image in (photograph, *problem.paintings())]
         return {
-            "picture": np.concatenate(made, axis=1),
-            "side_by_side": drawing.beside([*both, *made]),
+            "picture": np.concatenate(pictures, axis=1),
+            "side_by_side": figures.beside([*inputs, *pictures]),
         }
 
-    return Task(
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        figures=figures,
-        frames=frames,
-        metric="minus_loss",
-        counts={"pixels": studio.shape[0] * full[0] * full[1]},
-        batches=batches.Fixed(studio.fixed),
-        shown=("content_loss", "style_loss"),
-    )
+    return draw
+
+
+def _to_uint8(picture):
+    """[0, 1] float32 -> [0, 255] uint8."""
+    return np.uint8(np.round(255 * picture))

@@ -20,7 +20,7 @@ import numpy as np
 from dlx import paths
 from dlx.errors import UserError
 
-_SHOWN = 6  # layers that an error names
+_SHOWN = 6  # wrong layers that an error lists
 _ORDER = {
     1: (0,),
     2: (1, 0),
@@ -33,7 +33,7 @@ def read(name: str) -> dict[str, np.ndarray]:
 
     Args:
       name: A path, or hf:OWNER/REPOSITORY/FILE, which huggingface_hub downloads and
-        caches. The ending says the format.
+        caches. The file's suffix determines the format.
 
     Raises:
       UserError: if the file cannot be read or holds no weights.
@@ -67,7 +67,9 @@ def _fetch(name):
 
     parts = name.removeprefix("hf:").split("/", 2)
     if len(parts) < 3:
-        raise UserError(f"{name}: files of the hub are named hf:OWNER/REPOSITORY/FILE")
+        raise UserError(
+            f"{name}: invalid name; files of the hub are hf:OWNER/REPOSITORY/FILE"
+        )
     owner, repository, file = parts
     try:
         path = huggingface_hub.hf_hub_download(f"{owner}/{repository}", file)
@@ -95,16 +97,18 @@ class _Tensors(pickle.Unpickler):
     storage: Callable[[type, str, int], np.ndarray]
 
     def find_class(self, module, name):
-        known = {
+        allowed = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): _view,
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
         }
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
-        if (module, name) not in known:
-            raise pickle.UnpicklingError(f"it needs {module}.{name}, no tensor")
-        return known[module, name]
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(
+                f"it contains {module}.{name}, which is not a tensor"
+            )
+        return allowed[module, name]
 
     def persistent_load(self, saved):
         _, dtype, key, _, length, *_ = saved
@@ -113,25 +117,25 @@ class _Tensors(pickle.Unpickler):
 
 def _view(storage, offset, shape, strides, *_):
     """Returns a tensor as a view of its storage, within the storage's bounds."""
-    reach = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
     sensible = min((offset, *shape, *strides), default=0) >= 0
-    if not sensible or (math.prod(shape) and offset + reach >= len(storage)):
+    if not sensible or (math.prod(shape) and offset + last >= len(storage)):
         raise pickle.UnpicklingError("a tensor exceeds its storage")
     strides = [s * storage.itemsize for s in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)
 
 
 def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote, as a zip archive or the older way.
+    """Reads a state dict that `torch.save` wrote, in the zip or the older format.
 
     Raises:
       pickle.UnpicklingError: if it holds anything but dicts of tensors.
     """
     with path.open("rb") as file:
-        found = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    if not all(isinstance(array, np.ndarray) for array in found.values()):
+        tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+    if not all(isinstance(array, np.ndarray) for array in tensors.values()):
         raise pickle.UnpicklingError("it is not a dict of tensors")
-    return {name: np.array(array) for name, array in found.items()}
+    return {name: np.array(array) for name, array in tensors.items()}
 
 
 def _read_zip(file):
@@ -155,7 +159,7 @@ def _read_legacy(file):
 
     def storage(dtype, key, length):
         if length * np.dtype(dtype).itemsize > size:
-            raise pickle.UnpicklingError("the file is cut short")
+            raise pickle.UnpicklingError("the file is truncated")
         return storages.setdefault(key, np.zeros(length, dtype))
 
     size = file.seek(0, 2)
@@ -165,21 +169,21 @@ def _read_legacy(file):
         reader = _Tensors(file)
         reader.storage = storage
         loaded.append(reader.load())
-    *_, found, keys = loaded
+    *_, tensors, keys = loaded
     for key in keys:
         (length,) = np.frombuffer(file.read(8), np.int64)
         if length != len(storages[key]):
-            raise pickle.UnpicklingError("a storage has another length")
+            raise pickle.UnpicklingError("a storage has an unexpected length")
         numbers = file.read(length * storages[key].itemsize)
         storages[key][:] = np.frombuffer(numbers, storages[key].dtype)
-    return found
+    return tensors
 
 
 def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
     """Converts arrays of torchvision's names and layouts to a Flax module's parameters.
 
     Args:
-      arrays: Arrays by name; others than the module's are ignored.
+      arrays: Arrays by name. Arrays that the module does not use are ignored.
       params: The module's parameters or their shapes. `features_3` stands for
         torchvision's `features.3`.
       source: The arrays' origin, for errors.
@@ -209,7 +213,7 @@ def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
 
     fitted = jax.tree_util.tree_map_with_path(leaf, params)
     if wrong:
-        said = "; ".join(itertools.islice(wrong, _SHOWN))
+        listed = "; ".join(itertools.islice(wrong, _SHOWN))
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise UserError(f"{source} does not fit: {said}{more}")
+        raise UserError(f"{source} does not fit: {listed}{more}")
     return fitted

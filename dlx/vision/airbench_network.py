@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx.models.layers import Conv, max_pool
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 
 
 def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
@@ -123,13 +123,13 @@ class Airbench(nn.Module):
         """Names of the layers: 'whiten', 'group1', 'group2', ..."""
         return ("whiten", *(f"group{n}" for n, _ in enumerate(self.widths, 1)))
 
-    def reach(self) -> dict[str, Reach]:
+    def receptive_fields(self) -> dict[str, ReceptiveField]:
         """Returns the receptive field of each layer's features."""
-        reach = Reach().through(self.kernel.shape[0], self.stride)
-        fields = {"whiten": reach}
+        field = ReceptiveField().through(self.kernel.shape[0], self.stride)
+        fields = {"whiten": field}
         for name in self.layers[1:]:
-            reach = reach.through(3, padding=1).through(2, stride=2)
-            fields[name] = reach = reach.through(3, padding=1)
+            field = field.through(3, padding=1).through(2, stride=2)
+            fields[name] = field = field.through(3, padding=1)
         return fields
 
     @nn.compact

@@ -13,7 +13,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx.errors import UserError, blame, require_at_least_0
+from dlx.errors import UserError, require_at_least_0, user_error_in
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -58,7 +58,7 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
 
 def make_network(config, num_classes: int) -> nn.Module:
     """Makes the network of the config. Raises UserError if it is invalid."""
-    with blame("config.network"):
+    with user_error_in("config.network"):
         return networks.make(
             config.network,
             num_classes=num_classes,

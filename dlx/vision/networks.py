@@ -10,7 +10,7 @@ import jax
 
 from dlx.models.layers import Conv, max_pool
 from dlx.models.mlp import MLP
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 
 
 class MLPClassifier(nn.Module):
@@ -57,12 +57,12 @@ class CNNClassifier(nn.Module):
         """Names of the blocks: 'block1', 'block2', ..."""
         return tuple(f"block{n}" for n, _ in enumerate(self.channels, 1))
 
-    def reach(self) -> dict[str, Reach]:
+    def receptive_fields(self) -> dict[str, ReceptiveField]:
         """Returns the receptive field of each block's features."""
-        reach, fields = Reach(), {}
+        field, fields = ReceptiveField(), {}
         for name in self.layers:
-            reach = reach.through(3, padding=1).through(2, stride=2)
-            fields[name] = reach
+            field = field.through(3, padding=1).through(2, stride=2)
+            fields[name] = field
         return fields
 
     @nn.compact

@@ -1,1 +1,1 @@
-"""Speed, beside the peers that people use: `python -m launch.bench SUITE`."""
+"""Benchmarks against other libraries: `python -m launch.bench SUITE`."""

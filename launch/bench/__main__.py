@@ -1,4 +1,4 @@
-"""Measures speed, beside the peers that people use.
+"""Runs a benchmark of speed, most of them against another library.
 
 python -m launch.bench envs
 """

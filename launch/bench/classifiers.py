@@ -1,9 +1,9 @@
-"""A classifier's training step beside PyTorch's, and how fast its batches are made.
+"""A classifier's training step against PyTorch's, and the speed of its batches.
 
     python -m launch.bench classifiers
 
-The network, the loss, the optimiser and the batch are the same; data is at random, for
-speed does not depend on it.
+The network, the loss, the optimiser and the batch size are the same. The data is random
+because speed does not depend on it.
 """
 
 import functools
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from configs import cnn_cifar10, cnn_mnist
 from dlx.data import batches
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 from launch.bench import timing
 
 _STEPS = 20
@@ -31,13 +31,13 @@ def main() -> None:
     )
     for name, (module, shape) in _CASES.items():
         config = module.get_config()
-        # PyTorch is not asked to do these either.
+        # The PyTorch program does not augment either.
         config.flip, config.shift = "never", 0
         config.brightness = config.contrast = 0.0
         config.batch_size = _BATCH
         calls = {"dlx": timing.training(config, shape, _STEPS)}
         if torch:
-            calls["PyTorch"] = _theirs(torch, config, shape)
+            calls["PyTorch"] = _pytorch(torch, config, shape)
         seconds = timing.in_turns(calls)
         cells = {who: _milliseconds(times) for who, times in seconds.items()}
         medians = {who: statistics.median(times) for who, times in seconds.items()}
@@ -46,7 +46,7 @@ def main() -> None:
             f"{name:12}{cells['dlx']:28}{cells.get('PyTorch', '-'):28}{ratio}",
             flush=True,
         )
-        _input(name, config, shape, _BATCH * _STEPS / medians["dlx"])
+        _time_batches(config, shape, _BATCH * _STEPS / medians["dlx"])
 
 
 def _milliseconds(seconds):
@@ -56,8 +56,8 @@ def _milliseconds(seconds):
     return f"{middle:.2f} ({low:.2f} ... {high:.2f})"
 
 
-def _theirs(torch, config, shape):
-    """The same in PyTorch, batches included."""
+def _pytorch(torch, config, shape):
+    """The same training in PyTorch, including its batches."""
     layers, optimizer = _NETWORKS[config.task](torch, config, shape)
     model = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
     optimizer = optimizer([p for p in model.parameters() if p.requires_grad])
@@ -82,7 +82,7 @@ def _theirs(torch, config, shape):
 
 
 def _classifier(torch, config, shape):
-    """As in `dlx.vision.networks`."""
+    """The network of `dlx.vision.networks`."""
     nn = torch.nn
     layers, channels, side = [], shape[-1], shape[0]
     for width in config.channels:
@@ -101,7 +101,7 @@ def _classifier(torch, config, shape):
 
 
 def _airbench(torch, config, shape):
-    """As in `dlx.vision.airbench_network`."""
+    """The network of `dlx.vision.airbench_network`."""
     nn = torch.nn
     channels = 2 * shape[-1] * config.patch**2
     whiten = nn.Conv2d(
@@ -129,8 +129,8 @@ def _airbench(torch, config, shape):
 _NETWORKS = {"classifier": _classifier, "airbench": _airbench}
 
 
-def _input(name, config, shape, training_rate):
-    """Images a second that come out of either kind of batches."""
+def _time_batches(config, shape, training_rate):
+    """Prints the images per second of resident and streamed batches."""
     data = timing.images(shape)
     arrays = {"images": data.images, "labels": data.labels}
     resident = batches.Resident(arrays, config.batch_size, seeds=(0,))
@@ -143,18 +143,18 @@ def _input(name, config, shape, training_rate):
         steps = step[0] + jnp.arange(_STEPS, dtype=jnp.int32)
         return jax.lax.scan(body, jnp.uint32(0), steps)[0]
 
-    devices = jax.local_device_count()
-    mapped = parallel.over_devices(read, (None, 0), 0)
-    first = parallel.split(jnp.zeros((devices, 1), jnp.int32))
+    num_devices = jax.local_device_count()
+    mapped = devices.over_devices(read, (None, 0), 0)
+    first = devices.split(jnp.zeros((num_devices, 1), jnp.int32))
     calls = {
         "on the device": functools.partial(mapped, resident.source(_STEPS), first),
         "streamed": functools.partial(_streamed(data, config).source, _STEPS),
     }
     for kind, times in timing.in_turns(calls).items():
-        made = config.batch_size * _STEPS / statistics.median(times)
+        rate = config.batch_size * _STEPS / statistics.median(times)
         print(
-            f"{'':12}batches {kind}: {made:.3g} images/s, {made / training_rate:.1f} "
-            "times what training takes"
+            f"{'':12}batches {kind}: {rate:.3g} images/s, {rate / training_rate:.1f} "
+            "times the training's rate"
         )
 
 

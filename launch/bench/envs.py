@@ -1,4 +1,4 @@
-"""Steps a second of the game, of gymnax's Catch, and of agents in training."""
+"""Steps per second of the game, of gymnax's Catch, and of agents in training."""
 
 import functools
 import statistics
@@ -12,7 +12,7 @@ from dlx import tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.rl import dqn, policy_gradient
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 from launch.bench import timing
 
 _NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")
@@ -27,7 +27,7 @@ def main() -> None:
     print(f"memory: {bandwidth / 1e9:.1f} GB/s written\n")
     catch = _catch()
     print(
-        "random actions, a 16x16 float32 screen rendered every step, beside "
+        "random actions, a 16x16 float32 screen rendered every step, against "
         "gymnax's Catch-bsuite (10x5)\n"
         f"{'envs':>6}  {'rocks steps/s':<32}{'catch steps/s':<32}{'ratio':>5}"
         f"{'screens':>15}{'of memory':>11}{'rendering alone':>20}{'of memory':>11}"
@@ -35,7 +35,7 @@ def main() -> None:
     for num_envs in map(int, _NUM_ENVS.value):
         _compare(num_envs, catch, bandwidth)
     print(
-        "\nsteps/s of agents on 16x16: playing, their networks included, and training\n"
+        "\nsteps/s of agents on 16x16: playing with their networks, and training\n"
         f"{'envs':>6}  {'pg_rocks16 playing':<32}{'pg_rocks16 training':<32}"
         f"{'dqn_rocks16 playing':<32}{'dqn_rocks16 training':<32}"
     )
@@ -55,20 +55,20 @@ def _compare(num_envs, catch, bandwidth):
     }
     seconds = timing.in_turns(calls | {"render": _render(num_envs, num_steps)})
     steps = num_envs * num_steps
-    ours, other, ratio = timing.rate(steps, seconds["rocks"]), "-", "-"
+    rocks_rate, catch_rate, ratio = timing.rate(steps, seconds["rocks"]), "-", "-"
     if catch:
         medians = {name: statistics.median(s) for name, s in seconds.items()}
-        other = timing.rate(steps, seconds["catch"])
+        catch_rate = timing.rate(steps, seconds["catch"])
         ratio = f"{medians['catch'] / medians['rocks']:.2f}"
-    print(f"{num_envs:>6}  {ours:<32}{other:<32}{ratio:>5}", end="")
-    for what, width in (("rocks", 10), ("render", 15)):
-        written = 16 * 16 * 4 * steps / statistics.median(seconds[what])
+    print(f"{num_envs:>6}  {rocks_rate:<32}{catch_rate:<32}{ratio:>5}", end="")
+    for name, width in (("rocks", 10), ("render", 15)):
+        written = 16 * 16 * 4 * steps / statistics.median(seconds[name])
         print(f"{written / 1e9:>{width}.1f} GB/s{written / bandwidth:>11.0%}", end="")
     print(flush=True)
 
 
 def _render(num_envs, num_steps):
-    """A call that only renders, rocks falling."""
+    """A function that only renders falling rocks."""
     game = rocks.Params()
 
     @functools.partial(jax.jit, donate_argnums=0)
@@ -84,7 +84,10 @@ def _render(num_envs, num_steps):
 
 
 def _random_rollout(reset, step, num_envs, num_steps):
-    """A call that plays on; the screens are carried along, and so really written."""
+    """A function that plays random actions.
+
+    The screens are part of the carry, which prevents XLA from skipping them.
+    """
 
     @functools.partial(jax.jit, donate_argnums=0)
     def play(carry, key):
@@ -111,11 +114,14 @@ def _rocks():
 
 
 def _catch():
-    """gymnax's game in the same form, or None, said in a line, without gymnax."""
+    """The same functions of gymnax's game; None, with a message, without gymnax."""
     try:
         import gymnax
     except ImportError:
-        print("no gymnax (needs JAX < 0.12) to compare with: pip install '.[bench]'")
+        print(
+            "gymnax (needs JAX < 0.12) is not installed and not compared: "
+            "pip install '.[bench]'"
+        )
         return None
     env, params = gymnax.make("Catch-bsuite")
 
@@ -130,7 +136,7 @@ def _catch():
 
 
 def _policy_gradient(num_envs):
-    """Its config, what plays on, (state, key) -> state, and steps of a game in that."""
+    """A policy gradient's config, its function that plays, and steps per call."""
     config = pg_rocks16.get_config()
     config.num_envs = num_envs * jax.device_count()
     rollout = policy_gradient.make_rollout(config, *policy_gradient.agent(config))
@@ -142,7 +148,7 @@ def _policy_gradient(num_envs):
 
 
 def _dqn(num_envs):
-    """As for a policy gradient; its replay holds eight steps of all games or more."""
+    """The same of DQN; its replay holds at least eight steps of all games."""
     config = dqn_rocks16.get_config()
     config.num_envs = num_envs * jax.device_count()
     config.replay_size = max(config.replay_size, 8 * config.num_envs)
@@ -152,8 +158,8 @@ def _dqn(num_envs):
 def _train(num_envs, config, play, steps_each):
     num_steps = max(2, 500_000 // (num_envs + 500) // steps_each)
     task, key = tasks.make(config), jax.random.key(0)
-    state = parallel.init(task, key)
-    train = parallel.train_steps(task, state, num_steps)
+    state = devices.init(task, key)
+    train = devices.train_steps(task, state, num_steps)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def play_on(state, key):
@@ -162,15 +168,17 @@ def _train(num_envs, config, play, steps_each):
 
         return jax.lax.scan(body, state, jax.random.split(key, num_steps))
 
-    first = jax.tree.map(jnp.copy, parallel.first_copy(task, state))
+    first = jax.tree.map(jnp.copy, devices.first_copy(task, state))
     seconds = timing.in_turns(
         {
             "playing": timing.carried(play_on, first, key),
-            "training": timing.carried(train, state, None, parallel.device_keys(key)),
+            "training": timing.carried(train, state, None, devices.device_keys(key)),
         }
     )
     steps = num_envs * num_steps * steps_each
-    for what, devices in (("playing", 1), ("training", jax.device_count())):
+    for what, num_devices in (("playing", 1), ("training", jax.device_count())):
         print(
-            f"  {timing.rate(steps * devices, seconds[what]):<30}", end="", flush=True
+            f"  {timing.rate(steps * num_devices, seconds[what]):<30}",
+            end="",
+            flush=True,
         )

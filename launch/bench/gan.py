@@ -1,9 +1,9 @@
-"""A DCGAN's training beside PyTorch's.
+"""A DCGAN's training against PyTorch's.
 
     python -m launch.bench gan
 
-The networks, the losses, the optimisers and the batch are the same; data is at random,
-for speed does not depend on it.
+The networks, the losses, the optimisers and the batch size are the same. The data is
+random because speed does not depend on it.
 """
 
 import statistics
@@ -25,11 +25,11 @@ def main() -> None:
     config.judge = False
     calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
     if torch:
-        calls["PyTorch"] = _theirs(torch, config)
+        calls["PyTorch"] = _pytorch(torch, config)
     seconds = timing.in_turns(calls)
     print(
-        f"\nsteps a second at batch {config.batch_size}, both sides' updates, median "
-        "(range)"
+        f"\nsteps per second at batch {config.batch_size}, each an update of generator "
+        "and discriminator, median (range)"
     )
     for who, times in seconds.items():
         print(f"{who:10}{timing.rate(_STEPS, times)}")
@@ -38,16 +38,16 @@ def main() -> None:
         print(f"dlx / PyTorch {medians['PyTorch'] / medians['dlx']:.2f}")
 
 
-def _theirs(torch, config):
-    """The same in PyTorch, batches included."""
+def _pytorch(torch, config):
+    """The same training in PyTorch, including its batches."""
     generator, discriminator = _generator(torch, config), _discriminator(torch, config)
 
     def adam(network, rate):
         betas = config.adam_b1, config.adam_b2
         return torch.optim.Adam(network.parameters(), rate, betas)
 
-    ours = adam(generator, config.g_learning_rate)
-    theirs = adam(discriminator, config.d_learning_rate)
+    g_adam = adam(generator, config.g_learning_rate)
+    d_adam = adam(discriminator, config.d_learning_rate)
     images = torch.as_tensor(timing.images(_SHAPE).images).permute(0, 3, 1, 2)
     softplus = torch.nn.functional.softplus
     assert config.loss == "relativistic" and config.loss in LOSSES
@@ -68,21 +68,21 @@ def _theirs(torch, config):
             loss = softplus(on_fake - on_real).mean()
             loss = loss + config.r1 * penalty(on_real, real)
             loss = loss + config.r2 * penalty(on_fake, fake)
-            theirs.zero_grad()
+            d_adam.zero_grad()
             loss.backward()
-            theirs.step()
+            d_adam.step()
             on_real = discriminator(real.detach()).detach()
             loss = softplus(on_real - discriminator(fakes())).mean()
-            ours.zero_grad()
+            g_adam.zero_grad()
             loss.backward()
-            ours.step()
+            g_adam.step()
         return jnp.float32(loss.item())
 
     return call
 
 
 def _generator(torch, config):
-    """As in `dlx.generative.gan.networks`."""
+    """The generator of `dlx.generative.gan.networks`."""
     nn = torch.nn
     channels, side = config.g_channels[0], _SHAPE[0] >> len(config.g_channels)
     layers = [
@@ -98,7 +98,7 @@ def _generator(torch, config):
 
 
 def _discriminator(torch, config):
-    """As in `dlx.generative.gan.networks`, of which one is measured."""
+    """One discriminator of `dlx.generative.gan.networks`."""
     nn = torch.nn
     assert config.d_norm == "none" and len(config.d_channels) == 1
     assert not config.d_features

@@ -1,9 +1,9 @@
-"""Seconds of training until perfect play, 99 % of MNIST and 94 % of CIFAR-10.
+"""Seconds of training to perfect play, 99 % on MNIST and 94 % on CIFAR-10.
 
     python -m launch.bench goals
 
-What is compiled goes into a cache of its own: the first seed finds it empty, the others
-filled, as a second start of a program does.
+Compiled programs are cached in a temporary folder: empty for the first seed, filled for
+the others, like at the second start of a program.
 """
 
 import statistics
@@ -36,18 +36,16 @@ _AGENTS = {
     for network in ("mlp", "cnn")
 }
 _ALL = [*_AGENTS, "mnist", "cifar10"]
-_GOALS = flags.DEFINE_list("goals", _ALL, f"Some of {', '.join(_ALL)}.")
+_GOALS = flags.DEFINE_list("goals", _ALL, f"A subset of {', '.join(_ALL)}.")
 
 
 def main() -> None:
     if unknown := set(_GOALS.value) - set(_ALL):
-        raise UserError(
-            f"there is no goal {min(unknown)!r}; there are {', '.join(_ALL)}"
-        )
+        raise UserError(f"unknown goal {min(unknown)!r}; choose from {', '.join(_ALL)}")
     print(timing.machine())
     print(
         f"\nseconds of training, at most {LIMIT.value:g}, median (range) of "
-        f"{SEEDS.value} seeds\n{'':20}{'until':8}{'':30}{'at last, %':30}"
+        f"{SEEDS.value} seeds\n{'':20}{'goal':8}{'':30}{'final, %':30}"
         "compilation, cache empty, filled"
     )
     with tempfile.TemporaryDirectory() as cache:
@@ -67,16 +65,18 @@ def _accuracy(numbers):
     return numbers["eval/accuracy"] / 100
 
 
-def _row(name, config, every, judge, good):
+def _row(name, config, every, score, goal):
     if name not in _GOALS.value:
         return
     runs = []
     for seed in range(SEEDS.value):
         config.seed = seed
-        runs.append(train(config, every, judge, good))
-    until = cell([run.until(good) for run in runs])
+        runs.append(train(config, every, score, goal))
+    seconds = cell([run.until(goal) for run in runs])
     last = [100 * run.points[-1][1] for run in runs if run.points]
     if last:
         last = f"{statistics.mean(last):.2f} ({min(last):.2f} ... {max(last):.2f})"
-    compiled = ", ".join(f"{seconds:.1f}" for seconds in compilations(runs))
-    print(f"{name:20}{f'{good:.0%}':8}{until:30}{last or '-':30}{compiled}", flush=True)
+    compiled = ", ".join(f"{duration:.1f}" for duration in compilations(runs))
+    print(
+        f"{name:20}{f'{goal:.0%}':8}{seconds:30}{last or '-':30}{compiled}", flush=True
+    )

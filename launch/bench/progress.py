@@ -1,4 +1,4 @@
-"""Trainings, timed until they are good enough and judged with the clock stopped."""
+"""Trainings timed until they reach a goal; the clock stops during evaluations."""
 
 from collections.abc import Callable
 import dataclasses
@@ -12,39 +12,40 @@ import jax
 from dlx import tasks
 from dlx.runtime import devices, loop
 
-SEEDS = flags.DEFINE_integer("seeds", 5, "How many of each, from 0.", lower_bound=1)
-LIMIT = flags.DEFINE_float("limit", 30, "Seconds of training, at the most.")
+SEEDS = flags.DEFINE_integer("seeds", 5, "The number of seeds, from 0.", lower_bound=1)
+LIMIT = flags.DEFINE_float("limit", 30, "The longest training in seconds.")
 
 
 @dataclasses.dataclass
 class Progress:
-    """When a training was how good.
+    """The scores of a training over time.
 
     Attributes:
-      compile_seconds: Before the first step.
-      seconds: Of training.
-      points: (seconds of training, how good) of each time it was judged.
+      compile_seconds: Seconds before the first step.
+      seconds: Seconds of training.
+      points: (seconds of training, score) of each evaluation.
     """
 
     compile_seconds: float = 0.0
     seconds: float = 0.0
     points: list[tuple[float, float]] = dataclasses.field(default_factory=list)
 
-    def until(self, good: float) -> float | None:
-        """Seconds until it was as good as that; None if it never was."""
-        return next((when for when, was in self.points if was >= good), None)
+    def until(self, goal: float) -> float | None:
+        """Seconds until the score reached a goal; None if it never did."""
+        return next((when for when, score in self.points if score >= goal), None)
 
 
 def train(
-    config, every: int, judge: Callable[[dict[str, float]], float], good: float
+    config, every: int, score: Callable[[dict[str, float]], float], goal: float
 ) -> Progress:
-    """Trains one of dlx's configs, as its loop does, until it is good.
+    """Trains one of dlx's configs like its loop, until it reaches a goal.
 
     Args:
-      config: Of the run.
-      every: So many steps it is judged; a multiple of its `log_steps`.
-      judge: From what it evaluates, {'eval/NAME': number}, to how good that is.
-      good: Where it ends; or else at the config's end, or that of --limit.
+      config: The run's config.
+      every: Steps from one evaluation to the next; a multiple of `config.log_steps`.
+      score: {'eval/NAME': number} -> score.
+      goal: The score at which training ends. It also ends after the config's steps, or
+        the seconds of --limit.
     """
     task, keys, run = tasks.make(config), loop.Keys(config.seed), Progress()
     jax.clear_caches()
@@ -63,8 +64,8 @@ def train(
         run.seconds += time.perf_counter() - began
         if step % every == 0:
             numbers = loop.evaluate(task, keys, step, state)
-            run.points.append((run.seconds, judge(numbers)))
-            if run.points[-1][1] >= good:
+            run.points.append((run.seconds, score(numbers)))
+            if run.points[-1][1] >= goal:
                 break
         if run.seconds > LIMIT.value:
             break
@@ -73,20 +74,20 @@ def train(
 
 
 def perfect(numbers: dict[str, float]) -> float:
-    """The share of all starts from which an agent catches the rock."""
+    """The share of start positions from which an agent catches the rock."""
     return numbers["eval/perfect_starts"] / numbers["eval/starts"]
 
 
 def cell(times: list[float | None]) -> str:
-    """The median and range of those that are something, and how many are."""
-    there = [t for t in times if t is not None]
-    if not there:
+    """The median and range of times that are not None, and their number."""
+    finite = [t for t in times if t is not None]
+    if not finite:
         return "never"
-    text = f"{statistics.median(there):.2f} ({min(there):.2f} ... {max(there):.2f})"
-    return text + (f" {len(there)}/{len(times)}" if len(there) < len(times) else "")
+    text = f"{statistics.median(finite):.2f} ({min(finite):.2f} ... {max(finite):.2f})"
+    return text + (f" {len(finite)}/{len(times)}" if len(finite) < len(times) else "")
 
 
 def compilations(runs: list[Progress]) -> tuple[float, float]:
-    """Seconds of the first run, whose cache was empty, and the others' median."""
-    first, *others = [run.compile_seconds for run in runs]
-    return first, statistics.median(others or [first])
+    """Compilation seconds of the first run (empty cache), and the others' median."""
+    first, *later = [run.compile_seconds for run in runs]
+    return first, statistics.median(later or [first])

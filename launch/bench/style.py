@@ -1,10 +1,10 @@
-"""An iteration of style transfer beside PyTorch's, and the memory that it takes.
+"""An iteration of style transfer against PyTorch's, and its memory.
 
     python -m launch.bench style
 
-The network, its random weights, the losses, the optimiser and the pictures are the
-same: SqueezeNet 1.0, Gram matrices of five layers, content of one, Adam. Memory is the
-most that a whole run, from its start to its figures, ever holds, on the CPU.
+Network, losses, optimiser and pictures are the same: SqueezeNet 1.0 of random weights,
+Gram matrices of five layers, content of one layer, Adam. Memory is the peak of a
+complete run on the CPU, from its start to its figures.
 """
 
 import functools
@@ -31,30 +31,31 @@ _MEMORY = (512, 0), (512, 256), (1024, 0), (1024, 256)  # sizes and tiles
 def main() -> None:
     print(timing.machine())
     if jax.default_backend() == "cpu":
-        print("GiB at most")
+        print("peak memory, GiB")
         for size, tile in _MEMORY:
-            how = f"in tiles of {tile}" if tile else "as a whole"
-            print(f"{size}x{size} {how:18} {_peak(size, tile):.2f}")
+            tiles = f"tiles of {tile}" if tile else "one tile"
+            print(f"{size}x{size} {tiles:18} {_peak(size, tile):.2f}")
     torch = timing.torch()
-    print(f"\nmilliseconds an iteration, median (range){'':14}dlx / PyTorch")
+    print(f"\nmilliseconds per iteration, median (range){'':14}dlx / PyTorch")
     for size in _SIZES:
         config = configs_style.get_config()
         config.update({"size": size, "scales": 1, "weights": "random", "margin": 0})
-        config.content = config.style = "skimage:astronaut"  # which is square
-        calls = {"dlx": _ours(config)}
+        config.content = config.style = "skimage:astronaut"  # a square picture
+        calls = {"dlx": _dlx(config)}
         if torch:
-            calls["PyTorch"] = _theirs(torch, config)
+            calls["PyTorch"] = _pytorch(torch, config)
         seconds = timing.in_turns(calls)
         for who, times in seconds.items():
-            each = [1000 * time / _STEPS for time in times]
-            said = f"{statistics.median(each):.3g} ({each[0]:.3g} ... {each[-1]:.3g})"
-            print(f"{size}x{size} {who:10}{said:>24}", end="")
+            per_step = [1000 * time / _STEPS for time in times]
+            low, high = per_step[0], per_step[-1]
+            text = f"{statistics.median(per_step):.3g} ({low:.3g} ... {high:.3g})"
+            print(f"{size}x{size} {who:10}{text:>24}", end="")
             ratio = statistics.median(times) / statistics.median(seconds["dlx"])
             print(f"{1 / ratio:20.2f}" if who == "PyTorch" else "")
 
 
 def _peak(size, tile):
-    """Of a run of its own, two steps long, in GiB; no less than this process has."""
+    """The peak memory of a run of two steps, in GiB; at least that of this process."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"size": size, "tile": tile, "scales": 1, "weights": "random"}
         lengths = "num_steps", "log_steps", "eval_steps", "checkpoint_steps"
@@ -72,11 +73,11 @@ def _peak(size, tile):
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = status
     if status:
-        raise RuntimeError(f"a run at {size} pixels ended with {status}")
+        raise RuntimeError(f"the run at {size} pixels failed with status {status}")
     return used.ru_maxrss / 2**20
 
 
-def _ours(config):
+def _dlx(config):
     task = tasks.make(config)
     key = jax.random.key(0)
     state = devices.init(task, key)
@@ -85,49 +86,32 @@ def _ours(config):
     return timing.carried(train, state, source, devices.device_keys(key))
 
 
-def _theirs(torch, config):
-    """The same in PyTorch, channels last."""
-    layers = _network(torch)
-    for layer in layers:
-        layer.requires_grad_(False)
-
-    def look(picture):
-        x = 255 * picture.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(
-            1, 3, 1, 1
-        )
-        found = {}
-        for name, layer in zip(_NAMES, layers, strict=True):
-            x = layer(x)
-            found[name] = x
-        return found
-
-    def gram(features):
-        flat = features.permute(0, 2, 3, 1).flatten(0, 2)
-        return flat.T @ flat / len(flat)
-
+def _pytorch(torch, config):
+    """The same optimisation in PyTorch, channels last."""
+    extract = _extractor(torch)
     side = config.size
     photograph = images.resize(images.read(config.content), (side, side))
     photograph = torch.as_tensor(np.array(photograph)).permute(2, 0, 1)[None]
     photograph = photograph.contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        found = look(photograph)
-        content = {name: found[name] for name in config.content_layers}
-        style = {name: gram(found[name]) for name in config.style_layers}
+        features = extract(photograph)
+        content = {name: features[name] for name in config.content_layers}
+        style = {name: _gram(features[name]) for name in config.style_layers}
     picture = photograph.clone().requires_grad_()
     adam = torch.optim.Adam([picture], config.learning_rate, (0.9, 0.99))
 
     def call():
         for _ in range(_STEPS):
-            found = look(picture)
+            features = extract(picture)
             loss = config.content_weight * sum(
-                (found[name] - wanted).square().sum() / wanted.square().sum()
-                for name, wanted in content.items()
+                _relative_error(features[name], target)
+                for name, target in content.items()
             )
-            far = sum(
-                (gram(found[name]) - wanted).square().sum() / wanted.square().sum()
-                for name, wanted in style.items()
+            style_loss = sum(
+                _relative_error(_gram(features[name]), target)
+                for name, target in style.items()
             )
-            loss = loss + config.style_weight * far / len(style)
+            loss = loss + config.style_weight * style_loss / len(style)
             down = picture[:, :, 1:] - picture[:, :, :-1]
             across = picture[..., 1:] - picture[..., :-1]
             variation = down.square().mean() + across.square().mean()
@@ -142,6 +126,34 @@ def _theirs(torch, config):
     return call
 
 
+def _extractor(torch):
+    """Returns a function: picture [1, 3, height, width] -> {layer: features}."""
+    mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    layers = _network(torch)
+    for layer in layers:
+        layer.requires_grad_(False)
+
+    def extract(picture):
+        x = 255 * picture.flip(1) - mean
+        features = {}
+        for name, layer in zip(_NAMES, layers, strict=True):
+            x = layer(x)
+            features[name] = x
+        return features
+
+    return extract
+
+
+def _gram(features):
+    """The Gram matrix of features [1, channels, height, width], per position."""
+    flat = features.permute(0, 2, 3, 1).flatten(0, 2)
+    return flat.T @ flat / len(flat)
+
+
+def _relative_error(x, target):
+    return (x - target).square().sum() / target.square().sum()
+
+
 _NAMES = (
     "conv1", "pool1", "fire2", "fire3", "fire4", "pool4", "fire5", "fire6", "fire7",
     "fire8",
@@ -149,7 +161,7 @@ _NAMES = (
 
 
 def _network(torch):
-    """SqueezeNet 1.0's layers as far as fire8."""
+    """The layers of SqueezeNet 1.0 up to fire8."""
     nn = torch.nn
 
     class Fire(nn.Module):

@@ -1,4 +1,4 @@
-"""Timing that a shared machine cannot fool: in turns, medians, ranges, ratios."""
+"""Robust timing on a shared machine: alternating calls, medians, ranges, ratios."""
 
 from collections.abc import Callable
 import functools
@@ -19,18 +19,21 @@ from dlx.data import sources
 from dlx.runtime import devices
 
 _REPEATS = flags.DEFINE_integer(
-    "repeats", 9, "How often each is timed; the median counts.", lower_bound=1
+    "repeats",
+    9,
+    "Timed calls of each candidate; the median is reported.",
+    lower_bound=1,
 )
 
 
 def in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Times calls that return arrays, one after the other, again and again.
+    """Times functions that return arrays, in turns, repeatedly.
 
     Args:
-      calls: By name; each is called once before the clock starts.
+      calls: {name: function}. Each is called once before the clock starts.
 
     Returns:
-      {name: seconds of each call, sorted}.
+      {name: the seconds of each call, sorted}.
     """
     seconds = {name: [] for name in calls}
     for call in calls.values():
@@ -44,13 +47,13 @@ def in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
 
 
 def rate(amount: float, seconds: list[float]) -> str:
-    """What is done in a second: the median and, in brackets, the range."""
+    """Amount per second as text: the median and, in brackets, the range."""
     median = amount / statistics.median(seconds)
     return f"{median:.2e} ({amount / seconds[-1]:.1e} ... {amount / seconds[0]:.1e})"
 
 
 def machine() -> str:
-    """The hardware and what loads it, in a line."""
+    """One line that describes the hardware and its load."""
     device = jax.devices()[0]
     name = device.device_kind
     if device.platform == "cpu":
@@ -62,20 +65,20 @@ def machine() -> str:
 
 
 def torch() -> types.ModuleType | None:
-    """PyTorch, on the kind of device that JAX has; or None, and a line that says so."""
+    """Imports PyTorch for JAX's kind of device; prints a line if it is missing."""
     try:
         library = importlib.import_module("torch")
     except ImportError:
-        print("no PyTorch to compare with: pip install '.[bench]'")
+        print("PyTorch is not installed and not compared: pip install '.[bench]'")
         return None
     if jax.default_backend() == "gpu" and library.cuda.is_available():
         library.set_default_device("cuda")
-        library.set_float32_matmul_precision("high")  # TF32, as JAX
+        library.set_float32_matmul_precision("high")  # TF32, like JAX
     return library
 
 
 def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:
-    """Noise in ten classes."""
+    """Random images of ten classes."""
     generator = np.random.default_rng(0)
     pixels = generator.integers(256, size=(number, *shape), dtype=np.uint8)
     labels = generator.integers(10, size=number, dtype=np.int32)
@@ -83,7 +86,7 @@ def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:
 
 
 def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], object]:
-    """A call that trains so many steps on noise, as the loop does, batches included."""
+    """A function that trains `steps` steps on noise like the loop, with batches."""
     load = sources.load
     sources.load = lambda *_: images(shape)
     try:
@@ -97,7 +100,7 @@ def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], ob
 
 
 def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:
-    """Bytes a second that one device writes into memory, past any cache."""
+    """One device's memory bandwidth for writes, beyond caches, in bytes per second."""
     size = megabytes * 2**20 // 4
 
     @functools.partial(jax.jit, donate_argnums=0)
@@ -109,17 +112,17 @@ def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:
 
 
 def carried(function: Callable, carry, *rest) -> Callable[[], object]:
-    """A call that goes on from where the last one ended.
+    """A function without arguments whose calls pass a carry on.
 
     Args:
-      function: (carry, *rest) -> (carry, anything); may take the carry's memory.
-      carry: What the first call gets.
-      *rest: What every call gets.
+      function: (carry, *rest) -> (carry, anything). It may donate the carry's memory.
+      carry: The first call's carry.
+      *rest: Further arguments of every call.
     """
-    kept = [carry]
 
     def call():
-        kept[0], _ = function(kept[0], *rest)
-        return kept[0]
+        nonlocal carry
+        carry, _ = function(carry, *rest)
+        return carry
 
     return call

@@ -1,9 +1,9 @@
-"""A variational autoencoder's training beside PyTorch's.
+"""A variational autoencoder's training against PyTorch's.
 
     python -m launch.bench vae
 
-The model, the loss, the optimiser and the batch are the same; data is at random, for
-speed does not depend on it.
+The model, the loss, the optimiser and the batch size are the same. The data is random
+because speed does not depend on it.
 """
 
 import itertools
@@ -31,7 +31,7 @@ def main() -> None:
         config.batch_size = batch_size
         calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
         if torch:
-            calls["PyTorch"] = _theirs(torch, config)
+            calls["PyTorch"] = _pytorch(torch, config)
         seconds = timing.in_turns(calls)
         examples = _STEPS * batch_size
         cells = {who: timing.rate(examples, times) for who, times in seconds.items()}
@@ -43,8 +43,8 @@ def main() -> None:
         )
 
 
-def _theirs(torch, config):
-    """The same in PyTorch, batches included."""
+def _pytorch(torch, config):
+    """The same training in PyTorch, including its batches."""
     nn = torch.nn
 
     def mlp(*widths):

@@ -1,1 +1,1 @@
-"""A page to look at runs and play with what they trained; see `launch.gallery.page`."""
+"""A web page that shows runs and uses their trained models; see `page`."""

@@ -1,8 +1,9 @@
-"""Serves a page with the runs below a folder, and what they have trained to play with.
+"""Serves a web page that shows the runs below a folder and uses their models.
 
     python -m launch.gallery --root=runs
 
-It needs `pip install -e '.[gallery]'`. Whoever can reach --host can use the page.
+It requires `pip install -e '.[gallery]'`. The page has no access control: everybody who
+can reach --host can use it.
 """
 
 import os
@@ -16,13 +17,15 @@ from absl import flags
 
 from dlx.errors import UserError
 
-_ROOT = start.path_flag("root", "runs", "The folder below which runs are.")
-_HOST = flags.DEFINE_string("host", "localhost", "Address to listen on.")
+_ROOT = start.path_flag("root", "runs", "The folder that contains the runs.")
+_HOST = flags.DEFINE_string("host", "localhost", "The address to listen on.")
 _PORT = flags.DEFINE_integer(
-    "port", 7860, "Port to listen on; 0 for any.", lower_bound=0, upper_bound=65535
+    "port", 7860, "The port to listen on; 0 for any.", lower_bound=0, upper_bound=65535
 )
 _WEIGHTS = flags.DEFINE_string(
-    "weights", "random", "Of the network that paints, as for configs/style.py."
+    "weights",
+    "random",
+    "Weights for style transfer, as config.weights of configs/style.py.",
 )
 
 
@@ -31,12 +34,12 @@ def main() -> None:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")
     with tempfile.TemporaryDirectory(prefix="dlx-gallery-") as folder:
-        # Gradio reads these as it is imported.
+        # Gradio reads these when it is imported.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
         try:
             from launch.gallery import page, server
         except ImportError as error:
-            raise UserError(f"{error}; pip install -e '.[gallery]' does it") from None
+            raise UserError(f"{error}; run pip install -e '.[gallery]'") from None
         _serve(page.make(root, _WEIGHTS.value), root, folder, server)
 
 
@@ -44,11 +47,12 @@ def _serve(blocks, root, folder, server):
     with _listening() as listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        print(f"{root}: {url} (Ctrl-C ends it)", flush=True)
+        print(f"{root}: {url} (Ctrl-C stops it)", flush=True)
         server.serve(blocks, pathlib.Path(folder), listener)
 
 
 def _listening():
+    """A socket that is bound to --host and --port."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             _HOST.value, _PORT.value, type=socket.SOCK_STREAM

@@ -1,4 +1,4 @@
-"""The tab of classifiers: draw a digit, see what each makes of it."""
+"""The tab of classifiers: each classifies a digit that the visitor draws."""
 
 import pathlib
 from typing import Any
@@ -12,27 +12,32 @@ from dlx.errors import UserError
 from dlx.runtime import restore
 from launch import preprocess
 from launch.gallery import drawing
-from launch.gallery.models import Shelf, can, told
+from launch.gallery.models import Models, can, show_user_errors
 from launch.report import html
 
 _MOST = 8  # classifiers side by side
+_SIDE = 56  # pixels of the preprocessed digit on the page
 _DATA = "digits", "mnist"
 
 
-class Reader:
-    """A trained classifier of grey digits."""
+class Classifier:
+    """A trained classifier of grey digits.
+
+    Attributes:
+      names: The classes' names.
+    """
 
     def __init__(self, run: restore.Trained):
         self._state = run.state
         self._data, self._logits = tasks.abilities(run.config).classify(run.config)
         self.names = self._data.test.names
-        self.read(self._data.test.images[0])  # compiles
+        self.probabilities(self._data.test.images[0])  # compiles
 
-    def fit(self, picture) -> np.ndarray:
-        """The picture as the network wants it, [size, size, 1] uint8."""
-        return preprocess.fit(picture, self._data.test.images)
+    def preprocess(self, picture) -> np.ndarray:
+        """Converts a picture to the network's input, [size, size, 1] uint8."""
+        return preprocess.to_dataset_format(picture, self._data.test.images)
 
-    def read(self, image: np.ndarray) -> np.ndarray:
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
         """The probability of each class, [classes]."""
         logits = self._logits(self._state, image[None])
         return np.asarray(jax.nn.softmax(np.asarray(logits)))[0]
@@ -42,53 +47,56 @@ def build(root: pathlib.Path) -> Any:
     """Lays out the tab.
 
     Returns:
-      The handler for when it is opened, its inputs and its outputs.
+      The handler for opening the tab, its inputs and its outputs.
     """
-    shelf = Shelf(
+    models = Models(
         root,
         lambda config: can("classify")(config) and config.dataset in _DATA,
-        Reader,
+        Classifier,
         "python -m launch.main --config=configs/mlp_mnist.py --config.dataset=digits",
     )
     with gr.Row():
         with gr.Column(min_width=320, scale=0):
             _, drawn = drawing.pad("Draw a digit", elem_id="pad")
         with gr.Column(scale=1):
-            chosen = gr.Dropdown(
+            selected = gr.Dropdown(
                 [], multiselect=True, max_choices=_MOST, label="Runs", elem_id="readers"
             )
             answer = gr.HTML(elem_id="answer")
 
-    def look(picture, names):
-        if picture is None:
-            return ""
-        rows = []
-        for name in names or []:
-            reader = shelf.get(name)
-            seen = reader.fit(picture)
-            zoomed = seen.repeat(56 // len(seen), 0).repeat(56 // len(seen), 1)
-            rows.append(
-                {
-                    "run": name,
-                    "seen": html.picture(
-                        np.broadcast_to(zoomed, (*zoomed.shape[:2], 3))
-                    ),
-                    "shares": [float(share) for share in reader.read(seen)],
-                    "names": reader.names,
-                }
-            )
-        if not rows:
-            raise UserError("choose a classifier")
-        return html.html("digits.html", rows=rows, names=rows[0]["names"])
+    @show_user_errors
+    def classify(picture, names):
+        return "" if picture is None else _table(models, picture, names or [])
 
-    def opened(names):
-        known = shelf.names()
-        stay = [name for name in names or [] if name in known] or known[:4]
-        for name in stay:
-            shelf.get(name)  # so that the first answer is not the slowest
-        info = None if known else f"none yet: {shelf.train}"
-        return gr.Dropdown(choices=known, value=stay, info=info)
+    @show_user_errors
+    def opened(selected):
+        names = models.names()
+        value = [name for name in selected or [] if name in names] or names[:4]
+        for name in value:
+            models.get(name)  # loads it before the first drawing
+        return gr.Dropdown(choices=names, value=value, info=models.hint(names))
 
-    for event in drawn.change, chosen.input:
-        event(told(look), [drawn, chosen], answer, show_progress="hidden")
-    return told(opened), chosen, chosen
+    for event in drawn.change, selected.input:
+        event(classify, [drawn, selected], answer, show_progress="hidden")
+    return opened, selected, selected
+
+
+def _table(models, picture, names):
+    """A row for each classifier: its preprocessed input and its probabilities."""
+    if not names:
+        raise UserError("no classifier selected")
+    rows = []
+    for name in names:
+        classifier = models.get(name)
+        image = classifier.preprocess(picture)
+        zoom = _SIDE // len(image)
+        zoomed = image.repeat(zoom, 0).repeat(zoom, 1)
+        zoomed = np.broadcast_to(zoomed, (*zoomed.shape[:2], 3))
+        rows.append(
+            {
+                "run": name,
+                "input": html.picture(zoomed),
+                "shares": [float(p) for p in classifier.probabilities(image)],
+            }
+        )
+    return html.render("digits.html", rows=rows, names=models.get(names[0]).names)

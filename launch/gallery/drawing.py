@@ -1,4 +1,4 @@
-"""What tabs share that take pictures from visitors."""
+"""Input of pictures: a pad to draw on, and uploads."""
 
 import base64
 import io
@@ -10,18 +10,18 @@ from PIL import Image
 
 from dlx.data import images
 from dlx.errors import UserError
-from launch.gallery.models import told
+from launch.gallery.models import show_user_errors
 
 _LARGEST = 4096 * 4096  # pixels of an upload
 _LONGEST = 2**18  # characters of a drawing
-_BEFORE = "data:image/png;base64,"
-_SHEET = """
+_PREFIX = "data:image/png;base64,"
+_HTML = """
 <figure>
 <canvas width="280" height="280" aria-label="${label}"></canvas>
 <figcaption>${label} <button>clear</button></figcaption>
 </figure>
 """
-_LOOKS = """
+_CSS = """
 figure { margin: 0; }
 canvas {
   width: 100%; max-width: 280px; display: block; cursor: crosshair;
@@ -32,21 +32,21 @@ button { all: unset; text-decoration: underline; cursor: pointer; }
 
 
 def pad(label: str, **options) -> tuple[gr.HTML, gr.State]:
-    """To draw on with mouse or finger.
+    """Creates a pad to draw on with mouse or finger.
 
     Returns:
-      The sheet, and what is on it: a grey picture, or None.
+      The pad, and a state with its drawing: a grey picture, or None if it is empty.
     """
     sheet = gr.HTML(
         label=label,
-        html_template=_SHEET,
-        css_template=_LOOKS,
+        html_template=_HTML,
+        css_template=_CSS,
         js_on_load=pathlib.Path(__file__).with_name("pad.js").read_text(),
         **options,
     )
     state = gr.State()
 
-    @told
+    @show_user_errors
     def drawn(event: gr.EventData):
         return read(_bytes(event._data.get("picture")), "L")
 
@@ -56,35 +56,36 @@ def pad(label: str, **options) -> tuple[gr.HTML, gr.State]:
 
 
 def upload(label: str, **options) -> gr.Image:
-    """A picture from a visitor; handlers get its path, and look at it with `read`."""
+    """Creates an input for a picture; handlers get its path, for `read`."""
     image = gr.Image(label=label, sources=["upload", "clipboard"], **options)
-    # Gradio would decode it itself, of whatever size, and tell of failures at length.
+    # Gradio itself would decode pictures of any size and print tracebacks of failures.
     image.preprocess = lambda payload: payload and payload.path
     return image
 
 
 def read(file: str | IO[bytes], mode: str = "RGB") -> Image.Image:
-    """A visitor's picture, decoded; a UserError where it is none, or too large."""
+    """Decodes a visitor's picture. Raises UserError if it is invalid or too large."""
     try:
         with Image.open(file) as header:
             if header.width * header.height > _LARGEST:
                 raise UserError(
-                    f"{header.width}x{header.height} pixels are too many: no more "
-                    "than 4096x4096"
+                    f"the picture has {header.width}x{header.height} pixels; the "
+                    "maximum is 4096x4096"
                 )
         return images.read(file).convert(mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise UserError("that is not a picture") from None
+        raise UserError("the file is not a picture") from None
 
 
 def _bytes(text):
+    """The PNG file in a data URI. Raises UserError if the URI is invalid."""
     if (
         not isinstance(text, str)
-        or not text.startswith(_BEFORE)
+        or not text.startswith(_PREFIX)
         or len(text) > _LONGEST
     ):
-        raise UserError("that is not a drawing")
+        raise UserError("the drawing is not a PNG data URI, or too large")
     try:
-        return io.BytesIO(base64.b64decode(text.removeprefix(_BEFORE), validate=True))
+        return io.BytesIO(base64.b64decode(text.removeprefix(_PREFIX), validate=True))
     except ValueError:
-        raise UserError("that is not a drawing") from None
+        raise UserError("the drawing is not valid base64") from None

@@ -1,4 +1,4 @@
-"""The tab of generators: samples, training step by step, ways between samples."""
+"""The tab of generators: samples, their course over training, interpolations."""
 
 import pathlib
 from typing import Any
@@ -10,45 +10,44 @@ from PIL import Image
 from dlx import streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.gallery.models import Shelf, can, told
+from launch.gallery.models import Models, can, show_user_errors
 from launch.report import runs
 
-_ROWS, _STEPS = 6, 12  # of the interpolation
+_ROWS, _STEPS = 6, 12  # of the interpolations
 
 
 class Generator:
-    """A trained generator of pictures, sounds or texts."""
+    """A trained generator of images, sounds or texts."""
 
     def __init__(self, run: restore.Trained):
         self._state = run.state
-        self._samples = tasks.abilities(run.config).sample(run.config)
+        self._sampler = tasks.abilities(run.config).sample(run.config)
 
     def sheet(self, seed: int) -> np.ndarray:
         """64 samples, [height, width, 3] uint8."""
-        key = streams.key(seed, "sheet")
-        samples = self._samples.samples(self._state, key, 64)
-        return self._samples.modality.show(samples, 8)
+        samples = self._sampler.samples(self._state, streams.key(seed, "sheet"), 64)
+        return self._sampler.modality.show(samples, 8)
 
-    def between(self, seed: int) -> np.ndarray:
-        """Ways from sample to sample, [height, width, 3] uint8."""
+    def interpolations(self, seed: int) -> np.ndarray:
+        """Interpolations between pairs of samples, [height, width, 3] uint8."""
         key = streams.key(seed, "between")
-        images = self._samples.interpolations(self._state, key, _ROWS, _STEPS)
-        return self._samples.modality.show(images, _STEPS)
+        samples = self._sampler.interpolations(self._state, key, _ROWS, _STEPS)
+        return self._sampler.modality.show(samples, _STEPS)
 
 
 def build(root: pathlib.Path) -> Any:
     """Lays out the tab.
 
     Returns:
-      The handler for when it is opened, its inputs and its outputs.
+      The handler for opening the tab, its inputs and its outputs.
     """
-    shelf = Shelf(
+    models = Models(
         root,
         can("sample"),
         Generator,
         "python -m launch.main --config=configs/dcgan_digits.py",
     )
-    name = shelf.dropdown(elem_id="generator")
+    name = models.dropdown(elem_id="generator")
     options = {"buttons": [], "interactive": False}
     with gr.Row():
         with gr.Column():
@@ -57,45 +56,72 @@ def build(root: pathlib.Path) -> Any:
         with gr.Column():
             at = gr.Slider(0, 1, 0, step=1, label="Evaluation", elem_id="at")
             frame = gr.Image(
-                label="The same latents as training went on", elem_id="frame", **options
+                label="The same latent vectors during training",
+                elem_id="frame",
+                **options,
             )
-    between = gr.Image(label="From sample to sample", elem_id="between", **options)
+    between = gr.Image(label="Interpolations", elem_id="between", **options)
+    _connect(models, name, seed, sheet, at, frame, between)
 
-    def sampled(name, seed):
-        generator = shelf.get(name)
-        return generator.sheet(int(seed)), generator.between(int(seed))
-
-    def trained_to(name, at):
-        frames = _frames(shelf, name)
-        if not frames:
-            return gr.Image(None, label="No pictures of its training were kept")
-        path = frames[min(int(at), len(frames) - 1)]
-        with Image.open(path) as file:
-            pixels = np.asarray(file.convert("RGB"))
-        return gr.Image(
-            pixels, label=f"The same latents after {int(path.stem):,} steps"
-        )
-
-    def chosen(name, seed):
-        last = max(0, len(_frames(shelf, name)) - 1)
-        slider = gr.Slider(maximum=max(1, last), value=last, interactive=last > 0)
-        return slider, trained_to(name, last), *sampled(name, seed)
-
-    everything = [at, frame, sheet, between]
+    outputs = [at, frame, sheet, between]
 
     def opened(name, seed):
-        found, now = shelf.choices(name)
-        if now in (None, name):
-            return [found, *[gr.skip()] * len(everything)]
-        return [found, *chosen(now, seed)]
+        dropdown, selected = models.choices(name)
+        if selected in (None, name):
+            return [dropdown, *[gr.skip()] * len(outputs)]
+        return [dropdown, *_everything(models, selected, seed)]
 
-    seed.input(told(sampled), [name, seed], [sheet, between], show_progress="hidden")
-    at.input(told(trained_to), [name, at], frame, show_progress="hidden")
-    name.input(told(chosen), [name, seed], everything, show_progress="hidden")
-    return told(opened), [name, seed], [name, *everything]
+    return show_user_errors(opened), [name, seed], [name, *outputs]
 
 
-def _frames(shelf, name):
+def _connect(models, name, seed, sheet, at, frame, between):
+    """Connects the inputs' events with their handlers."""
+
+    @show_user_errors
+    def samples(name, seed):
+        return _samples(models, name, seed)
+
+    @show_user_errors
+    def training_frame(name, at):
+        return _training_frame(models, name, at)
+
+    @show_user_errors
+    def everything(name, seed):
+        return _everything(models, name, seed)
+
+    seed.input(samples, [name, seed], [sheet, between], show_progress="hidden")
+    at.input(training_frame, [name, at], frame, show_progress="hidden")
+    outputs = [at, frame, sheet, between]
+    name.input(everything, [name, seed], outputs, show_progress="hidden")
+
+
+def _samples(models, name, seed):
+    """The sheet of samples, and the interpolations."""
+    generator = models.get(name)
+    return generator.sheet(int(seed)), generator.interpolations(int(seed))
+
+
+def _training_frame(models, name, at):
+    """The picture that the run drew at one of its evaluations."""
+    frames = _frames(models, name)
+    if not frames:
+        return gr.Image(None, label="The run has no pictures of its training")
+    path = frames[min(int(at), len(frames) - 1)]
+    with Image.open(path) as file:
+        pixels = np.asarray(file.convert("RGB"))
+    label = f"The same latent vectors after {int(path.stem):,} steps"
+    return gr.Image(pixels, label=label)
+
+
+def _everything(models, name, seed):
+    """All outputs for a newly selected run."""
+    last = max(0, len(_frames(models, name)) - 1)
+    slider = gr.Slider(maximum=max(1, last), value=last, interactive=last > 0)
+    return slider, _training_frame(models, name, last), *_samples(models, name, seed)
+
+
+def _frames(models, name):
+    """The pictures that a run drew at its evaluations, in order."""
     if not name:
-        raise UserError("choose a run")
-    return runs.named(shelf.root, name).frames().get("training", [])
+        raise UserError("no run selected")
+    return runs.named(models.root, name).frames().get("training", [])

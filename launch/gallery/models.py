@@ -1,4 +1,4 @@
-"""Trained runs for the page: which there are, and each loaded once."""
+"""Cache of loaded models."""
 
 from collections.abc import Callable
 import contextlib
@@ -16,111 +16,126 @@ from dlx.errors import UserError
 from dlx.runtime import restore
 from launch.report import runs
 
-_KEPT = 24  # models at a time
+_CACHED = 24  # models in memory
 
 
-class Shelf:
-    """The runs of one kind below a root."""
+class Models:
+    """The trained models of one kind below a root folder, each loaded once.
+
+    Attributes:
+      root: The folder that contains the runs.
+      train: The command that trains a model of this kind.
+    """
 
     def __init__(
         self,
         root: pathlib.Path,
-        suits: Callable[[Any], bool],
+        accepts: Callable[[Any], bool],
         make: Callable[[restore.Trained], Any],
         train: str,
     ):
-        """Reads nothing yet.
+        """Prepares the cache; reads nothing yet.
 
         Args:
-          root: Below which runs are.
-          suits: Whether a run's config is of the kind.
-          make: What is wanted of a trained run; called once for each.
-          train: The command that makes such a run, for where there is none.
+          root: As the attribute.
+          accepts: Config of a run -> whether its model is of this kind.
+          make: Trained run -> model. Called once for each run.
+          train: As the attribute.
         """
-        self.root, self.train, self._suits = root, train, suits
+        self.root, self.train, self._accepts = root, train, accepts
         self._lock = threading.Lock()
 
-        @functools.lru_cache(_KEPT)
+        @functools.lru_cache(_CACHED)
         def load(name, checkpoints):
-            del checkpoints  # others, another model
+            del checkpoints  # in the cache's key: new checkpoints are loaded anew
             run = restore.load(runs.named(self.root, name).folder, tasks.make)
             return make(run)
 
         self._load = load
 
     def names(self) -> list[str]:
-        """Of the runs that have a checkpoint, the latest first."""
+        """Names of the runs that have a checkpoint, the latest first."""
         return [
             run.name
             for run in runs.find(self.root)
-            if not run.is_damaged and self._is_ours(run) and _checkpoints(run)
+            if not run.is_damaged and self._is_accepted(run) and _checkpoints(run)
         ]
 
     def get(self, name: str | None) -> Any:
-        """What `make` gave of a run.
+        """Returns the model of a run, loaded if necessary.
 
         Raises:
-          UserError: where there is none of that name and kind.
+          UserError: if there is no run of that name and kind.
         """
         if not name:
-            raise UserError(f"no such run below {self.root.name}; try {self.train}")
+            raise UserError(
+                f"{self.root.name} has no run of this kind; train one: {self.train}"
+            )
         run = runs.named(self.root, name)
-        if run.is_damaged or not self._is_ours(run):
-            raise UserError(f"{name} is no run for this")
+        if run.is_damaged or not self._is_accepted(run):
+            raise UserError(f"{name} is not a run of this kind")
         with self._lock:
             return self._load(name, _checkpoints(run))
 
     def dropdown(self, **options) -> gr.Dropdown:
-        """To choose one with; `choices` fills it."""
+        """Creates a dropdown of runs; `choices` fills it."""
         return gr.Dropdown([], label="Run", **options)
 
-    def choices(self, chosen: str | None) -> tuple[gr.Dropdown, str | None]:
-        """What there is to choose now, and what is chosen of it: as before, if it can.
+    def choices(self, selected: str | None) -> tuple[gr.Dropdown, str | None]:
+        """Updates a dropdown of runs.
 
         Args:
-          chosen: What was.
+          selected: The dropdown's value.
+
+        Returns:
+          The update, and the new value: `selected` if it still exists, else the latest
+          run, if any.
         """
         names = self.names()
-        stays = chosen if chosen in names else next(iter(names), None)
-        info = None if names else f"none yet: {self.train}"
-        return gr.Dropdown(choices=names, value=stays, info=info), stays
+        value = selected if selected in names else next(iter(names), None)
+        return gr.Dropdown(choices=names, value=value, info=self.hint(names)), value
 
-    def _is_ours(self, run):
+    def hint(self, names: list[str]) -> str | None:
+        """A text that says how to train a model; None if there are models."""
+        return None if names else f"no runs; train one: {self.train}"
+
+    def _is_accepted(self, run):
         try:
-            return self._suits(ml_collections.ConfigDict(run.config))
-        except Exception:  # a config of anything
+            return self._accepts(ml_collections.ConfigDict(run.config))
+        except Exception:  # the config may hold anything
             return False
 
 
 def can(ability: str) -> Callable[[Any], bool]:
-    """Whether a run with a config has an ability, by its name in `Abilities`."""
+    """Returns a function: config -> whether its runs have an ability of `Abilities`."""
     return lambda config: getattr(tasks.abilities(config), ability) is not None
 
 
-def told(function: Callable) -> Callable:
-    """An event's handler whose UserErrors are shown to the visitor."""
+def show_user_errors(function: Callable) -> Callable:
+    """Wraps an event handler: the visitor sees the messages of its UserErrors."""
 
     @contextlib.contextmanager
-    def telling():
+    def as_gradio_errors():
         try:
             yield
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     @functools.wraps(function)
-    def guarded(*args):
-        with telling():
+    def wrapped(*args):
+        with as_gradio_errors():
             return function(*args)
 
     @functools.wraps(function)
-    def guarded_generator(*args):
-        with telling():
+    def wrapped_generator(*args):
+        with as_gradio_errors():
             yield from function(*args)
 
-    return guarded_generator if inspect.isgeneratorfunction(function) else guarded
+    return wrapped_generator if inspect.isgeneratorfunction(function) else wrapped
 
 
 def _checkpoints(run):
+    """The names of a run's checkpoints."""
     folder = run.folder / "checkpoints"
     if folder.is_symlink() or not folder.is_dir():
         return ()

@@ -1,4 +1,4 @@
-"""The tab of all runs: a table, curves over one another, figures, configs."""
+"""The tab of all runs: a table, learning curves, figures and configs."""
 
 import pathlib
 from typing import Any
@@ -7,14 +7,14 @@ import gradio as gr
 import pandas as pd
 import plotly.graph_objects as plotly
 
-from launch.gallery.models import told
+from launch.gallery.models import show_user_errors
 from launch.report import html, runs
 
-_SECONDS = 3  # from one look at the folder to the next
-_MOST = 8  # runs beside each other
+_SECONDS = 3  # between two readings of the folder
+_MOST = 8  # runs shown at the same time
 _COLUMNS = {
     **{"run": "str", "task": "str", "status": "str", "seed": "number"},
-    **{"step": "number", "measure": "str", "value": "number", "seconds": "number"},
+    **{"step": "number", "metric": "str", "value": "number", "seconds": "number"},
 }
 
 
@@ -33,9 +33,42 @@ def build(root: pathlib.Path) -> Any:
         label="Click on a run",
         elem_id="runs",
     )
-    chosen = gr.Dropdown(
+    selected = gr.Dropdown(
         [], multiselect=True, max_choices=_MOST, label="Shown", elem_id="shown"
     )
+    by_step, details = _lay_out_details()
+    fingerprint = gr.State(())
+    inputs = [selected, details[0], by_step]
+    outputs = [*details, selected, table, fingerprint]
+
+    def refresh(names, metric_name, steps, before, everything=False):
+        return _refresh(
+            root, outputs, names, metric_name, steps, before, everything=everything
+        )
+
+    def load(names, metric_name, steps):
+        return refresh(names, metric_name, steps, (), everything=True)
+
+    @show_user_errors
+    def show(names, metric_name, steps):
+        return _details(root, details, names, metric_name, steps)
+
+    @show_user_errors
+    def pick(names, metric_name, steps, event: gr.SelectData):
+        names = [event.row_value[0]]
+        return {selected: names, **_details(root, details, names, None, steps)}
+
+    table.select(pick, inputs, [*details, selected], show_progress="hidden")
+    for part in inputs:
+        part.input(show, inputs, details, show_progress="hidden")
+    gr.Timer(_SECONDS).tick(
+        refresh, [*inputs, fingerprint], outputs, show_progress="hidden", queue=True
+    )
+    return load, inputs, outputs
+
+
+def _lay_out_details():
+    """The choice of steps or seconds; metric, plot, differences, figures, config."""
     with gr.Row():
         metric = gr.Dropdown([], label="Curve of", elem_id="metric")
         by_step = gr.Checkbox(label="Steps, not seconds", value=True)
@@ -44,66 +77,63 @@ def build(root: pathlib.Path) -> Any:
     figures = gr.HTML(elem_id="figures")
     with gr.Accordion("Resolved config", open=False):
         config = gr.Code(language="json", show_label=False, elem_id="config")
-    seen = gr.State(())
-    details = [metric, plot, differing, figures, config]
+    return by_step, [metric, plot, differing, figures, config]
 
-    def show(names, metric_name, steps):
-        found = [runs.named(root, name) for name in names or []]
-        curves = sorted(
-            {c for run in found for c in run.curves}, key=_evaluations_first
-        )
-        if metric_name not in curves:
-            wanted = [f"eval/{run.metric}" for run in found]
-            metric_name = next((name for name in wanted if name in curves), None)
-            metric_name = metric_name or (curves[0] if curves else None)
-        return {
-            metric: gr.Dropdown(choices=curves, value=metric_name),
-            plot: _curves(found, metric_name, steps),
-            differing: _differing(found),
-            figures: html.figures(found[0]) if len(found) == 1 else _each(found),
-            config: html.config(found[0]) if found else "",
-        }
 
-    def look(names, metric_name, steps, before, everything=False):
-        """What has changed since `before`, a fingerprint of all that is shown."""
-        found = runs.find(root)
-        rows = [_row(run) for run in found]
-        now = tuple(map(tuple, rows))
-        updates = {seen: now}
-        if now == before and not everything:
-            return updates
-        known = [run.name for run in found]
-        sound = [run.name for run in found if not run.is_damaged]
-        kept = [name for name in names or [] if name in known] or sound[:1]
-        updates |= {
-            table: gr.Dataframe(pd.DataFrame(rows, columns=list(_COLUMNS))),
-            chosen: gr.Dropdown(choices=known, value=kept),
-        }
-        was = {row[0]: row for row in before}
-        if everything or any(was.get(row[0]) != row for row in now if row[0] in kept):
-            updates |= show(kept, metric_name, steps)
+def _refresh(root, outputs, names, metric_name, steps, before, everything):
+    """Reads all runs and updates the outputs that have changed.
+
+    Args:
+      root: The folder that contains the runs.
+      outputs: The details (metric, plot, differences, figures, config), the dropdown of
+        selected runs, the table and the fingerprint.
+      names: The selected runs.
+      metric_name: The selected metric.
+      steps: Whether curves are over steps, not seconds.
+      before: The fingerprint of the previous reading: the table's rows.
+      everything: Whether all outputs are updated even if nothing has changed.
+    """
+    *details, selected, table, fingerprint = outputs
+    all_runs = runs.find(root)
+    rows = [_row(run) for run in all_runs]
+    now = tuple(map(tuple, rows))
+    updates = {fingerprint: now}
+    if now == before and not everything:
         return updates
+    known = [run.name for run in all_runs]
+    intact = [run.name for run in all_runs if not run.is_damaged]
+    value = [name for name in names or [] if name in known] or intact[:1]
+    updates |= {
+        table: gr.Dataframe(pd.DataFrame(rows, columns=list(_COLUMNS))),
+        selected: gr.Dropdown(choices=known, value=value),
+    }
+    previous = {row[0]: row for row in before}
+    changed = any(previous.get(row[0]) != row for row in now if row[0] in value)
+    if everything or changed:
+        updates |= _details(root, details, value, metric_name, steps)
+    return updates
 
-    inputs, outputs = [chosen, metric, by_step], [*details, chosen, table, seen]
 
-    def load(names, metric_name, steps):
-        return look(names, metric_name, steps, (), everything=True)
-
-    @told
-    def pick(names, metric_name, steps, event: gr.SelectData):
-        return {chosen: [event.row_value[0]], **show([event.row_value[0]], None, steps)}
-
-    table.select(pick, inputs, [*details, chosen], show_progress="hidden")
-    for part in chosen, metric, by_step:
-        part.input(told(show), inputs, details, show_progress="hidden")
-    gr.Timer(_SECONDS).tick(
-        look, [*inputs, seen], outputs, show_progress="hidden", queue=True
-    )
-    return load, inputs, outputs
+def _details(root, details, names, metric_name, steps):
+    """Updates the details of the selected runs."""
+    metric, plot, differing, figures, config = details
+    selected = [runs.named(root, name) for name in names or []]
+    curves = sorted({c for run in selected for c in run.curves}, key=_evaluations_first)
+    if metric_name not in curves:
+        preferred = [f"eval/{run.metric}" for run in selected]
+        metric_name = next((name for name in preferred if name in curves), None)
+        metric_name = metric_name or (curves[0] if curves else None)
+    return {
+        metric: gr.Dropdown(choices=curves, value=metric_name),
+        plot: _curves(selected, metric_name, steps),
+        differing: _differences(selected),
+        figures: html.figures(selected[0]) if len(selected) == 1 else _each(selected),
+        config: html.config(selected[0]) if selected else "",
+    }
 
 
 def _row(run):
-    """Of the table; also what tells whether a run has moved."""
+    """A run's row in the table, which also shows whether the run has changed."""
     value, seconds = run.value, run.seconds
     return [
         run.name,
@@ -117,16 +147,16 @@ def _row(run):
     ]
 
 
-def _curves(found, metric_name, by_step):
-    """A line for each run, on the same axes."""
+def _curves(selected, metric_name, by_step):
+    """A chart with a line for each run."""
     chart = plotly.Figure()
-    for run in found:
-        at, numbers = run.curve(metric_name or "")
+    for run in selected:
+        x, values = run.curve(metric_name or "")
         if not by_step:
             seconds = dict(zip(*run.curve("train_seconds"), strict=True))
-            at = [seconds.get(step) for step in at]
-        mode = "lines+markers" if len(at) < 30 else "lines"
-        chart.add_scatter(x=at, y=numbers, name=run.name, mode=mode)
+            x = [seconds.get(step) for step in x]
+        mode = "lines+markers" if len(x) < 30 else "lines"
+        chart.add_scatter(x=x, y=values, name=run.name, mode=mode)
     chart.update_layout(
         height=340,
         margin={"l": 10, "r": 10, "t": 20, "b": 10},
@@ -144,15 +174,20 @@ def _evaluations_first(name):
     return not name.startswith("eval/"), name
 
 
-def _differing(found):
-    if len(found) != 2:
+def _differences(selected):
+    """The differences of two runs' configs; '' unless two runs are selected."""
+    if len(selected) != 2:
         return ""
-    rows = [(field, *map(str, values)) for field, *values in runs.differences(*found)]
-    return html.html("differences.html", names=[r.name for r in found], rows=rows)
+    differences = runs.differences(*selected)
+    rows = [(field, *map(str, values)) for field, *values in differences]
+    names = [run.name for run in selected]
+    return html.render("differences.html", names=names, rows=rows)
 
 
-def _each(found):
+def _each(selected):
+    """The figures of several runs, each below its name."""
     parts = [
-        html.html("heading.html", text=run.name) + html.figures(run) for run in found
+        html.render("heading.html", text=run.name) + html.figures(run)
+        for run in selected
     ]
     return "".join(parts)

@@ -1,5 +1,5 @@
-// A white sheet to draw on in black; each stroke's end is an 'input' with the picture.
-// Globals of Gradio's: element, trigger.
+// A white sheet to draw on in black. The end of each stroke triggers 'input' with the picture.
+// Gradio's globals: element, trigger.
 const canvas = element.querySelector("canvas"), context = canvas.getContext("2d");
 let drawing = false;
 
@@ -20,7 +20,7 @@ canvas.addEventListener("pointerdown", (event) => {
   Object.assign(context, { lineWidth: 20, lineCap: "round", lineJoin: "round", strokeStyle: "black" });
   context.beginPath();
   line(event);
-  line(event); // a mere click is a dot
+  line(event); // a click without movement draws a dot
 });
 canvas.addEventListener("pointermove", (event) => { if (drawing) line(event); });
 canvas.addEventListener("pointerup", () => {

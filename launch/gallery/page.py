@@ -1,4 +1,4 @@
-"""The page: a tab for the runs, and one for each kind of thing that they train."""
+"""The page: a tab of all runs, and a tab for each kind of trained model."""
 
 import pathlib
 
@@ -6,17 +6,17 @@ import gradio as gr
 
 from launch.gallery import digits, gan, latent, overview, rocks, style
 
-_TIDIED, _KEPT = 600, 3600  # seconds, of what visitors upload and get
+_CLEANUP, _KEPT = 600, 3600  # seconds: interval, and lifetime of visitors' files
 
 
 def make(root: pathlib.Path, weights: str) -> gr.Blocks:
     """Lays out the page.
 
     Args:
-      root: Below which runs are.
-      weights: Of the network that looks at paintings, as for configs/style.py.
+      root: The folder that contains the runs.
+      weights: The weights for style transfer, as config.weights of configs/style.py.
     """
-    with gr.Blocks(title=f"dlx: {root.name}", delete_cache=(_TIDIED, _KEPT)) as page:
+    with gr.Blocks(title=f"dlx: {root.name}", delete_cache=(_CLEANUP, _KEPT)) as page:
         with gr.Tab("Runs"):
             load, inputs, outputs = overview.build(root)
         page.load(load, inputs, outputs, show_progress="hidden")

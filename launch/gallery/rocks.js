@@ -1,5 +1,5 @@
-// Shows a game of rocks that the server has played out, and lets a person move a
-// second paddle on the same rocks. Globals of Gradio's: element, props, trigger, watch.
+// Shows a game of rocks that the server played in advance. A person can move a second paddle on
+// the same rocks. Gradio's globals: element, props, trigger, watch.
 const COLOURS = ["#181a26", "#ffb054", "#6cd6ff"], CAUGHT = "#78e082", MISSED = "#f05460";
 let timer, held = 1, pressed = 1;
 
@@ -10,7 +10,7 @@ function visible() {
   return element.offsetParent !== null;
 }
 
-function draw(canvas, size, rocks, paddle, reach, colour) {
+function draw(canvas, size, rocks, paddle, halfWidth, colour) {
   canvas.width = canvas.height = size;
   const context = canvas.getContext("2d");
   context.fillStyle = COLOURS[0];
@@ -18,10 +18,10 @@ function draw(canvas, size, rocks, paddle, reach, colour) {
   context.fillStyle = COLOURS[1];
   for (const [row, column] of rocks) context.fillRect(column, row, 1, 1);
   context.fillStyle = colour;
-  context.fillRect(paddle - reach, size - 1, 2 * reach + 1, 1);
+  context.fillRect(paddle - halfWidth, size - 1, 2 * halfWidth + 1, 1);
 }
 
-// A screen as [[row, column] of each rock], and where the middle of the paddle is.
+// Converts a screen to rocks, [[row, column], ...], and the column of the paddle's centre.
 function read(screen, size) {
   const rocks = [], covered = [];
   [...screen].forEach((pixel, at) => {
@@ -36,21 +36,21 @@ function begin() {
   const game = props.value;
   find(".rocks").style.visibility = game ? "" : "hidden";
   if (!game) return;
-  const { size, reach, human } = game;
+  const { size, halfWidth, human } = game;
   const frames = game.screens.map((screen) => read(screen, size));
-  const score = { you: [0, 0], agent: [0, 0] }; // caught, landed
+  const tally = { you: [0, 0], agent: [0, 0] }; // caught, landed
   let step = 0, paddle = frames[0].paddle, moves = "";
   held = pressed = 1;
   find(".you").style.display = human ? "" : "none";
-  find(".says").textContent = human ? "Move with the arrow keys, or press on your board's left or right." : "";
+  find(".help").textContent = human ? "Move with the arrow keys, or press the left or right half of your board." : "";
 
   function landed(who, rocks, at) {
     let colour = COLOURS[2];
     for (const [row, column] of rocks) {
       if (row !== size - 2) continue;
-      const caught = Math.abs(column - at) <= reach;
-      score[who][0] += caught;
-      score[who][1] += 1;
+      const caught = Math.abs(column - at) <= halfWidth;
+      tally[who][0] += caught;
+      tally[who][1] += 1;
       colour = caught ? CAUGHT : MISSED;
     }
     return colour;
@@ -58,18 +58,18 @@ function begin() {
 
   function show(colours) {
     const { rocks } = frames[step];
-    draw(find(".agent canvas"), size, rocks, frames[step].paddle, reach, colours.agent);
-    find(".agent figcaption").textContent = `agent: ${score.agent[0]} of ${score.agent[1]}`;
+    draw(find(".agent canvas"), size, rocks, frames[step].paddle, halfWidth, colours.agent);
+    find(".agent figcaption").textContent = `agent: ${tally.agent[0]} of ${tally.agent[1]}`;
     if (human) {
-      draw(find(".you canvas"), size, rocks, paddle, reach, colours.you);
-      find(".you figcaption").textContent = `you: ${score.you[0]} of ${score.you[1]}`;
+      draw(find(".you canvas"), size, rocks, paddle, halfWidth, colours.you);
+      find(".you figcaption").textContent = `you: ${tally.you[0]} of ${tally.you[1]}`;
     }
-    const thoughts = game.thoughts[step], most = Math.max(...thoughts), least = Math.min(...thoughts);
-    element.querySelectorAll(".thoughts label").forEach((label, action) => {
-      const thought = thoughts[action];
-      label.querySelector("meter").value = game.values ? (thought - least) / (most - least || 1) : thought;
-      label.querySelector("output").textContent = game.values ? thought.toFixed(3) : `${Math.round(100 * thought)} %`;
-      label.classList.toggle("chosen", thought === most);
+    const scores = game.scores[step], highest = Math.max(...scores), lowest = Math.min(...scores);
+    element.querySelectorAll(".scores label").forEach((label, action) => {
+      const value = scores[action];
+      label.querySelector("meter").value = game.values ? (value - lowest) / (highest - lowest || 1) : value;
+      label.querySelector("output").textContent = game.values ? value.toFixed(3) : `${Math.round(100 * value)} %`;
+      label.classList.toggle("chosen", value === highest);
     });
   }
 
@@ -84,7 +84,7 @@ function begin() {
     const move = pressed !== 1 ? pressed : held;
     pressed = 1;
     moves += move;
-    paddle = Math.min(size - 1 - reach, Math.max(reach, paddle + move - 1));
+    paddle = Math.min(size - 1 - halfWidth, Math.max(halfWidth, paddle + move - 1));
     const falling = frames[step].rocks;
     step += 1;
     show({ agent: landed("agent", falling, frames[step].paddle), you: landed("you", falling, paddle) });

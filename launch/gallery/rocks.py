@@ -1,8 +1,9 @@
 """The tab of the game: watch an agent play, or play on the same rocks.
 
-A game is played out in advance, for rocks fall as they do whoever is below them; the
-browser shows it, and moves the visitor's paddle by the rules of `dlx.envs.rocks`. What
-the visitor scored is what those rules say of the visitor's moves, played again here.
+The server plays the agent's game in advance. That is possible because rocks fall the
+same way whatever the players do. The browser shows the game and moves the visitor's
+paddle by the rules of `dlx.envs.rocks`. At the end the server plays the visitor's moves
+by the same rules and computes the score.
 """
 
 import functools
@@ -19,29 +20,36 @@ from dlx import streams, tasks
 from dlx.envs import measure, rocks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.gallery.models import Shelf, can, told
+from launch.gallery.models import Models, can, show_user_errors
 
 _SIZES = 8, 16, 32
 _MOST_ROCKS = 50
+_MOST_INTERVAL = 31  # steps between rocks
 
 
-class Player:
-    """A trained agent and the games that it can play."""
+class Agent:
+    """A trained agent.
+
+    Attributes:
+      game: The game that it was trained on.
+      values: Whether its scores are action values; otherwise they are logits.
+      sizes: The screen sizes that its network accepts.
+    """
 
     def __init__(self, run: restore.Trained):
         self.game, scores = tasks.abilities(run.config).play(run.config)
         self._scores = jax.jit(functools.partial(scores, run.state.params))
-        self.values = run.config.task == "dqn"  # not logits
-        self.sizes = [size for size in {*_SIZES, self.game.size} if self._sees(size)]
-        self.sizes.sort()
+        self.values = run.config.task == "dqn"
+        sizes = {*_SIZES, self.game.size}
+        self.sizes = sorted(size for size in sizes if self._accepts(size))
         self._recorder = functools.lru_cache(32)(self._make_recorder)
 
     def record(self, game: rocks.Params, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """One game: screens as of `play.record`, and what it thinks at each.
+        """Plays one game.
 
         Returns:
-          screens: [steps + 1, size, size] int8.
-          thoughts: [steps + 1, 3] float32, probabilities or action values.
+          screens: [steps + 1, size, size] int8, as returned by `measure.record`.
+          scores: [steps + 1, 3] float32. Probabilities or values of the actions.
         """
         return jax.device_get(self._recorder(game)(streams.key(seed, "game")))
 
@@ -52,45 +60,33 @@ class Player:
                 return jnp.argmax(self._scores(observations), axis=-1)
 
             screens, _ = measure.record(policy, game, key)
-            thoughts = self._scores((screens > 0).astype(jnp.float32)[..., None])
-            return screens, thoughts if self.values else jax.nn.softmax(thoughts)
+            scores = self._scores((screens > 0).astype(jnp.float32)[..., None])
+            return screens, scores if self.values else jax.nn.softmax(scores)
 
         return recorder
 
-    def _sees(self, size):
-        """Whether the network takes screens of that size."""
+    def _accepts(self, size):
+        """Whether the network accepts screens of that size."""
         screen = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
         try:
             return jax.eval_shape(self._scores, screen).shape == (1, rocks.NUM_ACTIONS)
-        except Exception:  # as the network's library says it
+        except Exception:  # whatever the network's library raises
             return False
-
-
-@functools.lru_cache(32)
-def _replayer(game):
-    return jax.jit(lambda actions, key: measure.replay(actions, game, key)[1])
 
 
 def build(root: pathlib.Path) -> Any:
     """Lays out the tab.
 
     Returns:
-      The handler for when it is opened, its inputs and its outputs.
+      The handler for opening the tab, its inputs and its outputs.
     """
-    shelf = Shelf(
+    models = Models(
         root,
         can("play"),
-        Player,
+        Agent,
         "python -m launch.main --config=configs/pg_rocks16.py",
     )
-    with gr.Row():
-        name = shelf.dropdown(elem_id="player")
-        size = gr.Dropdown([], label="Screen")
-        every = gr.Slider(
-            0, 31, 0, step=1, label="Rain", info="steps between rocks; 0: one at a time"
-        )
-        number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
-        speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
+    settings = _settings(models)
     with gr.Row():
         watch = gr.Button("Watch", elem_id="watch")
         join = gr.Button(
@@ -103,88 +99,129 @@ def build(root: pathlib.Path) -> Any:
         js_on_load=_read("rocks.js"),
         elem_id="board",
     )
-    result = gr.Markdown(elem_id="result")
-    current = gr.State()
+    result, current = gr.Markdown(elem_id="result"), gr.State()
 
-    def begin(name, size, every, number, speed, human):
-        player = shelf.get(name)
-        game = _game(player, size, every, number)
-        seed = secrets.randbits(32)
-        screens, thoughts = player.record(game, seed)
-        shown = {
-            "size": game.size,
-            "reach": game.reach,
-            "human": human,
-            "speed": speed,
-            "values": player.values,
-            "screens": ["".join(map(str, screen.ravel())) for screen in screens],
-            "thoughts": np.round(thoughts.astype(float), 3).tolist(),
-            "id": seed,
-        }
-        return shown, "", {"game": game, "seed": seed, "screens": screens}
+    _connect(models, settings, watch, join, board, result, current)
+    name, *defaults, _ = settings
 
-    def ended(current, event: gr.EventData):
-        """What the visitor and the agent have caught, by the game's own rules."""
-        moves = event._data.get("moves") if isinstance(event._data, dict) else None
-        game = current and current["game"]
-        if (
-            not game
-            or not isinstance(moves, str)
-            or len(moves) != game.episode_steps
-            or set(moves) - set("012")
-        ):
-            raise UserError("that was no whole game")
-        key = streams.key(current["seed"], "game")
-        actions = jnp.array([int(move) for move in moves], jnp.int32)
-        score = int(_replayer(game)(actions, key)[-1])
-        yours = (score + game.rocks_per_episode) // 2
-        agents = _caught(current["screens"], game)
-        won = {1: "You win!", 0: "A draw.", -1: "The agent wins."}
-        of = game.rocks_per_episode
-        return (
-            f"### {won[int(np.sign(yours - agents))]} "
-            f"You caught {yours} of {of}, the agent {agents}."
-        )
+    @show_user_errors
+    def selected(name):
+        return _defaults(models, name)
 
-    def chosen(name):
-        """The screens that the agent takes, and the rain that it was trained in."""
-        player = shelf.get(name)
-        game = player.game
-        rain = 0 if game.spawn_every is None else game.spawn_every
-        return (
-            gr.Dropdown(choices=player.sizes, value=game.size),
-            gr.Slider(value=rain),
-            gr.Slider(value=min(game.rocks_per_episode, _MOST_ROCKS)),
-        )
-
-    settings = [name, size, every, number, speed]
-    outputs = [board, result, current]
-
-    def watching(*settings):
-        return begin(*settings, human=False)
-
-    def joining(*settings):
-        return begin(*settings, human=True)
-
+    @show_user_errors
     def opened(name):
-        found, now = shelf.choices(name)
-        return [found, *((gr.skip(),) * 3 if now in (None, name) else chosen(now))]
+        dropdown, now = models.choices(name)
+        if now in (None, name):
+            return [dropdown, *[gr.skip()] * len(defaults)]
+        return [dropdown, *_defaults(models, now)]
 
-    name.input(told(chosen), name, [size, every, number], show_progress="hidden")
-    watch.click(told(watching), settings, outputs, show_progress="minimal")
-    join.click(told(joining), settings, outputs, show_progress="minimal")
-    board.select(told(watching), settings, outputs, show_progress="hidden")
-    board.submit(told(ended), current, result, show_progress="hidden")
-    return told(opened), name, [name, size, every, number]
+    name.input(selected, name, defaults, show_progress="hidden")
+    return opened, name, [name, *defaults]
 
 
-def _game(player, size, every, number):
-    """The agent's game, as the visitor wants it."""
-    if size not in player.sizes:
-        raise UserError(f"this agent plays on screens of {player.sizes}")
-    if not 0 <= every <= 31 or not 1 <= number <= _MOST_ROCKS:
-        raise UserError("there is no such game")
-    return player.game.replace(
+def _settings(models):
+    """The inputs: run, screen size, interval, number of rocks, speed."""
+    with gr.Row():
+        name = models.dropdown(elem_id="player")
+        size = gr.Dropdown([], label="Screen")
+        every = gr.Slider(
+            0,
+            _MOST_INTERVAL,
+            0,
+            step=1,
+            label="Interval",
+            info="steps between rocks; 0: one rock at a time",
+        )
+        number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
+        speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
+    return [name, size, every, number, speed]
+
+
+def _connect(models, settings, watch, join, board, result, current):
+    """Connects the buttons and the board with their handlers."""
+
+    @show_user_errors
+    def watch_game(*settings):
+        return _begin(models, *settings, human=False)
+
+    @show_user_errors
+    def join_game(*settings):
+        return _begin(models, *settings, human=True)
+
+    @show_user_errors
+    def ended(current, event: gr.EventData):
+        return _result(current, event._data)
+
+    outputs = [board, result, current]
+    watch.click(watch_game, settings, outputs, show_progress="minimal")
+    join.click(join_game, settings, outputs, show_progress="minimal")
+    board.select(watch_game, settings, outputs, show_progress="hidden")
+    board.submit(ended, current, result, show_progress="hidden")
+
+
+def _defaults(models, name):
+    """The screen sizes that the agent accepts, and the settings of its training."""
+    agent = models.get(name)
+    game = agent.game
+    return (
+        gr.Dropdown(choices=agent.sizes, value=game.size),
+        gr.Slider(value=0 if game.spawn_every is None else game.spawn_every),
+        gr.Slider(value=min(game.rocks_per_episode, _MOST_ROCKS)),
+    )
+
+
+def _begin(models, name, size, every, number, speed, human):
+    """Begins a game: the board's value, an empty result, and the game's state."""
+    agent = models.get(name)
+    game = _game(agent, size, every, number)
+    seed = secrets.randbits(32)
+    screens, scores = agent.record(game, seed)
+    value = {
+        "size": game.size,
+        "halfWidth": game.half_width,
+        "human": human,
+        "speed": speed,
+        "values": agent.values,
+        "screens": ["".join(map(str, screen.ravel())) for screen in screens],
+        "scores": np.round(scores.astype(float), 3).tolist(),
+        "id": seed,
+    }
+    return value, "", {"game": game, "seed": seed, "screens": screens}
+
+
+def _result(current, data):
+    """The numbers of rocks that visitor and agent caught, as text."""
+    moves = data.get("moves") if isinstance(data, dict) else None
+    game = current and current["game"]
+    if (
+        not game
+        or not isinstance(moves, str)
+        or len(moves) != game.episode_steps
+        or set(moves) - set("012")
+    ):
+        raise UserError("the moves are not those of a whole game")
+    key = streams.key(current["seed"], "game")
+    actions = jnp.array([int(move) for move in moves], jnp.int32)
+    score = int(_scorer(game)(actions, key)[-1])
+    total = game.rocks_per_episode
+    by_visitor, by_agent = (score + total) // 2, _caught(current["screens"], game)
+    outcome = {1: "You win!", 0: "A draw.", -1: "The agent wins."}
+    return (
+        f"### {outcome[int(np.sign(by_visitor - by_agent))]} "
+        f"You caught {by_visitor} of {total}, the agent {by_agent}."
+    )
+
+
+def _game(agent, size, every, number):
+    """The agent's game with the visitor's settings."""
+    if size not in agent.sizes:
+        raise UserError(f"the agent accepts screens of {agent.sizes}, got {size}")
+    if not 0 <= every <= _MOST_INTERVAL or not 1 <= number <= _MOST_ROCKS:
+        raise UserError(
+            f"the interval must be 0 ... {_MOST_INTERVAL}, the number of rocks "
+            f"1 ... {_MOST_ROCKS}"
+        )
+    return agent.game.replace(
         size=int(size),
         spawn_every=int(every) or None,
         rocks_per_episode=int(number),
@@ -192,12 +229,21 @@ def _game(player, size, every, number):
     )
 
 
+@functools.lru_cache(32)
+def _scorer(game):
+    """A jitted function: (actions, key) -> scores, [steps + 1]."""
+    return jax.jit(lambda actions, key: measure.with_actions(actions, game, key)[1])
+
+
 def _caught(screens, game):
-    """How many rocks met the paddle: one in the last row but one, a step before."""
+    """The number of rocks caught.
+
+    A caught rock is in the last row but one, and a step later the paddle is below it.
+    """
     above, below = screens[:-1, -2] == 1, screens[1:, -1] == 2
     return int(np.sum(above & below))
 
 
 def _read(name):
-    """A file that lies beside this one."""
+    """The text of a file in this folder."""
     return pathlib.Path(__file__).with_name(name).read_text()

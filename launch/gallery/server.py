@@ -1,4 +1,4 @@
-"""The server of the page, and what it does not let in or out."""
+"""The page's web server, with limits on uploads and on the files it serves."""
 
 import pathlib
 import socket
@@ -9,17 +9,22 @@ import gradio as gr
 import uvicorn
 
 LARGEST_UPLOAD = 10 * 2**20  # bytes
-MOST_UPLOADS = 200  # kept at a time, of all visitors
+MOST_UPLOADS = 200  # files stored at a time, of all visitors
 
 
 class Guard:
-    """ASGI middleware: no more uploads than there is room for; no file but those.
+    """ASGI middleware that limits uploads, and serves only files below one folder.
 
-    Gradio serves what lies in its own folder of uploads and results. It would also
-    fetch addresses for whoever asks.
+    Gradio alone would serve other files, and fetch any address that a visitor names.
     """
 
     def __init__(self, app, folder: pathlib.Path):
+        """Wraps an ASGI application.
+
+        Args:
+          app: The application.
+          folder: Gradio's folder of uploads and results.
+        """
         self._app, self._folder = app, folder
 
     async def __call__(self, scope, receive, send):
@@ -30,6 +35,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refusal(self, scope):
+        """The status and text of a refused request; None if it is allowed."""
         path = urllib.parse.unquote(scope["path"])
         if "/upload" in path and scope["method"] == "POST":
             headers = dict(scope["headers"])
@@ -37,29 +43,29 @@ class Guard:
             if not length.isdigit():
                 return 411, "Content-Length required"
             if int(length) > LARGEST_UPLOAD + 2**16:
-                return 413, f"no more than {LARGEST_UPLOAD // 2**20} MiB"
+                return 413, f"uploads are limited to {LARGEST_UPLOAD // 2**20} MiB"
             if sum(path.is_file() for path in self._folder.rglob("*")) >= MOST_UPLOADS:
-                return 429, "too many pictures at the moment; try again later"
+                return 429, "too many uploads; try again later"
         for route in "file=", "file/":
-            _, found, wanted = path.partition(f"/{route}")
-            if found and not self._is_ours(wanted):
+            _, matched, requested = path.partition(f"/{route}")
+            if matched and not self._is_below_folder(requested):
                 return 403, "forbidden"
         return None
 
-    def _is_ours(self, wanted):
+    def _is_below_folder(self, requested):
         try:
-            file = pathlib.Path(wanted).resolve()
+            file = pathlib.Path(requested).resolve()
         except (OSError, ValueError):
             return False
-        return wanted.startswith("/") and file.is_relative_to(self._folder.resolve())
+        return requested.startswith("/") and file.is_relative_to(self._folder.resolve())
 
 
 def serve(blocks: gr.Blocks, folder: pathlib.Path, listener: socket.socket) -> None:
-    """Serves until a signal ends it.
+    """Serves the page until a signal stops it.
 
     Args:
       blocks: The page.
-      folder: Where Gradio keeps uploads and results: $GRADIO_TEMP_DIR.
+      folder: Gradio's folder of uploads and results, $GRADIO_TEMP_DIR.
       listener: A bound socket.
     """
     config = uvicorn.Config(application(blocks, folder), log_level="warning")
@@ -67,10 +73,10 @@ def serve(blocks: gr.Blocks, folder: pathlib.Path, listener: socket.socket) -> N
 
 
 def application(blocks: gr.Blocks, folder: pathlib.Path) -> fastapi.FastAPI:
-    """The page as an ASGI application whose uploads lie in a folder."""
+    """Returns the page as an ASGI application whose uploads are stored in a folder."""
     blocks.queue(max_size=100, default_concurrency_limit=4)
-    # `launch` sets this, `mount_gradio_app` does not. Without it Gradio copies whatever
-    # file an event names to where it is served, as if the page's own code named it.
+    # `launch` sets this, `mount_gradio_app` does not. Without it Gradio trusts paths in
+    # events as if the page's code named them, and copies the files to where it serves.
     blocks.has_launched = True
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, folder=folder)

@@ -1,8 +1,8 @@
-"""Writes a run as one HTML file, for somebody who has nothing else of it.
+"""Writes a report of a run as one stand-alone HTML file.
 
     python -m launch.report --workdir=runs/vae_mnist/20261126-120000 --out=report.html
 
-Numbers, curves, figures and config; the file fetches nothing.
+It has the run's numbers, curves, figures and config, and no external resources.
 """
 
 import math
@@ -12,7 +12,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 import markupsafe
 
-from dlx import figures as drawing
+from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.writers import write_whole
 from launch.report import html, runs
@@ -40,15 +40,15 @@ def main() -> None:
 
 
 def page(run: runs.Run) -> str:
-    """The whole file."""
+    """Renders the report."""
     summary = run.summary
     metrics = summary.get("metrics", {})
-    facts = [(name, _said(summary[name])) for name in _FACTS if name in summary]
-    return html.html(
+    facts = [(name, _text(summary[name])) for name in _FACTS if name in summary]
+    return html.render(
         "report.html",
         run=run,
         heading=summary.get("config") or run.config["task"],
-        numbers=[(name, _said(number)) for name, number in metrics.items()],
+        numbers=[(name, _text(number)) for name, number in metrics.items()],
         curves=_curves(run),
         figures=markupsafe.Markup(html.figures(run)),
         facts=facts,
@@ -57,18 +57,19 @@ def page(run: runs.Run) -> str:
 
 
 def _curves(run):
-    """A picture with a panel for each metric, as a data URI; None without any."""
+    """A picture with a panel per metric, as a data URI; None without metrics."""
     panels = {}
     for name in run.curves:
         steps, numbers = run.curve(name)
         if name != "train_seconds" and len(steps) > 1:
             panels[name] = {name: (steps, numbers)}
-    return html.picture(drawing.curves(panels, "step", columns=3)) if panels else None
+    return html.picture(figures.curves(panels, "step", columns=3)) if panels else None
 
 
-def _said(value):
+def _text(value):
+    """A value as it is shown."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
+        return ", ".join(f"{name} {part}" for name, part in value.items())
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else "missing"
     return value

@@ -1,4 +1,4 @@
-"""A run's parts as HTML that stands alone: nothing in it is fetched from anywhere."""
+"""Renders parts of a run as stand-alone HTML, without external resources."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from PIL import Image
 
 from launch.report import runs
 
-_LARGEST = 12 * 2**20  # bytes of a figure; larger ones are only named
+_LARGEST = 12 * 2**20  # bytes of a figure; of larger ones only the name is shown
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("launch.report", "templates"),
@@ -23,25 +23,25 @@ _ENVIRONMENT = jinja2.Environment(
 )
 
 
-def html(template: str, **values: Any) -> str:
-    """One of launch/report/templates, filled in; values are escaped."""
+def render(template: str, **values: Any) -> str:
+    """Fills in one of launch/report/templates; values are escaped."""
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
 def figures(run: runs.Run) -> str:
-    """A run's figures."""
-    return html("figures.html", figures=[_figure(path) for path in run.figures()])
+    """Renders a run's figures."""
+    return render("figures.html", figures=[_figure(path) for path in run.figures()])
 
 
 def picture(pixels: np.ndarray) -> str:
-    """[height, width, 3] uint8 as a data URI."""
+    """Converts a picture, [height, width, 3] uint8, to a data URI."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG", optimize=True)
     return _uri("image/png", file.getvalue())
 
 
 def config(run: runs.Run) -> str:
-    """A run's resolved config, as JSON."""
+    """Returns a run's resolved config as JSON."""
     return json.dumps(run.config, indent=2)
 
 

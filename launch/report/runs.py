@@ -1,4 +1,4 @@
-"""The runs below a folder, as they lie there, whole or not, for whoever shows them."""
+"""Reads the runs below a folder, complete, running, killed or damaged."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -18,14 +18,15 @@ TEXTS = {".txt"}
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's folder and what is written there.
+    """A run's folder and the files in it.
 
     Attributes:
       name: The folder's path below the root.
-      folder: Its path.
-      config: As resolved; empty where it cannot be read.
-      summary: As in summary.json; empty where there is none yet.
-      status: The summary's, or 'killed', or 'damaged: ' and why.
+      folder: The folder's path.
+      config: The resolved config; empty if it cannot be read.
+      summary: The content of summary.json; empty if the file is missing.
+      status: The summary's status, or 'running', or 'killed', or 'damaged: ' and the
+        reason.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Run:
 
     @functools.cached_property
     def lines(self) -> list[dict[str, Any]]:
-        """Of metrics.jsonl, those that can be read."""
+        """The readable lines of metrics.jsonl."""
         try:
             return writers.read_lines(inside(self.folder, "metrics.jsonl"))
         except UserError:
@@ -48,7 +49,7 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """Of training, so far."""
+        """Seconds of training so far."""
         if self.lines:
             return self.lines[-1].get("train_seconds")
         return self.summary.get("train_seconds")
@@ -59,18 +60,18 @@ class Run:
 
     @property
     def metric(self) -> str:
-        """The name of the number that matters most; '' where nothing says so."""
+        """The name of the run's most important metric; '' if it is unknown."""
         return self.summary.get("metric", "")
 
     @property
     def value(self) -> float | None:
-        """That number at the latest evaluation; None if it is missing there."""
+        """The metric at the latest evaluation; None if it is missing or not finite."""
         name = f"eval/{self.metric}"
-        found = [line[name] for line in self.lines if name in line]
-        return found[-1] if found and math.isfinite(found[-1]) else None
+        values = [line[name] for line in self.lines if name in line]
+        return values[-1] if values and math.isfinite(values[-1]) else None
 
     def curve(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps, and one of the metrics there; what is not finite is left out."""
+        """Steps and values of a metric; values that are not finite are left out."""
         points = [
             (line["step"], line[name])
             for line in self.lines
@@ -80,24 +81,24 @@ class Run:
 
     @property
     def curves(self) -> list[str]:
-        """Names of all metrics, evaluations before training."""
+        """The names of all metrics, evaluations before training."""
         names = {name for line in self.lines for name in line} - {"step"}
         return sorted(names, key=lambda name: (not name.startswith("eval/"), name))
 
     def figures(self) -> list[pathlib.Path]:
-        """What was drawn, of a moving picture that is still being made the last one."""
+        """The run's figures; only the last frame of an unfinished animation."""
         folder = self.folder / "figures"
         kinds = PICTURES.keys() | SOUNDS | TEXTS
-        found = [path for path in _files(folder) if path.suffix in kinds]
-        done = {path.stem for path in found}
+        figures = [path for path in _files(folder) if path.suffix in kinds]
+        finished = {path.stem for path in figures}
         for part in _folders(folder):
             frames = [path for path in _files(part) if path.suffix in PICTURES]
-            if frames and part.name not in done:
-                found.append(frames[-1])
-        return found
+            if frames and part.name not in finished:
+                figures.append(frames[-1])
+        return figures
 
     def frames(self) -> dict[str, list[pathlib.Path]]:
-        """Pictures drawn during training, in order, by name."""
+        """The pictures drawn at evaluations, in order: {name: paths}."""
         parts = _folders(self.folder / "figures")
         frames = {
             part.name: [p for p in _files(part) if p.suffix in PICTURES]
@@ -107,13 +108,13 @@ class Run:
 
 
 def find(root: pathlib.Path) -> list[Run]:
-    """All runs below a root, the latest first; symbolic links are not followed."""
-    found = [read(root, folder) for folder in _workdirs(root)]
-    return sorted(found, key=lambda run: _touched(run.folder), reverse=True)
+    """Finds all runs below a root, the latest first; follows no symbolic links."""
+    all_runs = [read(root, folder) for folder in _workdirs(root)]
+    return sorted(all_runs, key=lambda run: _touched(run.folder), reverse=True)
 
 
 def read(root: pathlib.Path, folder: pathlib.Path) -> Run:
-    """One run; whatever is wrong with it is its status."""
+    """Reads one run. Errors are reported in its status."""
     name = folder.relative_to(root).as_posix()
     name = folder.name if name == "." else name
     config, summary = {}, {}
@@ -121,7 +122,7 @@ def read(root: pathlib.Path, folder: pathlib.Path) -> Run:
         inside(folder, "config.json")
         config = rundir.read_config(folder)
         if not isinstance(config, dict) or not isinstance(config.get("task"), str):
-            raise UserError("config.json is no config of a run")
+            raise UserError("config.json is not a run's config")
         summary = _summary(folder)
         status = _status(folder, summary)
     except (OSError, UserError) as error:
@@ -130,26 +131,26 @@ def read(root: pathlib.Path, folder: pathlib.Path) -> Run:
 
 
 def named(root: pathlib.Path, name: str) -> Run:
-    """The run of a name that somebody has given.
+    """Reads the run of a name given by the user.
 
     Raises:
-      UserError: where there is none below the root.
+      UserError: if there is no run of that name below the root.
     """
     folder = inside(root, name)
     if not (folder / "config.json").is_file():
-        raise UserError(f"no run is called {name!r}")
+        raise UserError(f"no run {name!r} below {root}")
     return read(root, folder)
 
 
 def inside(root: pathlib.Path, name: str) -> pathlib.Path:
-    """A path below a folder, by no way that leads out of it.
+    """Joins a folder and a relative path that must stay inside the folder.
 
     Raises:
-      UserError: where it is absolute, climbs by '..', or is or passes a symbolic link.
+      UserError: if the path is absolute or contains '..' or a symbolic link.
     """
     parts = pathlib.PurePosixPath(name).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
-        raise UserError(f"{name!r} is no path below {root.name}")
+        raise UserError(f"{name!r} is not a path below {root.name}")
     path = root.joinpath(*parts)
     if path.resolve() != root.resolve().joinpath(*parts):
         raise UserError(f"{name!r} leads out of {root.name}")
@@ -157,12 +158,12 @@ def inside(root: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def differences(first: Run, second: Run) -> list[tuple[str, Any, Any]]:
-    """(field, one's, the other's) where two configs differ, nested ones with dots."""
+    """Fields in which two configs differ: (name with dots, first value, second)."""
     return rundir.differences(first.config, second.config)
 
 
 def _workdirs(root) -> Iterator[pathlib.Path]:
-    """Folders that hold a run; nothing below one is looked at."""
+    """Folders that hold a run; their subfolders are skipped."""
     for folder, below, files in os.walk(root):
         if "config.json" in files or "checkpoints" in below:
             below.clear()
@@ -175,7 +176,7 @@ def _summary(folder):
 
 
 def _status(folder, summary):
-    locked = rundir.is_locked(folder)
+    locked = rundir.is_locked(folder)  # None if unknown
     if locked:
         return "running"
     status = str(summary.get("status", "killed"))
@@ -183,6 +184,7 @@ def _status(folder, summary):
 
 
 def _touched(folder):
+    """The time of the last change."""
     times = [0.0]
     for name in "config.json", "metrics.jsonl", "summary.json":
         try:
@@ -193,13 +195,14 @@ def _touched(folder):
 
 
 def _files(folder):
-    """In the order of their names; no symbolic links."""
+    """A folder's files in the order of their names, without symbolic links."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.is_symlink())
 
 
 def _folders(folder):
+    """A folder's subfolders in the order of their names, without symbolic links."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())

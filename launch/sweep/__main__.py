@@ -1,11 +1,10 @@
-"""Trains many configs, a grid of settings and several seeds of each, and compares them.
+"""Trains several configs with a grid of settings and several seeds; compares them.
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 
-The workdir holds a run for each cell and seed, table.md, runs.csv and curves.png, which
-are written anew after every run. A sweep that is stopped goes on when it is started
-again with its --workdir. Runs that diverged are named below the table, and then the
-exit code is 1.
+The workdir holds a run for each cell and seed, and table.md, runs.csv and curves.png,
+which are updated after every run. A stopped sweep is resumed with its --workdir. Runs
+that diverged are listed below the table, and the exit code is then 1.
 """
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it
@@ -17,12 +16,14 @@ from dlx.errors import UserError
 from dlx.runtime import signals
 from launch.sweep import comparison, plan
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The sweep's file.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", help_string="The sweep's config file."
+)
 _WORKDIR = start.path_flag(
     "workdir", None, "The sweep's folder; by default runs/SWEEP/TIMESTAMP."
 )
 _RESUME = flags.DEFINE_bool(
-    "resume", True, "Keep the runs that the workdir has, and go on from there."
+    "resume", True, "Keep the workdir's finished runs and resume the sweep."
 )
 
 
@@ -32,7 +33,7 @@ def main() -> int:
     workdir = workdir.absolute()
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
-        raise UserError(f"{workdir} already holds a sweep; give another --workdir")
+        raise UserError(f"{workdir} already holds a sweep; choose another --workdir")
     diverged = {}
     with signals.caught() as stop:
         done = {run.workdir for run in runs if plan.is_done(run)}
@@ -42,12 +43,12 @@ def main() -> int:
                 continue
             if not stop:
                 print(f"[{number}/{len(runs)}] {run.name}", flush=True)
-                why = plan.train(run)
+                reason = plan.train(run)
             if stop:
-                print(f"stopped; start it again with --workdir={workdir}")
+                print(f"stopped; resume with --workdir={workdir}")
                 return 128 + stop[0]
-            if why:
-                diverged[run.workdir] = why
+            if reason:
+                diverged[run.workdir] = reason
             elif plan.is_done(run):
                 done.add(run.workdir)
             _compare(sweep, runs, done, diverged, workdir)
@@ -58,9 +59,10 @@ def main() -> int:
 
 
 def _compare(sweep, runs, done, diverged, workdir):
-    ended = [run for run in runs if run.workdir in done]
-    lost = [(run, diverged[run.workdir]) for run in runs if run.workdir in diverged]
-    comparison.write(sweep, ended, workdir, lost)
+    """Writes the comparison of the runs so far."""
+    finished = [run for run in runs if run.workdir in done]
+    failed = [(run, diverged[run.workdir]) for run in runs if run.workdir in diverged]
+    comparison.write(sweep, finished, workdir, failed)
 
 
 if __name__ == "__main__":

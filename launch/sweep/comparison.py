@@ -1,4 +1,4 @@
-"""Runs side by side: a table, every number, and the learning curves."""
+"""Comparison of runs: a table of medians, all numbers, and the learning curves."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,16 @@ from launch.sweep.plan import Run
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What one seed did: evaluations [points], and the run's summary.
+    """The evaluations of one seed, and the run's summary.
 
     Attributes:
-      seed: Of the run.
-      steps: Of training, before each evaluation.
-      seconds: Of training, likewise.
-      measures: Values of the sweep's metric, and then of those beside it.
-      targets: That the metric is to reach, or None.
-      summary: As in summary.json.
+      seed: The random seed.
+      steps: The training step of each evaluation.
+      seconds: The seconds of training until each evaluation.
+      measures: {metric: its value at each evaluation}; the sweep's metric first, then
+        those of `also`.
+      targets: The metric's target at each evaluation, or None.
+      summary: The content of summary.json.
     """
 
     seed: int
@@ -41,18 +42,18 @@ class Curve:
 
     @property
     def values(self) -> list[float]:
-        """Of the metric."""
+        """The metric's value at each evaluation."""
         return next(iter(self.measures.values()))
 
     @property
     def reached(self) -> int | None:
-        """The first evaluation at the target."""
+        """The index of the first evaluation that reaches the target, or None."""
         hits = [i for i, v in enumerate(self.values) if v >= self.targets[i]]
         return hits[0] if hits else None
 
     @property
     def held(self) -> bool:
-        """Whether every evaluation of the run's last quarter is at the target."""
+        """Whether every evaluation of the run's last quarter reaches the target."""
         first = len(self.values) - max(1, len(self.values) // 4)
         pairs = zip(self.values[first:], self.targets[first:], strict=True)
         return all(value >= target for value, target in pairs)
@@ -67,28 +68,28 @@ def write(
     """Writes table.md, runs.csv and curves.png.
 
     Args:
-      sweep: Its `metric`, and perhaps its `target`, a number or what else of the
-        evaluation the metric is to reach; perhaps `also`, measures to show beside it.
-      runs: Finished ones.
-      workdir: Where to.
-      diverged: Runs that did not finish, and how they diverged.
+      sweep: Has `metric`; optionally `target`, a number or the name of another metric
+        that `metric` must reach; optionally `also`, further metrics to show.
+      runs: The finished runs.
+      workdir: The folder of the files.
+      diverged: Runs that diverged, each with the reason.
 
     Raises:
-      UserError: where the runs evaluate no such thing.
+      UserError: if the runs do not evaluate a metric.
     """
-    lost = [run for run, _ in diverged]
-    cells = {run.cell: [] for run in [*runs, *lost]}
+    failed = [run for run, _ in diverged]
+    cells = {run.cell: [] for run in [*runs, *failed]}
     if not cells:
         return
     for run in runs:
         cells[run.cell] += curves(run, sweep)
     seeds = collections.Counter()
-    for run in lost:
+    for run in failed:
         seeds[run.cell] += len(run.seeds)
     text = table(sweep, cells, seeds)
     if diverged:
-        text += "\nDiverged, and not in the table's numbers:\n\n"
-        text += "".join(f"- {run.name}: {why}\n" for run, why in diverged)
+        text += "\nDiverged, and not included in the table's numbers:\n\n"
+        text += "".join(f"- {run.name}: {reason}\n" for run, reason in diverged)
     write_whole(workdir / "table.md", text)
     write_whole(workdir / "runs.csv", rows(sweep, cells))
     if finished := {cell: done for cell, done in cells.items() if done}:
@@ -96,7 +97,7 @@ def write(
 
 
 def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
-    """A panel for each config and measure, a line for each cell; bands over seeds."""
+    """Plots a panel per config and metric, a line per cell, bands over seeds."""
     panels = {}
     for cell, done in cells.items():
         (_, title), *rest = cell
@@ -110,7 +111,7 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 
 def curves(run: Run, sweep) -> list[Curve]:
-    """The evaluations of a finished run, a curve for each of its seeds."""
+    """Reads the evaluations of a finished run, a curve per seed."""
     summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
@@ -119,8 +120,9 @@ def curves(run: Run, sweep) -> list[Curve]:
     def evaluated(name, seed):
         key = f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
         if not any(key in line for line in lines):
-            raise UserError(f"{run.name} evaluates no {name!r}")
-        return [line.get(key, math.nan) for line in lines]  # perhaps only the last has
+            raise UserError(f"{run.name} does not evaluate {name!r}")
+        # Some metrics are only in the last evaluation.
+        return [line.get(key, math.nan) for line in lines]
 
     def targets(seed):
         if isinstance(target, str):
@@ -143,63 +145,66 @@ def curves(run: Run, sweep) -> list[Curve]:
 def table(
     sweep, cells: dict[tuple, list[Curve]], diverged: Mapping[tuple, int] | None = None
 ) -> str:
-    """Markdown table, one row per cell: medians, with ranges in brackets.
+    """Markdown table, one row per cell, of medians with ranges in brackets.
 
     Args:
       sweep: As for `write`.
-      cells: Finished runs of each cell.
-      diverged: How many more seeds of a cell did not finish.
+      cells: The finished runs of each cell.
+      diverged: The number of seeds of each cell that diverged.
     """
     diverged = diverged or {}
     axes = [name for name, _ in next(iter(cells))]
-    judged = sweep.get("target") is not None
+    has_target = sweep.get("target") is not None
     measures = _measures(sweep)
-    head = [*axes, "seeds", *(f"{name} at the end" for name in measures)]
-    if judged:
-        head += ["at the target throughout the last quarter", "steps until first there"]
-        head += ["seconds of training until then"]
+    head = [*axes, "seeds", *(f"final {name}" for name in measures)]
+    if has_target:
+        head += ["target held in the last quarter", "steps to target"]
+        head += ["training seconds to target"]
     head += ["seconds of the run"]
     lines = [head, ["---"] * len(head)]
     for cell, done in cells.items():
-        line = [text for _, text in cell]
-        ends = [[curve.measures[name][-1] for curve in done] for name in measures]
         planned = len(done) + diverged.get(cell, 0)
         seeds = str(planned) if planned == len(done) else f"{len(done)} of {planned}"
-        line += [seeds, *map(_median, ends)]
-        if judged:
-            line += [f"{sum(curve.held for curve in done)} of {len(done)}"]
-            there = [curve for curve in done if curve.reached is not None]
-            lacking = (
-                f" ({len(there)} of {len(done)})" if len(there) < len(done) else ""
-            )
-            steps = [curve.steps[curve.reached] for curve in there]
-            seconds = [curve.seconds[curve.reached] for curve in there]
-            line += [_median(steps) + lacking, _median(seconds) + lacking]
+        finals = [[curve.measures[name][-1] for curve in done] for name in measures]
+        line = [text for _, text in cell]
+        line += [seeds, *map(_median, finals)]
+        if has_target:
+            line += _target_columns(done)
         line += [_median([curve.summary["train_seconds"] for curve in done])]
         lines.append(line)
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _target_columns(done):
+    """The number of seeds that hold the target; steps and seconds to the target."""
+    held = f"{sum(curve.held for curve in done)} of {len(done)}"
+    reached = [curve for curve in done if curve.reached is not None]
+    count = f" ({len(reached)} of {len(done)})" if len(reached) < len(done) else ""
+    steps = [curve.steps[curve.reached] for curve in reached]
+    seconds = [curve.seconds[curve.reached] for curve in reached]
+    return [held, _median(steps) + count, _median(seconds) + count]
+
+
 def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
-    """A line of CSV a cell and seed."""
+    """CSV, one row per cell and seed."""
     text = io.StringIO()
     axes = [name for name, _ in next(iter(cells))]
     writer = csv.writer(text, lineterminator="\n")
-    reached = ["held", "steps_to_target", "train_seconds_to_target"]
-    whole = ["train_seconds", "params_sha256"]
-    writer.writerow([*axes, "seed", *_measures(sweep), *reached, *whole])
+    of_target = ["held", "steps_to_target", "train_seconds_to_target"]
+    of_run = ["train_seconds", "params_sha256"]
+    writer.writerow([*axes, "seed", *_measures(sweep), *of_target, *of_run])
     for cell, done in cells.items():
         for curve in done:
-            reach = [""] * 3
+            target = ["", "", ""]
             if curve.targets:
                 first = curve.reached
-                reach = [int(curve.held), "", ""]
+                target = [int(curve.held), "", ""]
                 if first is not None:
-                    reach[1:] = [curve.steps[first], curve.seconds[first]]
-            ends = [values[-1] for values in curve.measures.values()]
-            summary = [curve.summary[name] for name in whole]
-            cell_text = [text for _, text in cell]
-            writer.writerow([*cell_text, curve.seed, *ends, *reach, *summary])
+                    target[1:] = [curve.steps[first], curve.seconds[first]]
+            finals = [values[-1] for values in curve.measures.values()]
+            summary = [curve.summary[name] for name in of_run]
+            axis_values = [text for _, text in cell]
+            writer.writerow([*axis_values, curve.seed, *finals, *target, *summary])
     return text.getvalue()
 
 
@@ -208,11 +213,12 @@ def _measures(sweep):
 
 
 def _median(numbers):
-    """Median and range of the numbers that are finite, and how many those are."""
-    known = [number for number in numbers if math.isfinite(number)]
-    lacking = f" ({len(known)} of {len(numbers)})" if len(known) < len(numbers) else ""
-    if not known:
-        return f"-{lacking}"
-    low, middle, high = min(known), statistics.median(known), max(known)
-    between = "" if low == high else f" ({low:.4g} ... {high:.4g})"
-    return f"{middle:.4g}{between}{lacking}"
+    """Median and range of the finite numbers, and their number if some are not."""
+    finite = [number for number in numbers if math.isfinite(number)]
+    missing = len(finite) < len(numbers)
+    count = f" ({len(finite)} of {len(numbers)})" if missing else ""
+    if not finite:
+        return f"-{count}"
+    low, middle, high = min(finite), statistics.median(finite), max(finite)
+    extremes = "" if low == high else f" ({low:.4g} ... {high:.4g})"
+    return f"{middle:.4g}{extremes}{count}"

@@ -1,4 +1,4 @@
-"""The runs that make a sweep."""
+"""The runs of a sweep."""
 
 import dataclasses
 import importlib.util
@@ -12,7 +12,7 @@ from absl import logging
 import jax
 
 from dlx import paths, tasks
-from dlx.errors import DivergedError, UserError, blame
+from dlx.errors import DivergedError, UserError, user_error_in
 from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
 from dlx.runtime.writers import to_json
@@ -20,9 +20,16 @@ from dlx.runtime.writers import to_json
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training of the sweep: a cell with one seed, or with all of them together."""
+    """One training of the sweep: a cell with one seed, or with all seeds side by side.
 
-    cell: tuple[tuple[str, str], ...]  # (axis, value as text)
+    Attributes:
+      cell: (axis, value as text) of every axis of the sweep.
+      seeds: The random seeds.
+      config: The resolved config.
+      workdir: The run's folder.
+    """
+
+    cell: tuple[tuple[str, str], ...]
     seeds: tuple[int, ...]
     config: Any
     workdir: pathlib.Path
@@ -34,18 +41,19 @@ class Run:
 
 
 def make(sweep, workdir: pathlib.Path) -> list[Run]:
-    """The sweep's runs: configs x variants x grid x seeds, in this order.
+    """Makes the sweep's runs: configs x variants x grid x seeds, in this order.
 
     Args:
-      sweep: `configs`, paths, perhaps with what their `get_config` takes after a colon;
-        perhaps `variants`, pairs of a name and overrides; perhaps `grid`,
-        {field: values}, both nested as the configs are; `seeds`; `side_by_side`, to
-        train all seeds of a cell in one program.
+      sweep: Has `configs`, paths, each optionally followed by a colon and the argument
+        of its `get_config`; optionally `variants`, pairs of a name and overrides;
+        optionally `grid`, {field: values}; `seeds`; optionally `side_by_side`, which
+        trains all seeds of a cell in one program. Overrides and grid are nested like
+        the configs.
       workdir: The sweep's folder.
 
     Raises:
-      UserError: where a config, a setting or a seed makes no run; nothing has been
-        trained then.
+      UserError: if a config, a setting or a seed is invalid. All are verified before
+        anything is trained.
     """
     variants = sweep.get("variants") or (("", {}),)
     axes = _leaves(sweep.get("grid") or {})
@@ -53,39 +61,45 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     side_by_side = sweep.get("side_by_side", False)
     groups = [seeds] if side_by_side else [(seed,) for seed in seeds]
     runs = []
-    for path, (variant, pieces), *values in itertools.product(
+    for path, (variant, overrides), *values in itertools.product(
         sweep.configs, variants, *axes.values()
     ):
         settings = dict(zip(axes, values, strict=True))
-        cell = [("config", pathlib.Path(path).stem)]
-        cell += [("setting", path.split(":")[1])] if ":" in path else []
-        cell += [("variant", variant)] if variant else []
-        cell += [(name, str(value)) for name, value in settings.items()]
+        cell = _cell(path, variant, settings)
         slug = "-".join(re.sub(r"\W+", "_", text) for _, text in cell)
         for group in groups:
             config = _read(path)
-            with blame(f"{path}, {', '.join(text for _, text in cell[1:])}"):
-                _override(config, _leaves(pieces) | settings)
+            with user_error_in(f"{path}, {', '.join(text for _, text in cell[1:])}"):
+                _override(config, _leaves(overrides) | settings)
             paths.resolve(config)
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
-            if group is groups[0]:  # the others differ in nothing that could be wrong
-                tasks.make(config)
+            if group is groups[0]:  # other seeds have the same settings
+                tasks.make(config)  # raises UserError if a setting is invalid
             folder = workdir / slug / "-".join(f"seed{seed}" for seed in group)
-            runs.append(Run(tuple(cell), group, config, folder))
+            runs.append(Run(cell, group, config, folder))
     if not runs or len({run.workdir for run in runs}) < len(runs):
-        raise UserError("a sweep needs configs, seeds, and each but once")
+        raise UserError("a sweep needs configs and seeds, without duplicates")
     return runs
 
 
-def train(run: Run) -> str | None:
-    """Trains one run as far as it goes, and forgets what was compiled for it.
+def _cell(path, variant, settings):
+    """(axis, value as text) of every axis."""
+    cell = [("config", pathlib.Path(path).stem)]
+    cell += [("setting", path.split(":")[1])] if ":" in path else []
+    cell += [("variant", variant)] if variant else []
+    cell += [(name, str(value)) for name, value in settings.items()]
+    return tuple(cell)
 
-    Linux lets a process map 65,530 pieces of memory, and a run's programs take 1,500.
+
+def train(run: Run) -> str | None:
+    """Trains one run and then frees its compiled programs.
+
+    A process can have 65,530 memory maps on Linux, and a run's programs take 1,500.
 
     Returns:
-      How it diverged; None if it did not.
+      The reason if it diverged, else None.
     """
     task = tasks.make(run.config)
     try:
@@ -99,21 +113,22 @@ def train(run: Run) -> str | None:
 
 
 def is_done(run: Run) -> bool:
-    """Whether the run's folder holds it, finished.
+    """Whether the run is finished.
 
     Raises:
-      UserError: where the folder holds another run.
+      UserError: if its folder holds a run of another config.
     """
     if not (run.workdir / "config.json").exists():
         return False
     if read_config(run.workdir) != json.loads(to_json(run.config.to_dict())):
         raise UserError(
-            f"{run.workdir} holds a run of other settings; give another --workdir"
+            f"{run.workdir} holds a run of other settings; choose another --workdir"
         )
     return read_summary(run.workdir).get("status") == "done"
 
 
 def _read(path):
+    """The config of a file, or of a file, a colon and an argument."""
     path, *argument = path.split(":")
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
@@ -123,11 +138,11 @@ def _read(path):
     except OSError as error:
         raise UserError(f"config.configs: {path}: {error.strerror}") from None
     except KeyError as error:
-        raise UserError(f"config.configs: {path} knows no {error}") from None
+        raise UserError(f"config.configs: {path} has no setting {error}") from None
 
 
 def _override(config, settings):
-    """Sets fields; names with dots reach into the config's own configs."""
+    """Sets fields. Names with dots are fields of nested configs."""
     for name, value in settings.items():
         if not _has(config, name):
             raise ValueError(f"the config has no {name!r}")
@@ -143,7 +158,7 @@ def _has(config, name):
 
 
 def _leaves(tree, prefix=""):
-    """{'a': {'b': x}} -> {'a.b': x}."""
+    """Flattens nested dicts: {'a': {'b': x}} -> {'a.b': x}."""
     flat = {}
     for name, value in tree.items():
         if hasattr(value, "items"):

@@ -1,4 +1,4 @@
-"""Measures of a policy, on policies whose measure is known."""
+"""Measures of policies whose results are known."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from dlx.envs import measure, rocks
 
 
 def chase(observations):
-    """Moves towards the lowest rock: perfect where one falls at a time."""
+    """Moves towards the rock; perfect if one rock falls at a time."""
     screens = observations[..., 0]
     size = screens.shape[1]
     columns = jnp.arange(size, dtype=jnp.float32)
@@ -27,7 +27,7 @@ def test_starts(width):
     params = rocks.Params(size=8, paddle_width=width, max_steps=2)
     starts = 8 * (9 - width)
     assert measure.perfect_starts(chase, params) == (starts, starts)
-    # Who stays catches what falls on the paddle.
+    # A paddle that stays catches the rocks that fall on it.
     assert measure.perfect_starts(stay, params) == ((9 - width) * width, starts)
 
 

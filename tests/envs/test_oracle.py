@@ -1,4 +1,4 @@
-"""The best possible, against trying everything."""
+"""The oracle against an exhaustive search."""
 
 import itertools
 
@@ -11,16 +11,16 @@ from dlx.envs import measure, oracle, rocks
 
 
 def _best_by_trying(params, paddle, columns):
-    """Every sequence of actions, on the game itself but for the columns."""
+    """The most that any sequence of actions catches, by an independent simulation."""
     best = 0
     for actions in itertools.product((-1, 0, 1), repeat=params.episode_steps):
         place, caught = paddle, 0
         for time, move in enumerate(actions, start=1):
-            low, high = params.reach, params.size - 1 - params.reach
+            low, high = params.half_width, params.size - 1 - params.half_width
             place = min(high, max(low, place + move))
             for rock, column in enumerate(columns):
                 if rock * params.interval + params.size - 1 == time:
-                    caught += abs(column - place) <= params.reach
+                    caught += abs(column - place) <= params.half_width
         best = max(best, caught)
     return best
 
@@ -37,7 +37,7 @@ def _best_by_trying(params, paddle, columns):
 )
 def test_the_oracle_is_the_best_of_all_plays(params):
     random = np.random.default_rng(0)
-    paddles = random.integers(params.reach, params.size - params.reach, 12)
+    paddles = random.integers(params.half_width, params.size - params.half_width, 12)
     columns = random.integers(0, params.size, (12, params.rocks_per_episode))
     most = oracle.most_caught(jnp.array(paddles), jnp.array(columns), params)
     for i in range(12):
@@ -53,20 +53,24 @@ def test_one_rock_at_a_time_can_always_be_caught():
 
 
 def test_the_oracle_is_the_most_that_the_game_itself_gives():
-    """Of all 6,561 ways to play an episode, in rain of which some is out of reach."""
+    """Plays all 6,561 action sequences, on rocks of which some cannot be caught."""
     params = rocks.Params(size=5, spawn_every=2, rocks_per_episode=3)
-    ways = jnp.array(list(itertools.product(range(3), repeat=params.episode_steps)))
-    every = jax.jit(
-        jax.vmap(lambda way, key: measure.replay(way, params, key), (0, None))
+    sequences = jnp.array(
+        list(itertools.product(range(3), repeat=params.episode_steps))
     )
-    found = []
+    play_all = jax.jit(
+        jax.vmap(
+            lambda actions, key: measure.with_actions(actions, params, key), (0, None)
+        )
+    )
+    results = []
     for key in jax.random.split(jax.random.key(0), 8):
-        screens, scores = every(ways, key)
+        screens, scores = play_all(sequences, key)
         caught = (np.max(scores[:, -1]) + 3) // 2
         # Rocks (1) appear in row 0, the paddle (2) is in the last row.
         paddle = jnp.argmax(screens[0, 0, -1] == 2)
         columns = jnp.argmax(screens[0, :6:2, 0] == 1, axis=-1)
         most = oracle.most_caught(paddle[None], columns[None], params)
         assert most[0] == caught
-        found.append(int(caught))
-    assert min(found) < 3 <= max(found), "in some episodes a rock is out of reach"
+        results.append(int(caught))
+    assert min(results) < 3 <= max(results), "some rocks cannot be caught"

@@ -41,5 +41,7 @@ def test_a_missing_peer_is_a_line(monkeypatch, capsys):
 
 def test_an_unknown_goal_is_refused():
     flags.FLAGS(["bench", "--goals=mnist,chess"])
-    with pytest.raises(UserError, match="no goal 'chess'; there are pg_rocks8:mlp"):
+    with pytest.raises(
+        UserError, match="unknown goal 'chess'; choose from pg_rocks8:mlp"
+    ):
         goals.main()

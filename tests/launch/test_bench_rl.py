@@ -1,11 +1,11 @@
-"""The clock of the agents' bench, and how it judges a peer."""
+"""The clock of the agents' benchmark, and its evaluation of another library."""
 
 from absl import flags
 import numpy as np
 import pytest
 
 from dlx.envs import rocks
-from launch.bench import progress, rl
+from launch.bench import progress, rl, sb3
 
 
 def test_until_and_median():
@@ -15,26 +15,28 @@ def test_until_and_median():
         progress.Progress(points=[(9.0, 0.2)]),
     ]
     assert [run.until(0.99) for run in runs] == [2.0, 1.5, None]
-    assert rl._median(runs, 1.0) == 3.0, "one that never gets there is the slowest"
+    assert rl._median(runs, 1.0) == 3.0, (
+        "a run that never reaches the goal counts as the slowest"
+    )
     assert rl._median(runs[2:], 1.0) is None
     cell = progress.cell([run.until(0.99) for run in runs])
     assert cell == "1.75 (1.50 ... 2.00) 2/3"
 
 
-def test_a_training_ends_where_it_is_good(config):
+def test_training_ends_at_the_goal(config):
     flags.FLAGS(["bench", "--limit=600"])
-    every, judged = 2 * config.log_steps, []
+    every, evaluated = 2 * config.log_steps, []
 
-    def judge(numbers):
-        judged.append(numbers["eval/perfect_starts"])
-        return len(judged)
+    def score(numbers):
+        evaluated.append(numbers["eval/perfect_starts"])
+        return len(evaluated)
 
-    run = progress.train(config, every, judge, good=3)
-    assert [good for _, good in run.points] == [1, 2, 3]
+    run = progress.train(config, every, score, goal=3)
+    assert [score for _, score in run.points] == [1, 2, 3]
     assert run.until(3) == run.seconds > run.until(2)
 
 
-def test_a_peer_is_judged_from_every_start():
+def test_another_library_is_evaluated_from_every_start():
     torch = pytest.importorskip("torch", reason="torch is not installed")
 
     class Chase:
@@ -48,14 +50,14 @@ def test_a_peer_is_judged_from_every_start():
 
     policy, game = Chase(), rocks.Params(size=6)
     policy.centre = 1
-    assert rl._perfect_share(policy, game) == 1
-    policy.centre = 0  # goes left even where it should stay
-    assert 0 < rl._perfect_share(policy, game) < 1
+    assert sb3.perfect_share(policy, game) == 1
+    policy.centre = 0  # goes left even if it should stay
+    assert 0 < sb3.perfect_share(policy, game) < 1
 
 
 def test_the_peers_vector_environment():
     pytest.importorskip("stable_baselines3", reason="it is not installed")
-    envs = rl._vec_env(rocks.Params(size=4, rocks_per_episode=1), num_envs=3)
+    envs = sb3.vec_env(rocks.Params(size=4, rocks_per_episode=1), num_envs=3)
     assert envs.reset().shape == (3, 4, 4, 1)
     for step in range(1, 4):
         _, rewards, over, infos = envs.step(np.ones(3, int))

@@ -1,4 +1,4 @@
-"""What starts runs on clusters; Slurm for real, on this machine, if it is there."""
+"""Programs that start runs on clusters; with real Slurm if this machine has it."""
 
 import getpass
 import json
@@ -14,7 +14,7 @@ from kubeflow_trainer_api.models import JobsetV1alpha2JobSet
 import pytest
 import yaml
 
-from launch.faults import free_port
+from launch.faults.campaign import free_port
 
 SLURM = "slurmctld", "slurmd", "munged", "mungekey", "sbatch"
 FOLDER = pathlib.Path("launch/cluster")

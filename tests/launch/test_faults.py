@@ -1,11 +1,11 @@
-"""A short campaign, and what it says of a promise that is broken."""
+"""A short campaign of faults, and its report of a run that does not recover."""
 
 import subprocess
 import sys
 
 import pytest
 
-from launch import faults
+from launch.faults import __main__ as faults
 
 
 def _faults(*arguments):
@@ -23,7 +23,7 @@ def test_a_short_campaign():
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert [line.split()[:5] for line in lines] == [
-        ["pg_rocks8", fault, "held", "1", "of"]
+        ["pg_rocks8", fault, "recovered", "1", "of"]
         for fault in ("killed", "damaged", "second_run")
     ]
 
@@ -38,10 +38,10 @@ def test_what_is_broken_is_counted(capsys):
     def cannot(campaign):
         raise faults.UntriedError("no disk")
 
-    assert faults._try(breaks, [], 3, "run") == 2
-    assert faults._try(cannot, [], 3, "run") == 0
+    assert faults.inject(breaks, [], 3, "run") == 2
+    assert faults.inject(cannot, [], 3, "run") == 0
     assert capsys.readouterr().out.splitlines() == [
-        "run            breaks       held 1 of 3 (1 killed)",
+        "run            breaks       recovered 1 of 3 (1 killed)",
         "    another step",
         "    another step",
         "run            cannot       not tried: no disk",
@@ -51,5 +51,8 @@ def test_what_is_broken_is_counted(capsys):
 def test_an_unknown_name_is_a_line():
     done = _faults("--only=pg_rocks9")
     assert done.returncode == 2
-    assert "--only knows damaged, dcgan_digits" in done.stderr
+    assert (
+        "unknown name in --only: pg_rocks9; choose from damaged, dcgan_digits"
+        in done.stderr
+    )
     assert done.stderr.count("\n") == 1

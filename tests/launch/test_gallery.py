@@ -1,4 +1,4 @@
-"""The page in a real browser, as a person would use it."""
+"""The page in a real browser, operated like a person would."""
 
 import contextlib
 import itertools
@@ -46,7 +46,7 @@ def _begin(config, folder, **settings):
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Runs of every kind, hardly trained, and 100 more; and one that is damaged."""
+    """Runs of every kind, hardly trained, 100 more, and a damaged one."""
     root = tmp_path_factory.mktemp("root")
     config = pg_rocks8.get_config()
     config.update(
@@ -90,7 +90,7 @@ def temporary(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(root, temporary):
-    """Of a server of its own process."""
+    """The address of a server in its own process."""
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     environment["TMPDIR"] = str(temporary)
     server = subprocess.Popen(
@@ -128,7 +128,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser, url):
-    """Opens the page, perhaps at a tab; in the end its console shows no error."""
+    """Opens the page, optionally at a tab; its console must show no errors."""
     errors, contexts = [], []
 
     def open_page(tab=None, **options):
@@ -158,7 +158,7 @@ def _shoot(page, name):
 
 
 def _source(page, selector):
-    """Of the picture there, once there is one."""
+    """The source of a picture, once it exists."""
     picture = page.locator(f"{selector} img").first
     picture.wait_for()
     return picture.get_attribute("src")
@@ -180,7 +180,7 @@ def _choose(page, selector, option):
 
 
 def _row(page, *texts):
-    """A row of the table that has these, once there is one; else a time-out."""
+    """The first row of the table with these texts; waits for it."""
     row = page.locator("#runs [role=row]:visible")
     for text in texts:
         row = row.filter(has_text=text)
@@ -226,7 +226,7 @@ def test_a_running_run_moves_by_itself(visit, root):
 
 
 def test_the_first_view(visit):
-    """A bound that a loaded machine keeps; launch.bench is for seconds."""
+    """A bound that a loaded machine keeps; not a benchmark."""
     began = time.monotonic()
     page = visit()
     page.locator("#runs [role=gridcell]:visible", has_text="/").first.wait_for()
@@ -248,7 +248,7 @@ def test_watching_an_agent(visit):
 
 
 def test_playing_with_the_arrow_keys(visit):
-    """A person who looks where the rock is, and moves there."""
+    """Simulates a person who moves to the rock's column."""
     page = visit("Rocks")
     sync_api.expect(page.locator("#player input")).to_have_value("rocks")
     page.get_by_label("number input for Rocks a game").fill("3")
@@ -314,7 +314,7 @@ def test_a_digit_is_read(visit):
 def test_a_latent_space(visit):
     page = visit("Latent space")
     before = _source(page, "#blend")
-    page.get_by_label("number input for From one to the other").fill("1")
+    page.get_by_label("number input for Weight of the second").fill("1")
     page.keyboard.press("Tab")
     _changes(page, "#blend", before)
     before = _source(page, "#samples")
@@ -364,7 +364,7 @@ def test_a_picture_is_painted_at_once(visit, tmp_path):
     page.locator("#at-once").click()
     _source(page, "#made")
     page.locator("#progress", has_text="ms").wait_for()
-    assert "textures, no things" in page.locator("#said").inner_text()
+    assert "textures but not objects" in page.locator("#said").inner_text()
 
 
 @pytest.mark.slow
@@ -379,12 +379,12 @@ def test_a_picture_forms(visit, tmp_path):
     page.get_by_role("button", name="Stop").click()
 
 
-def test_what_is_no_picture_is_told(visit, tmp_path):
+def test_an_invalid_picture_is_reported(visit, tmp_path):
     (tmp_path / "no.png").write_text("nothing")
     page = visit("Style")
     _upload(page, tmp_path / "no.png")
     page.locator("#at-once").click()
-    page.get_by_text("that is not a picture").first.wait_for()
+    page.get_by_text("the file is not a picture").first.wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -436,7 +436,7 @@ def test_no_file_is_served(url, root, path):
 
 
 def _fire(url, event, data):
-    """Has the server handle an event: its last message."""
+    """Lets the server handle an event; returns its last message."""
     session = f"session-{next(_SESSIONS)}"
     body = {"data": data, "fn_index": event["id"], "session_hash": session}
     request = urllib.request.Request(
@@ -458,7 +458,7 @@ def _fire(url, event, data):
 
 
 def test_no_event_copies_a_file_that_nobody_uploaded(url, tmp_path, temporary):
-    """An event names a file of the server's as if it had been uploaded."""
+    """Sends events that name a file of the server as if it had been uploaded."""
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"nobody is to read this")
     forged = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
@@ -508,7 +508,9 @@ def test_uploads_are_counted_and_tell_their_size(tmp_path):
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}" / "picture.png").touch()
     assert status(b"x") == 429
-    assert status(b"x", "/gradio_api/queue/join") == 200, "all else goes on"
+    assert status(b"x", "/gradio_api/queue/join") == 200, (
+        "other requests are not limited"
+    )
     (tmp_path / "0" / "picture.png").unlink()
     assert status(b"x") == 200
 
@@ -516,7 +518,7 @@ def test_uploads_are_counted_and_tell_their_size(tmp_path):
 @pytest.mark.parametrize(
     "name", ["..", "../x", "/etc", "rocks/../..", "link", "link/x", "", "a\0b"]
 )
-def test_no_way_leads_out_of_the_root(root, tmp_path, name):
+def test_no_path_leads_out_of_the_root(root, tmp_path, name):
     link = root / "link"
     if not link.is_symlink():
         (tmp_path / "x").mkdir()
@@ -541,13 +543,13 @@ def test_symbolic_links_in_a_run_are_not_followed(root, tmp_path):
 
 
 def test_the_visitors_score_is_the_games(root):
-    """By hand: a paddle that never moves catches what falls on it."""
+    """A paddle that never moves catches the rocks that fall on it."""
     from launch.gallery import rocks as tab
 
     game = rocks.Params(size=8, rocks_per_episode=2)
     for seed in range(5):
         moves = np.full(game.episode_steps, rocks.STAY)
-        score = int(tab._replayer(game)(moves, jax.random.key(seed))[-1])
+        score = int(tab._scorer(game)(moves, jax.random.key(seed))[-1])
         screens, scores = measure.record(
             lambda screens: np.array([rocks.STAY]), game, jax.random.key(seed)
         )

@@ -94,13 +94,13 @@ def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_judge_sees_in_the_reconstructions_what_the_labels_say(workdir):
+def test_the_classifier_agrees_with_the_labels_of_the_reconstructions(workdir):
     code, said, err = _latent(workdir, "judge", "--n=500")
     assert code == 0, err
     accuracy, first, second, shares, confidence = said.strip().splitlines()[-5:]
-    assert float(accuracy.split()[2]) > 95, "of the test split"
+    assert float(accuracy.split()[2]) > 95, "on the test split"
     for line in (first, second):
-        assert float(line.split()[5]) > 20, "guessing were 10"
+        assert float(line.split()[4]) > 20, "chance is 10"
     percents = [float(part.split()[-1]) for part in shares.split(":")[1].split(",")]
     assert len(percents) == 10 and abs(sum(percents) - 100) < 1
     assert 10 < float(confidence.split()[2]) <= 100
@@ -109,33 +109,42 @@ def test_a_judge_sees_in_the_reconstructions_what_the_labels_say(workdir):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("blend", "--a=360", "--b=1"), "there are 360 test images, from 0; no 360"),
-        (("blend", "--a=1"), "blend wants --b"),
+        (
+            ("blend", "--a=360", "--b=1"),
+            "no test image 360; they are numbered 0 ... 359",
+        ),
+        (("blend", "--a=1"), "blend requires --b"),
         (("blend", "--a=1", "--b=OTHER"), "holds vectors [2, 3], not [n, 4]"),
         pytest.param(
             *(("blend", "--a=1", "--b=nothing.png"), "cannot read nothing.png"),
             marks=pytest.mark.slow,
         ),
-        (("reconstruct",), "only reconstruct takes files, and at least one"),
+        (
+            ("reconstruct",),
+            "reconstruct requires file arguments; other commands take none",
+        ),
         pytest.param(
-            *(("sample", "a.png"), "only reconstruct takes files, and at least one"),
+            *(
+                ("sample", "a.png"),
+                "reconstruct requires file arguments; other commands take none",
+            ),
             marks=pytest.mark.slow,
         ),
         pytest.param(
             *(
                 ("walk",),
-                "say what to do: blend or sample or reconstruct or analogy or",
+                "missing command; choose one of: blend, sample, reconstruct,",
             ),
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            *(("sample", "--n=5000"), "--n=5000 is more than a picture's 4096"),
+            *(("sample", "--n=5000"), "--n=5000 is more than the maximum, 4096"),
             marks=pytest.mark.slow,
         ),
         (("sample", "--out=/proc/no/s.png"), "cannot write"),
     ],
 )
-def test_what_cannot_be_is_a_line(workdir, tmp_path, arguments, why):
+def test_invalid_arguments_are_one_line(workdir, tmp_path, arguments, why):
     np.savez(tmp_path / "other.npz", z=np.zeros((2, 3)))
     other = str(tmp_path / "other.npz")
     code, _, err = _latent(workdir, *(a.replace("OTHER", other) for a in arguments))

@@ -1,4 +1,4 @@
-"""The same rocks for everybody, and the program in a terminal of its own."""
+"""Matches on equal rocks, and the program in a terminal of its own."""
 
 import os
 import pty
@@ -40,7 +40,7 @@ def test_person_and_agent_have_the_same_rocks():
 
 
 def _in_a_terminal(*args, columns=100, keys=b""):
-    """What the program writes, and its exit code."""
+    """The program's output and exit code."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["TERM"] = "xterm"
@@ -98,4 +98,7 @@ def test_a_narrow_terminal_is_a_line(workdir):
 def test_no_terminal_is_a_line(workdir):
     program = [sys.executable, "-m", "launch.play", f"--workdir={workdir}"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr == "play: this needs a terminal\n"
+    assert (
+        done.returncode == 2
+        and done.stderr == "play: standard input and output must be a terminal\n"
+    )

@@ -1,4 +1,4 @@
-"""Anybody's picture, made what the network knows."""
+"""A user's picture in a data set's format, and its classification."""
 
 import subprocess
 import sys
@@ -61,7 +61,7 @@ def test_what_is_no_picture_is_a_line(workdir, tmp_path):
         code, _, err = _predict(f"--workdir={workdir}", path)
         assert code == 2 and err.count("\n") == 1 and words in err
     code, _, err = _predict(f"--workdir={workdir}")
-    assert code == 2 and err == "predict: say which files\n"
+    assert code == 2 and err == "predict: missing file arguments\n"
 
 
 def _seven(paper, ink, mode="RGB", size=(300, 200)):
@@ -84,9 +84,9 @@ def _seven(paper, ink, mode="RGB", size=(300, 200)):
 def test_however_it_is_drawn_it_is_the_same_picture(paper, ink, mode, tmp_path):
     path = tmp_path / "seven.png"
     _seven(paper, ink, mode).save(path)
-    fitted = preprocess.fit(images.read(path), DIGITS.images)
+    fitted = preprocess.to_dataset_format(images.read(path), DIGITS.images)
     _seven("white", "black").save(path)
-    expected = preprocess.fit(images.read(path), DIGITS.images)
+    expected = preprocess.to_dataset_format(images.read(path), DIGITS.images)
     assert fitted.shape == (8, 8, 1) and fitted.dtype == np.uint8
     assert np.abs(fitted.astype(int) - expected).mean() < 4
     assert fitted.max() > 200 and fitted[:, 0].max() < 128
@@ -98,18 +98,22 @@ def test_a_sideways_photograph_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by 90 degrees clockwise to see it upright"
     picture.transpose(Image.ROTATE_90).save(path, exif=exif, quality=95)
-    turned = preprocess.fit(images.read(path), DIGITS.images).astype(int)
-    expected = preprocess.fit(picture, DIGITS.images)
+    turned = preprocess.to_dataset_format(images.read(path), DIGITS.images).astype(int)
+    expected = preprocess.to_dataset_format(picture, DIGITS.images)
     assert np.abs(turned - expected).mean() < 8
 
 
 def test_odd_pictures():
-    blank = preprocess.fit(Image.new("RGB", (1, 1), "white"), DIGITS.images)
+    blank = preprocess.to_dataset_format(
+        Image.new("RGB", (1, 1), "white"), DIGITS.images
+    )
     assert blank.shape == (8, 8, 1) and not blank.any()
-    wide = preprocess.fit(_seven("white", "black", size=(4000, 200)), DIGITS.images)
+    wide = preprocess.to_dataset_format(
+        _seven("white", "black", size=(4000, 200)), DIGITS.images
+    )
     assert wide.any()
     colour = np.zeros((5, 32, 32, 3), np.uint8)
-    photo = preprocess.fit(Image.new("L", (50, 20), 128), colour)
+    photo = preprocess.to_dataset_format(Image.new("L", (50, 20), 128), colour)
     assert photo.shape == (32, 32, 3) and (photo == 128).all()
 
 

@@ -23,7 +23,7 @@ def run(config, tmp_path):
 
 
 class _Parts(html.parser.HTMLParser):
-    """What a page fetches, and its text."""
+    """The resources of a page, and its text."""
 
     def __init__(self, text):
         super().__init__()
@@ -100,9 +100,9 @@ def test_a_damaged_run_is_a_line(run):
 def test_where_two_configs_differ(config, run):
     other = run.parent / "other"
     shutil.copytree(run, other, ignore=shutil.ignore_patterns("checkpoints"))
-    theirs = json.loads((run / "config.json").read_text())
-    theirs["seed"], theirs["env"]["size"] = 5, 9
-    (other / "config.json").write_text(json.dumps(theirs))
+    changed = json.loads((run / "config.json").read_text())
+    changed["seed"], changed["env"]["size"] = 5, 9
+    (other / "config.json").write_text(json.dumps(changed))
     first, second = (runs.read(run.parent, folder) for folder in (run, other))
     assert runs.differences(first, second) == [("env.size", 8, 9), ("seed", 0, 5)]
 
@@ -116,5 +116,5 @@ def test_curves_leave_out_what_is_not_finite(run):
 
 
 def test_no_run_is_a_line(tmp_path):
-    with pytest.raises(UserError, match="no run is called"):
+    with pytest.raises(UserError, match="no run 'x' below"):
         runs.named(tmp_path, "x")

@@ -1,4 +1,4 @@
-"""A small sweep, its table against its own numbers, and what it refuses."""
+"""A small sweep, its table against its runs, and invalid sweeps."""
 
 import csv
 import dataclasses
@@ -52,15 +52,15 @@ def _summaries(folder):
     return {p: p.stat().st_mtime_ns for p in folder.glob("out/*/*/summary.json")}
 
 
-def test_a_sweep_that_is_stopped_goes_on(tmp_path):
+def test_a_stopped_sweep_resumes(tmp_path):
     first = _run(tmp_path)
     while not _summaries(tmp_path):
         time.sleep(0.05)
         assert first.poll() is None, first.stderr.read()
     first.send_signal(signal.SIGTERM)
     out, _ = first.communicate()
-    assert first.returncode == 128 + signal.SIGTERM and "start it again" in out
-    kept = {
+    assert first.returncode == 128 + signal.SIGTERM and "resume with --workdir" in out
+    finished = {
         path: when
         for path, when in _summaries(tmp_path).items()
         if json.loads(path.read_text())["status"] == "done"
@@ -69,7 +69,9 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path):
     out, err = second.communicate()
     assert second.returncode == 0, err
     after = _summaries(tmp_path)
-    assert len(after) == 8 and kept.items() <= after.items(), "finished runs are kept"
+    assert len(after) == 8 and finished.items() <= after.items(), (
+        "finished runs are kept"
+    )
 
     with (tmp_path / "out" / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -134,11 +136,11 @@ def test_side_by_side_is_one_run():
         ({"grid": {"netwrk": ("mlp",)}}, "no 'netwrk'"),
         ({"grid": {"network": ("mpl",)}}, "unknown network 'mpl'"),
         ({"grid": {"num_steps": ("many",)}}, "num_steps"),
-        ({"seeds": ()}, "needs configs, seeds"),
-        ({"seeds": (1, 1)}, "each but once"),
+        ({"seeds": ()}, "needs configs and seeds"),
+        ({"seeds": (1, 1)}, "without duplicates"),
     ],
 )
-def test_nothing_starts_where_a_run_makes_no_sense(fields, words, tmp_path):
+def test_an_invalid_run_prevents_the_sweep(fields, words, tmp_path):
     with pytest.raises(UserError, match=words):
         plan.make(_sweep(**fields), tmp_path)
 
@@ -186,7 +188,7 @@ def test_what_diverged_is_counted_and_named(tmp_path):
     assert text.endswith("- b, seed 0, 1: loss is nan at step 3\n")
 
 
-def test_a_number_that_is_none_is_left_out_of_the_median():
+def test_the_median_leaves_out_what_is_not_finite():
     nan, inf = float("nan"), float("inf")
     for numbers in ([nan, 1, 2, 3], [3, nan, 2, 1], [1, 2, 3, inf]):
         assert comparison._median(numbers) == "2 (1 ... 3) (3 of 4)"
@@ -209,7 +211,7 @@ def test_a_sweep_with_a_run_that_diverged_ends_with_code_1(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     assert "| pg_rocks8 | bad | 1 | 0 of 1 | - |" in done.stdout
-    assert "| pg_rocks8 | as it is | 1 | 1 |" in done.stdout, "the others go on"
+    assert "| pg_rocks8 | as it is | 1 | 1 |" in done.stdout, "the other runs finish"
     assert "- pg_rocks8, bad, 1, seed 0: " in done.stdout
 
 
@@ -217,7 +219,7 @@ def test_measures_beside_the_metric():
     config = ml_collections.ConfigDict({"metric": "score", "also": ("cost",)})
     cells = {(("config", "a"),): [_curve([1, 3]), _curve([2, 5])]}
     head, _, line = comparison.table(config, cells).splitlines()
-    assert "| score at the end | cost at the end | seconds of" in head
+    assert "| final score | final cost | seconds of" in head
     assert line == "| a | 2 | 4 (3 ... 5) | 96 (95 ... 97) | 20 |"
     row = next(csv.DictReader(comparison.rows(config, cells).splitlines()))
     assert row["score"] == "3" and row["cost"] == "97"
@@ -242,5 +244,5 @@ def test_a_measure_may_be_of_the_last_evaluation_alone(tmp_path):
     sweep = ml_collections.ConfigDict(sweep)
     comparison.write(sweep, [run], tmp_path)
     assert "| x | 1 | 8 | 7 | 2 |" in (tmp_path / "table.md").read_text()
-    with pytest.raises(UserError, match="evaluates no 'kid'"):
+    with pytest.raises(UserError, match="does not evaluate 'kid'"):
         comparison.curves(run, ml_collections.ConfigDict({"metric": "kid"}))

@@ -14,7 +14,7 @@ import pytest
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import loop, processes, rundir
-from launch.faults import free_port
+from launch.faults.campaign import free_port
 
 SETTINGS = {
     "num_envs": 32, "features": "(16,)", "eval_rocks": 100, "num_steps": 20,
@@ -246,7 +246,7 @@ def _newest(workdir):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--distributed"], "--distributed needs a --workdir"),
+        (["--distributed"], "--distributed requires --workdir"),
         (["--process_id=-1"], "flag --process_id=-1"),
     ],
 )

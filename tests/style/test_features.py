@@ -1,4 +1,4 @@
-"""Networks that give features: their sizes, and what each feature sees."""
+"""Feature extractors: parameter counts, shapes and receptive fields."""
 
 from flax import linen as nn
 import jax
@@ -11,7 +11,7 @@ from dlx.style import features
 from dlx.vision.airbench_network import Airbench
 from dlx.vision.networks import CNNClassifier
 
-# As torchvision counts them.
+# Torchvision's counts.
 PARAMETERS = {
     "squeezenet1_0": 1_248_424,
     "squeezenet1_1": 1_235_496,
@@ -42,19 +42,19 @@ def test_parameters_are_as_many_as_torchvision_s(name):
         ("vgg19", "relu2_2", 22),
     ],
 )
-def test_features_see_what_reach_says(name, layer, size):
+def test_features_depend_on_their_receptive_fields(name, layer, size):
     network = features.NETWORKS[name]
     key, x_key = jax.random.split(jax.random.key(0))
     x = jax.random.uniform(x_key, (1, size, size, 3))
-    look = jax.jit(lambda v, x: network.apply(v, x, [layer])[layer])
+    features_of = jax.jit(lambda v, x: network.apply(v, x, [layer])[layer])
     variables = jax.jit(lambda key: network.init(key, x, [layer]))(key)
-    shape = look(variables, x).shape
-    reach = network.reach()[layer]
+    shape = features_of(variables, x).shape
+    field = network.receptive_fields()[layer]
     i = shape[1] // 2
-    grads = jax.grad(lambda x: jnp.sum(look(variables, x)[:, i]))(x)
+    grads = jax.grad(lambda x: jnp.sum(features_of(variables, x)[:, i]))(x)
     (seen,) = np.nonzero(np.abs(grads).max(axis=(0, 2, 3)))
-    first, last = reach.stride * i - reach.before, reach.stride * i + reach.after
-    assert first >= 0 and last < size, "the test is to look at its middle"
+    first, last = field.stride * i - field.before, field.stride * i + field.after
+    assert first >= 0 and last < size, "the field must lie inside the image"
     assert first <= seen[0] <= first + 1 and last - 1 <= seen[-1] <= last
 
 
@@ -96,7 +96,7 @@ def test_a_classifier_gives_its_blocks_too():
     for name, norm in (("block1", "BatchNorm_0"), ("block2", "BatchNorm_1")):
         (normed,) = seen["intermediates"][norm]["__call__"]
         np.testing.assert_array_equal(blocks[name], nn.relu(normed))
-    assert classifier.reach()["block2"].stride == 4
+    assert classifier.receptive_fields()["block2"].stride == 4
     larger = classifier.apply(
         variables, jnp.zeros((1, 20, 12, 3)), train=False, wanted=["block2"]
     )
@@ -111,5 +111,5 @@ def test_airbench_gives_its_groups_too():
         lambda v: network.apply(v, x, train=False, wanted=network.layers), variables
     )
     assert [found[name].shape[1] for name in network.layers] == [31, 15, 7]
-    reach = network.reach()
-    assert [reach[name].stride for name in network.layers] == [1, 2, 4]
+    fields = network.receptive_fields()
+    assert [fields[name].stride for name in network.layers] == [1, 2, 4]

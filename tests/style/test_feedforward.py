@@ -1,4 +1,4 @@
-"""A network that paints, on a few photographs and with random weights to look at it."""
+"""The feed-forward network on a few photos, with random extractor weights."""
 
 import subprocess
 import sys
@@ -13,16 +13,16 @@ import pytest
 
 from dlx import optimizers, tasks
 from dlx.errors import UserError
-from dlx.runtime import devices as parallel
-from dlx.runtime import loop
+from dlx.runtime import devices, loop
 from dlx.style import feedforward
 from dlx.style.networks.stylizer import Stylizer
 
 
 @pytest.fixture
 def config():
+    from configs import fast_style
 
-    config = feedforward.get_config()
+    config = fast_style.get_config()
     config.weights = "random"
     for layers in (config.content_layers, config.style_layers):
         for layer in list(layers):
@@ -41,8 +41,8 @@ def test_it_learns_to_paint_and_its_pictures_are_of_any_size(config, tmp_path):
     config.log_steps = config.checkpoint_steps = 40
     with jax.debug_key_reuse(False):
         task = tasks.make(config)
-        state = parallel.init(task, loop.Keys(config.seed).init)
-        untrained = task.evaluate(parallel.first_copy(task, state), None)["loss"]
+        state = devices.init(task, loop.Keys(config.seed).init)
+        untrained = task.evaluate(devices.first_copy(task, state), None)["loss"]
         summary = loop.train(task, config, tmp_path / "run", name="x")
     assert (
         summary["metrics"]["loss"] < 0.6 * untrained
@@ -76,7 +76,7 @@ def test_it_learns_to_paint_and_its_pictures_are_of_any_size(config, tmp_path):
 
 def test_two_devices_end_where_one_ends(config, monkeypatch):
     monkeypatch.setattr(feedforward, "crop", lambda key, images, side: images)
-    # Adam would make steps of gradients that are nothing but rounding.
+    # Adam would scale up gradients that consist of rounding errors only.
     monkeypatch.setattr(optimizers, "make", lambda config: optax.sgd(0.1))
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
@@ -84,10 +84,10 @@ def test_two_devices_end_where_one_ends(config, monkeypatch):
     fixed = task.batches.source(1)["fixed"]
     axes = {"photographs": 0, "fixed": None}
 
-    def train(devices):
-        shared = images.reshape(devices, -1, *images.shape[1:])
+    def train(num_devices):
+        shared = images.reshape(num_devices, -1, *images.shape[1:])
         batch = {"photographs": {"images": shared}, "fixed": fixed}
-        step = jax.vmap(task.step, (None, axes, None), axis_name=parallel.AXIS)
+        step = jax.vmap(task.step, (None, axes, None), axis_name=devices.AXIS)
         after, _ = jax.jit(step)(state, batch, jax.random.key(2))
         return jax.tree.map(lambda x: x[0], after)
 
@@ -119,12 +119,15 @@ def test_a_picture_keeps_its_size():
     ("change", "why"),
     [
         ({"crop": 40}, "config.crop=40 is more than config.image_size=32"),
-        ({"dataset": "digits"}, "config.dataset=digits has no colours"),
-        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
+        (
+            {"dataset": "digits"},
+            "config.dataset=digits has grey images; the network needs colour",
+        ),
+        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two pictures"),
         ({"channels": ()}, "config.channels: layers need positive widths"),
     ],
 )
-def test_what_makes_no_painter_is_a_line(config, change, why):
+def test_invalid_configs_are_user_errors(config, change, why):
     config.update(change)
     with pytest.raises(UserError, match=why):
         feedforward.make(config)

@@ -1,4 +1,4 @@
-"""Descent on pictures, with a small network of random weights."""
+"""Optimisation of pictures, with a small network of random weights."""
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,15 @@ from dlx.data import images as pictures
 from dlx.data import sources
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
-from dlx.style import losses as styles
-from dlx.style import optimise
-from dlx.style.problem import Studio
+from dlx.style import losses, optimise
+from dlx.style.problem import StyleProblem
 
 
 @pytest.fixture
 def config():
+    from configs import style
 
-    config = optimise.get_config()
+    config = style.get_config()
     config.weights = "random"
     for layers in (config.content_layers, config.style_layers):
         for layer in list(layers):
@@ -33,16 +33,16 @@ def config():
     return config
 
 
-def _pictures(config):
-    """Of a first state, and with them what a step takes in."""
-    studio = Studio(config)
-    return studio, jax.random.uniform(jax.random.key(0), studio.shape)
+def _problem_and_pictures(config):
+    """A problem, and random pictures of its shape."""
+    problem = StyleProblem(config)
+    return problem, jax.random.uniform(jax.random.key(0), problem.shape)
 
 
-def _losses(studio, made):
-    """Parts of the loss of pictures, at the one scale."""
-    return jax.jit(lambda fixed, made: studio.losses(fixed, 0, made)[1])(
-        studio.fixed, made
+def _losses(problem, pictures):
+    """The mean of each term of the loss, at the first resolution."""
+    return jax.jit(lambda fixed, pictures: problem.losses(fixed, 0, pictures)[1])(
+        problem.fixed, pictures
     )
 
 
@@ -135,17 +135,19 @@ def test_lbfgs_descends_faster_than_adam(config):
 )
 def test_tiles_are_the_whole(config, loss):
     config.update({"size": 150, "style_loss": loss, "scales": 1})
-    found = []
+    results = []
     for config.tile in (0, 80):
-        studio, made = _pictures(config)
+        problem, pictures = _problem_and_pictures(config)
 
         @jax.jit
-        def value_and_grad(fixed, made, studio=studio):
-            return jax.value_and_grad(lambda m: studio.losses(fixed, 0, m)[0])(made)
+        def value_and_grad(fixed, pictures, problem=problem):
+            return jax.value_and_grad(lambda p: problem.losses(fixed, 0, p)[0])(
+                pictures
+            )
 
-        found.append(value_and_grad(studio.fixed, made))
-    (whole, whole_grad), (tiled, tiled_grad) = found
-    assert len(studio._scales[0]._corners) == 6
+        results.append(value_and_grad(problem.fixed, pictures))
+    (whole, whole_grad), (tiled, tiled_grad) = results
+    assert len(problem._resolutions[0].tiling.corners) == 6
     np.testing.assert_allclose(tiled, whole, rtol=1e-4)
     scale = np.abs(whole_grad).max()
     np.testing.assert_allclose(tiled_grad / scale, whole_grad / scale, atol=2e-3)
@@ -153,16 +155,17 @@ def test_tiles_are_the_whole(config, loss):
 
 def test_a_gradient_reaches_every_pixel(config):
     config.scales = 1
-    studio, made = _pictures(config)
-    grads = jax.jit(jax.grad(lambda m: studio.losses(studio.fixed, 0, m)[0]))(made)
+    problem, pictures = _problem_and_pictures(config)
+    total = jax.jit(jax.grad(lambda p: problem.losses(problem.fixed, 0, p)[0]))
+    grads = total(pictures)
     assert np.all(np.any(np.asarray(grads) != 0, axis=-1))
 
 
 def test_the_photograph_has_no_content_loss_and_the_painting_no_style_loss(config):
     config.update({"scales": 1, "style": config.content})
-    studio, _ = _pictures(config)
-    photograph = studio.fixed["scales"][0]["photograph"]
-    parts = _losses(studio, photograph[None])
+    problem, _ = _problem_and_pictures(config)
+    photograph = problem.fixed["resolutions"][0]["photograph"]
+    parts = _losses(problem, photograph[None])
     assert parts["content_loss"] < 1e-6 and parts["style_loss"] < 1e-6
 
 
@@ -172,37 +175,38 @@ def test_colours_stay_and_so_does_what_is_not_in_the_mask(config, tmp_path):
     Image.fromarray(half).save(tmp_path / "mask.png")
     config.update({"keep_colours": True, "mask": str(tmp_path / "mask.png")})
     config.scales = 1
-    studio, made = _pictures(config)
-    photograph = studio.fixed["scales"][0]["photograph"]
-    shown = np.asarray(studio.shown(studio.fixed, 0, made[0]))
+    problem, pictures = _problem_and_pictures(config)
+    photograph = problem.fixed["resolutions"][0]["photograph"]
+    shown = np.asarray(problem.composed(problem.fixed, 0, pictures[0]))
     np.testing.assert_allclose(shown[:, :18], photograph[:, :18], atol=1e-6)
     assert np.abs(shown - photograph)[:, 30:].mean() > 0.05
-    chroma = [p - styles.luminance(p)[..., None] for p in (shown, photograph)]
+    chroma = [p - losses.luminance(p)[..., None] for p in (shown, photograph)]
     np.testing.assert_allclose(*chroma, atol=1e-5)
-    grads = jax.jit(jax.grad(lambda m: studio.losses(studio.fixed, 0, m)[0]))(made)
+    total = jax.jit(jax.grad(lambda p: problem.losses(problem.fixed, 0, p)[0]))
+    grads = total(pictures)
     assert np.all(grads[:, :, :18] == 0) and np.any(grads[:, :, 30:] != 0)
 
 
 def test_a_blend_of_one_style_is_that_style(config):
     config.scales = 1
-    one, made = _pictures(config)
+    one, pictures = _problem_and_pictures(config)
     config.style = "skimage:hubble_deep_field,skimage:coffee"
     config.blends = ((2.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-    three, _ = _pictures(config)
+    three, _ = _problem_and_pictures(config)
     assert three.shape == (3, 32, 48, 3)
-    losses = [
-        _losses(three, jnp.broadcast_to(made, three.shape)),
-        _losses(one, made),
+    means = [
+        _losses(three, jnp.broadcast_to(pictures, three.shape)),
+        _losses(one, pictures),
     ]
     config.style, config.blends = "skimage:coffee", ()
-    other, _ = _pictures(config)
-    losses.append(_losses(other, made))
-    three, first, last = (loss["style_loss"] for loss in losses)
+    other, _ = _problem_and_pictures(config)
+    means.append(_losses(other, pictures))
+    three, first, last = (loss["style_loss"] for loss in means)
     np.testing.assert_allclose(three, (first + last) / 2, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_classifier_of_ours_can_look(config, tmp_path, monkeypatch):
+def test_a_trained_classifier_extracts_features(config, tmp_path, monkeypatch):
     from configs import cnn_mnist
 
     load = sources.load
@@ -221,45 +225,45 @@ def test_a_classifier_of_ours_can_look(config, tmp_path, monkeypatch):
         with jax.debug_key_reuse(False):
             loop.train(tasks.make(trained), trained, tmp_path / folder, name="x")
     config.weights = str(tmp_path / "colour")
-    with pytest.raises(UserError, match="no layer 'pool1'; there are: block1"):
-        Studio(config)
+    with pytest.raises(UserError, match="no layer 'pool1'; choose from: block1"):
+        StyleProblem(config)
     del config.content_layers.pool1
     config.content_layers = {"block1": 1.0}
     for layer in list(config.style_layers):
         del config.style_layers[layer]
     config.style_layers = {"block1": 1.0}
     config.scales = 1
-    studio, made = _pictures(config)
-    assert np.isfinite(studio.losses(studio.fixed, 0, made)[0])
+    problem, pictures = _problem_and_pictures(config)
+    assert np.isfinite(problem.losses(problem.fixed, 0, pictures)[0])
     config.weights = str(tmp_path / "grey")
     monkeypatch.setattr(sources, "load", load)
     with pytest.raises(UserError, match="a classifier of grey images"):
-        Studio(config)
+        StyleProblem(config)
 
 
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"weights": ""}, "config.weights says where"),
+        ({"weights": ""}, "config.weights is missing"),
         ({"weights": "none.npz"}, "No such file"),
-        ({"network": "resnet"}, "config.network is 'resnet'; there are: 'squeeze"),
+        ({"network": "resnet"}, "config.network is 'resnet'; choose one of: 'squeeze"),
         ({"content": "none.jpg"}, "No such file"),
-        ({"style_loss": "l2"}, "there are: 'gram', 'moments', 'wasserstein'"),
+        ({"style_loss": "l2"}, "choose one of: 'gram', 'moments', 'wasserstein'"),
         ({"scales": 3}, "num_steps=8 is not a multiple of config.scales=3"),
         ({"blends": ((1.0, 1.0),)}, "rows of 1 weights"),
         ({"size": 4, "margin": 0}, "is too small for"),
-        ({"tile": 12}, "config.tile: windows of 12 pixels are too short"),
+        ({"tile": 12}, "config.tile: tiles of 12 pixels are too short"),
         ({"content_layers": {"pool1": 0.0}}, "no layer a weight above 0"),
-        ({"start": "blank"}, "there are: 'content', 'noise', 'grey'"),
+        ({"start": "blank"}, "choose one of: 'content', 'noise', 'grey'"),
     ],
 )
-def test_what_makes_no_picture_is_a_line(config, change, why):
+def test_invalid_configs_are_user_errors(config, change, why):
     config.update(change)
     with pytest.raises(UserError, match=why):
         optimise.make(config)
 
 
-def test_a_black_mask_is_told_of(config, tmp_path):
+def test_a_black_mask_is_an_error(config, tmp_path):
     Image.new("L", (9, 9)).save(tmp_path / "black.png")
     config.mask = str(tmp_path / "black.png")
     with pytest.raises(UserError, match=r"black.png is black"):
@@ -267,26 +271,26 @@ def test_a_black_mask_is_told_of(config, tmp_path):
 
 
 def test_a_small_mask_gives_finite_losses_or_is_refused(config, tmp_path):
-    """Of a mask of 1 to 2 % a coarse layer's features may see nothing."""
+    """A mask of 1 to 2 % of the picture may cover no feature of a coarse layer."""
     config.scales, config.style_layers = 1, {"fire5": 1.0}
     config.mask = str(tmp_path / "mask.png")
-    became = set()
+    outcomes = set()
     for top, left in [(8, 8), (9, 13), (12, 4), (20, 20), (5, 30), (16, 16)]:
         mask = np.zeros((40, 60), np.uint8)
         mask[top : top + 6, left : left + 6] = 255  # 1.5 %
         Image.fromarray(mask).save(config.mask)
         try:
-            studio, made = _pictures(config)
+            problem, pictures = _problem_and_pictures(config)
         except UserError as error:
             assert "mask.png covers no feature of fire5" in str(error)
-            became.add("refused")
+            outcomes.add("refused")
             continue
-        assert all(np.isfinite(n) for n in _losses(studio, made).values())
-        became.add("finite")
-    assert became == {"refused", "finite"}
+        assert all(np.isfinite(n) for n in _losses(problem, pictures).values())
+        outcomes.add("finite")
+    assert outcomes == {"refused", "finite"}
 
 
 def test_all_sides_of_a_picture_fit(config):
     config.size = 40
     picture = pictures.read(config.content)
-    assert Studio(config).shape[1:3] == pictures.shape_at(picture, 40)
+    assert StyleProblem(config).shape[1:3] == pictures.shape_at(picture, 40)

@@ -1,4 +1,4 @@
-"""Weights from every kind of file, and files that are something else."""
+"""Weights from every kind of file, and invalid files."""
 
 import collections
 import functools
@@ -60,7 +60,7 @@ class _Storage:
 
 @pytest.fixture
 def torch(monkeypatch):
-    """As much of PyTorch as its files name."""
+    """The parts of PyTorch that its files name."""
 
     def _rebuild_tensor_v2():
         raise AssertionError
@@ -138,7 +138,7 @@ class _Evil:
 def test_nothing_in_a_file_runs(save, tmp_path):
     _Evil.path = str(tmp_path / "made")
     save(tmp_path / "evil.pth", {"features.0.weight": _Evil()})
-    with pytest.raises(UserError, match=r"posix.mkdir, no tensor"):
+    with pytest.raises(UserError, match=r"posix.mkdir, which is not a tensor"):
         weights.read(str(tmp_path / "evil.pth"))
     assert not (tmp_path / "made").exists()
 
@@ -224,7 +224,7 @@ def _torchvision(params):
     return found
 
 
-def test_layers_that_nothing_looks_at_may_be_missing(tmp_path):
+def test_layers_that_are_not_required_may_be_missing(tmp_path):
     from configs import style
 
     wanted = ["conv1", "fire2"]

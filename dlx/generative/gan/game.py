@@ -4,7 +4,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from dlx.errors import blame
+from dlx.errors import user_error_in
 from dlx.generative.gan import losses, networks
 from dlx.generative.gan.inputs import DiscriminatorInputs
 from dlx.generative.modalities import Modality
@@ -20,7 +20,7 @@ def make_networks(
       UserError: if the config's layers are invalid or do not fit the examples' shape.
     """
     num_classes = modality.num_classes if config.conditional else 0
-    with blame("config"):
+    with user_error_in("config"):
         generator = networks.make_generator(
             modality.shape,
             channels=config.g_channels,

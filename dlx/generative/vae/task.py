@@ -16,7 +16,12 @@ import optax
 
 from dlx import streams
 from dlx.data import batches, sources
-from dlx.errors import blame, require_at_least_0, require_one_of, require_positive
+from dlx.errors import (
+    require_at_least_0,
+    require_one_of,
+    require_positive,
+    user_error_in,
+)
 from dlx.generative import sampling
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
@@ -49,7 +54,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
     """Returns the training batches, the test split, and the model of the config."""
     train, images = batches.of_images(config)
     test = sources.load(config.dataset, "test", config.data_dir, config.manual_dir)
-    with blame("config"):
+    with user_error_in("config"):
         network = networks.make(
             test.images.shape[1:],
             latents=config.latents,

@@ -1,6 +1,6 @@
 """SqueezeNet 1.0 and 1.1 (Iandola et al. 2016) as feature extractors.
 
-Modules have torchvision's names, so that torchvision's weights fit.
+Modules have torchvision's names, which lets torchvision's weights be loaded.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from dlx.models.layers import Conv, max_pool_3x3
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 
 # In order: a convolution (index, width, kernel), a pool (index,) or a fire module
 # (index, squeeze channels, channels of each expansion). The index is the place in
@@ -66,18 +66,18 @@ class SqueezeNet(nn.Module):
         """The layers' names in order; the last is 'logits'."""
         return (*_FEATURES[self.version], "logits")
 
-    def reach(self) -> dict[str, Reach]:
+    def receptive_fields(self) -> dict[str, ReceptiveField]:
         """The receptive field of every layer but the logits."""
-        reach, seen = Reach(), {}
+        field, fields = ReceptiveField(), {}
         for name, (_, *sizes) in _FEATURES[self.version].items():
             if name == "conv1":
-                reach = reach.through(sizes[1], stride=2)
+                field = field.through(sizes[1], stride=2)
             elif name.startswith("pool"):
-                reach = reach.through(3, stride=2)
+                field = field.through(3, stride=2)
             else:
-                reach = reach.through(3, padding=1)
-            seen[name] = reach
-        return seen
+                field = field.through(3, padding=1)
+            fields[name] = field
+        return fields
 
     @nn.compact
     def __call__(self, x: jax.Array, wanted: Sequence[str]) -> dict[str, jax.Array]:
@@ -91,7 +91,7 @@ class SqueezeNet(nn.Module):
           {name: [batch, height', width', channels]}, or 'logits': [batch, 1000].
         """
         last = max(map(self.layers.index, wanted))
-        found = {}
+        features = {}
         for name in self.layers[: last + 1]:
             if name == "logits":
                 x = nn.relu(Conv(1000, (1, 1), name="classifier_1")(x))
@@ -102,8 +102,8 @@ class SqueezeNet(nn.Module):
                 number, *sizes = _FEATURES[self.version][name]
                 x = self._module(name, f"features_{number}", sizes)(x)
             if name in wanted:
-                found[name] = x
-        return found
+                features[name] = x
+        return features
 
     def _module(self, name, place, sizes):
         if name != "conv1":

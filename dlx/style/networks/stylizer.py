@@ -20,8 +20,9 @@ class Stylizer(nn.Module):
     Attributes:
       channels: Channels at the image's size, at half of it, at a quarter, and so on.
       blocks: The number of residual blocks at the smallest size.
-      convolution: Replaces `lax.conv_general_dilated`. None takes the form that is fast
-        inside a training loop.
+      convolution: The function that computes convolutions, of the signature of
+        `lax.conv_general_dilated`. None selects the one that is fast inside a training
+        loop.
     """
 
     channels: Sequence[int]
@@ -29,25 +30,25 @@ class Stylizer(nn.Module):
     convolution: Callable[..., jax.Array] | None = None
 
     @nn.compact
-    def __call__(self, pictures: jax.Array) -> jax.Array:
+    def __call__(self, images: jax.Array) -> jax.Array:
         """[batch, height, width, 3] float32 in [0, 1] -> the same shape and range."""
-        height, width = pictures.shape[1:3]
-        whole = 2 ** (len(self.channels) - 1)
+        height, width = images.shape[1:3]
+        multiple = 2 ** (len(self.channels) - 1)
         x = jnp.pad(
-            pictures,
-            ((0, 0), (0, -height % whole), (0, -width % whole), (0, 0)),
+            images,
+            ((0, 0), (0, -height % multiple), (0, -width % multiple), (0, 0)),
             "edge",
         )
-        first, *more = self.channels
-        x = nn.relu(self._normed(self._conv(2 * x - 1, first, 9)))
-        for channels in more:
-            x = nn.relu(self._normed(self._conv(x, channels, 3, 2)))
+        first, *deeper = self.channels
+        x = nn.relu(self._normalise(self._conv(2 * x - 1, first, 9)))
+        for channels in deeper:
+            x = nn.relu(self._normalise(self._conv(x, channels, 3, 2)))
         for _ in range(self.blocks):
-            y = nn.relu(self._normed(self._conv(x, x.shape[-1], 3)))
-            x += self._normed(self._conv(y, x.shape[-1], 3))
+            y = nn.relu(self._normalise(self._conv(x, x.shape[-1], 3)))
+            x += self._normalise(self._conv(y, x.shape[-1], 3))
         for channels in self.channels[-2::-1]:
             x = x.repeat(2, axis=1).repeat(2, axis=2)
-            x = nn.relu(self._normed(self._conv(x, channels, 3)))
+            x = nn.relu(self._normalise(self._conv(x, channels, 3)))
         x = nn.sigmoid(self._conv(x, 3, 9, use_bias=True))
         return x[:, :height, :width]
 
@@ -59,5 +60,5 @@ class Stylizer(nn.Module):
             make = functools.partial(nn.Conv, conv_general_dilated=self.convolution)
         return make(channels, (kernel, kernel), stride, "VALID", use_bias=use_bias)(x)
 
-    def _normed(self, x):
+    def _normalise(self, x):
         return nn.GroupNorm(num_groups=None, group_size=1)(x)

@@ -1,6 +1,6 @@
 """VGG-16 and VGG-19 (Simonyan and Zisserman 2015) as feature extractors.
 
-Modules have torchvision's names, so that torchvision's weights fit.
+Modules have torchvision's names, which lets torchvision's weights be loaded.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from flax import linen as nn
 import jax
 
 from dlx.models.layers import Conv, average_pool, max_pool
-from dlx.models.receptive_field import Reach
+from dlx.models.receptive_field import ReceptiveField
 
 _CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # in each block
 _WIDTHS = 64, 128, 256, 512, 512
@@ -38,14 +38,14 @@ class VGG(nn.Module):
             names += [f"pool{block}"]
         return (*names, "logits")
 
-    def reach(self) -> dict[str, Reach]:
+    def receptive_fields(self) -> dict[str, ReceptiveField]:
         """The receptive field of every layer but the logits."""
-        reach, seen = Reach(), {}
+        field, fields = ReceptiveField(), {}
         for name in self.layers[:-1]:
             pool = name.startswith("pool")
-            reach = reach.through(2, stride=2) if pool else reach.through(3, padding=1)
-            seen[name] = reach
-        return seen
+            field = field.through(2, stride=2) if pool else field.through(3, padding=1)
+            fields[name] = field
+        return fields
 
     @nn.compact
     def __call__(self, x: jax.Array, wanted: Sequence[str]) -> dict[str, jax.Array]:
@@ -60,10 +60,8 @@ class VGG(nn.Module):
           {name: [batch, height', width', channels]}, or 'logits': [batch, 1000].
         """
         last = max(map(self.layers.index, wanted))
-        found, place = (
-            {},
-            0,
-        )  # the place in torchvision's `features`, which counts ReLUs
+        features = {}
+        place = 0  # in torchvision's `features`, which counts ReLUs
         for name in self.layers[: last + 1]:
             if name == "logits":
                 x = self._classify(x)
@@ -75,11 +73,11 @@ class VGG(nn.Module):
                 x = nn.relu(Conv(width, (3, 3), name=f"features_{place}")(x))
                 place += 2
             if name in wanted:
-                found[name] = x
-        return found
+                features[name] = x
+        return features
 
     def _classify(self, x):
-        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # as torchvision has it
+        x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)  # torchvision's order
         dense = functools.partial(nn.Dense, 4096)
         x = nn.relu(dense(name="classifier_0")(x))
         x = nn.relu(dense(name="classifier_3")(x))

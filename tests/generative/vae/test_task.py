@@ -248,7 +248,7 @@ def test_digits_are_learnt_and_an_interrupted_run_resumes_exactly(
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("objective", "gan", "config.objective is 'gan'; there are: 'vae', 'iwae'"),
+        ("objective", "gan", "config.objective is 'gan'; choose one of: 'vae', 'iwae'"),
         ("latents", 0, "positive integer widths"),
         ("channels", (4, 4, 4, 4), "8x8 images cannot be halved 4 times"),
         ("samples", 0, "config.samples must be at least 1"),

@@ -1,0 +1,1 @@
+"""Fault injection: interrupts trainings and verifies that they recover."""
