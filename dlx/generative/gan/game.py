@@ -55,8 +55,8 @@ def generator_variables(params, stats):
 class Game:
     """A generator, its discriminators, and both players' losses.
 
-    `params` and `stats` have the structure of State.params and State.batch_stats; a
-    method that says so takes the part of one player.
+    `params` and `stats` have the structure of State.params and State.batch_stats. Some
+    methods take the part of one player, as their documentation says.
 
     Attributes:
       generator: The generator's module.

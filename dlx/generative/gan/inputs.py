@@ -85,7 +85,7 @@ class DiscriminatorInputs:
         packing = self._config.packing
         if packing == 1:
             return images, labels
-        # Neighbours are packed, which no number of devices separates.
+        # Packing neighbours makes packs independent of the number of devices.
         images = images.reshape(-1, packing, *images.shape[1:])
         images = jnp.moveaxis(images, 1, -1)
         images = images.reshape(*images.shape[:3], -1)

@@ -68,7 +68,9 @@ def require(config) -> None:
             "images have no single class; use packing=1 or conditional=False"
         )
     if config.smoothing and not losses.LOSSES[config.loss].smooths:
-        raise UserError(f"config.loss={config.loss} has no target to smooth")
+        raise UserError(
+            f"config.loss={config.loss} has no target to smooth; use config.smoothing=0"
+        )
     share = devices.per_device("config.batch_size", config.batch_size)
     parts = config.packing * (len(config.d_channels) if config.views == "split" else 1)
     if share % parts:

@@ -1,6 +1,6 @@
 """The reference classifier, which measures generated images.
 
-It is a classifier of dlx's own, trained by dlx's loop when it is first needed and then
+It is a classifier of dlx. dlx's loop trains it when it is first needed, and it is then
 cached in ~/.cache/dlx/reference_classifiers. A different machine, version of JAX or
 version of the code that trains it gives a different classifier with different features.
 Its digest is reported with the metrics; they compare only if the digests are equal.
@@ -118,7 +118,7 @@ def load(
 
 
 def _config_digest(config):
-    """Digest of everything that decides what training results in."""
+    """Digest of everything that determines the trained classifier."""
     here = jax.__version__, jax.default_backend(), jax.devices()[0].device_kind
     text = json.dumps([config.to_dict(), here], sort_keys=True)
     digest = hashlib.sha256(text.encode())
