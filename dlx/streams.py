@@ -39,3 +39,18 @@ def key(seed: int | jax.Array, purpose: str) -> jax.Array:
       purpose: One of PURPOSES.
     """
     return jax.random.fold_in(jax.random.key(seed), PURPOSES.index(purpose))
+
+
+class Keys:
+    """A run's random keys by purpose; all follow from `config.seed`."""
+
+    def __init__(self, seed: int):
+        self.init, self.steps, self._evaluate, self._figures = (
+            key(seed, purpose) for purpose in ("init", "steps", "evaluation", "figures")
+        )
+
+    def evaluate(self, step: int) -> jax.Array:
+        return jax.random.fold_in(self._evaluate, step)
+
+    def figures(self, step: int) -> jax.Array:
+        return jax.random.fold_in(self._figures, step)

@@ -8,7 +8,6 @@ import numpy as np
 
 from dlx import streams
 from dlx.runtime import devices as parallel
-from dlx.runtime import loop
 
 
 def _below(key, numbers=64):
@@ -40,7 +39,7 @@ def test_no_two_keys_of_any_purposes_and_seeds_are_one():
 
 def test_a_run_s_keys_are_all_different():
     """Of states, of each device's steps, of evaluations, figures, epochs and halves."""
-    keys = loop.Keys(3)
+    keys = streams.Keys(3)
     with jax.debug_key_reuse(False):
         first = jax.random.split(keys.init)  # as `parallel.init` has them
         devices = parallel.device_keys(keys.steps)

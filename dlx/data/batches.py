@@ -7,6 +7,7 @@ that train side by side have separate orders.
 """
 
 from collections.abc import Sequence
+import hashlib
 from typing import Any, Protocol
 
 import grain
@@ -17,7 +18,9 @@ import numpy as np
 
 from dlx import streams
 from dlx.data import order, sources
-from dlx.runtime import devices
+from dlx.runtime import checkpoint, devices
+
+_DIGESTED = 16  # examples of streamed data that a digest covers
 
 
 class Batches(Protocol):
@@ -47,6 +50,9 @@ class Batches(Protocol):
           step: [] int32. The number of steps trained.
           which: The position of the seed among those that train side by side.
         """
+
+    def digest(self) -> str:
+        """SHA-256 in hex of the data; a run resumes only on equal data."""
 
     def save(self) -> dict[str, Any] | None:
         """Returns the position of reading, for a checkpoint."""
@@ -98,6 +104,9 @@ class Resident:
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
 
+    def digest(self):
+        return checkpoint.digest(self._arrays)
+
     def save(self):
         return None  # the step determines the position
 
@@ -124,6 +133,7 @@ class Streamed:
         self._share = devices.per_device("config.batch_size", batch_size)
         self._seeds = np.array(seeds, np.uint32)
         self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
+        self._examples = examples
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
         """{name: [local devices, num_steps, seeds, batch of a device, ...]}."""
@@ -141,6 +151,13 @@ class Streamed:
         num_steps = jax.tree.leaves(source)[0].shape[0]
         examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
         return examples | {"seed": jnp.asarray(self._seeds)[which]}
+
+    def digest(self):
+        """Digests the number of examples and a few of them, evenly spaced."""
+        number = len(self._examples)
+        places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
+        sample = [self._examples[int(place)] for place in places]
+        return checkpoint.digest((np.int64(number), sample))
 
     def save(self):
         return [iterator.get_state() for iterator in self._iterators]
@@ -187,6 +204,9 @@ class Fixed:
         del step, which
         return source
 
+    def digest(self):
+        return checkpoint.digest(self._tree)
+
     def save(self):
         return None
 
@@ -211,6 +231,10 @@ class Combined:
             name: batches.batch(source[name], step, which)
             for name, batches in self._sources.items()
         }
+
+    def digest(self):
+        digests = [batches.digest() for batches in self._sources.values()]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def save(self):
         return {name: batches.save() for name, batches in self._sources.items()}

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 
 from dlx.errors import UserError
 from dlx.runtime import processes
-from dlx.runtime.task import State
+from dlx.runtime.task import State, Task
 from dlx.runtime.writers import finite, numbers, to_json, write_whole
 
 
@@ -266,6 +266,12 @@ class Checkpoints:
             if field not in other:
                 other.append(field)
         return other
+
+
+def of_run(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
+    """Opens a run's checkpoints, for a `with`; options are those of `Checkpoints`."""
+    folder, metric = workdir / "checkpoints", f"eval/{task.metric}"
+    return Checkpoints(folder, metric, local=task.local, **options)
 
 
 # Errors of Orbax and TensorStore for files that are missing or cannot be decoded.

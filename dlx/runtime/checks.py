@@ -36,6 +36,19 @@ def require_whole_calls(step: int, config) -> None:
         )
 
 
+def require_same_data(before: str | None, now: str | None) -> None:
+    """Compares the digests of the data that a run has trained on, and now trains on.
+
+    Raises:
+      UserError: if both are known and they differ.
+    """
+    if before and now and before != now:
+        raise UserError(
+            f"the run has trained on other data (SHA-256 {before[:12]}..., now "
+            f"{now[:12]}...); give it the same data, or another --workdir"
+        )
+
+
 def require_finite(metrics: dict[str, np.ndarray], step: int) -> None:
     """Checks the metrics of the steps after `step`.
 

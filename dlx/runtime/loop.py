@@ -17,6 +17,7 @@ import numpy as np
 
 from dlx import streams
 from dlx.runtime import (
+    checkpoint,
     checks,
     devices,
     processes,
@@ -26,34 +27,13 @@ from dlx.runtime import (
     signals,
     summary,
 )
-from dlx.runtime.checkpoint import Checkpoints, digest
 from dlx.runtime.task import State, Task
 from dlx.runtime.writers import Writers, numbers, to_json, write_whole
 
 
-class Keys:
-    """A run's random keys by purpose; all follow from `config.seed`."""
-
-    def __init__(self, seed: int):
-        self.init, self.steps, self._evaluate, self._figures = (
-            streams.key(seed, purpose)
-            for purpose in ("init", "steps", "evaluation", "figures")
-        )
-
-    def evaluate(self, step: int) -> jax.Array:
-        return jax.random.fold_in(self._evaluate, step)
-
-    def figures(self, step: int) -> jax.Array:
-        return jax.random.fold_in(self._figures, step)
-
-
-def open_checkpoints(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
-    """Opens a run's checkpoints, for a `with`; options are those of `Checkpoints`."""
-    folder, metric = workdir / "checkpoints", f"eval/{task.metric}"
-    return Checkpoints(folder, metric, local=task.local, **options)
-
-
-def evaluate(task: Task, keys: Keys, step: int, state: State) -> dict[str, float]:
+def evaluate(
+    task: Task, keys: streams.Keys, step: int, state: State
+) -> dict[str, float]:
     """Evaluates a state on one device: {'eval/NAME': number}.
 
     Warns if a number is not finite.
@@ -125,7 +105,8 @@ class _Run(contextlib.ExitStack):
         super().__init__()
         self.task, self.config, self.workdir, self.name = task, config, workdir, name
         self.first = processes.first()  # the process that writes
-        self.keys = Keys(config.seed)
+        self.keys = streams.Keys(config.seed)
+        self.data = task.batches and task.batches.digest()
         self.seconds = profiling.Stopwatch()
         self.profiler = profiling.Profiler(workdir / "profile") if profile else None
         self.step, self.state, self.saved = 0, None, None
@@ -144,7 +125,9 @@ class _Run(contextlib.ExitStack):
         if self.first:
             self.enter_context(rundir.lock(self.workdir))
         self.checkpoints = self.enter_context(
-            open_checkpoints(self.task, self.workdir, keep=self.config.keep_checkpoints)
+            checkpoint.of_run(
+                self.task, self.workdir, keep=self.config.keep_checkpoints
+            )
         )
         restored = self.checkpoints.restore(devices.abstract(self.task, self.keys.init))
         if restored:
@@ -166,6 +149,7 @@ class _Run(contextlib.ExitStack):
     def resume(self, step, state, notes):
         """Continues from a checkpoint."""
         checks.require_whole_calls(step, self.config)
+        checks.require_same_data(notes.get("data"), self.data)
         self.step = self.saved = step
         self.state = devices.with_local(self.task, state, self.keys.init)
         self.line, self.evaluation = (
@@ -242,6 +226,7 @@ class _Run(contextlib.ExitStack):
     def save(self):
         notes = {
             "train_seconds": self.seconds["train"],
+            "data": self.data,
             "batches": self.reading,
             "line": self.line,
             "evaluation": self.evaluation,
@@ -256,7 +241,7 @@ class _Run(contextlib.ExitStack):
         """Saves; draws, unless a signal ended the run; writes the summary."""
         if self.saved != self.step:
             self.save()
-        processes.require_same("parameters", digest(self.state.params))
+        processes.require_same("parameters", checkpoint.digest(self.state.params))
         if not ended and self.first:
             try:
                 with signals.interrupting(), self.seconds("figures"):
@@ -285,6 +270,7 @@ class _Run(contextlib.ExitStack):
             state=self.state if has_ended else None,
             seconds=self.seconds,
             evaluation=self.evaluation,
+            data=self.data,
             **more,
         )
         if self.first:

@@ -7,8 +7,9 @@ from typing import Any
 
 import ml_collections
 
+from dlx import streams
 from dlx.errors import UserError
-from dlx.runtime import devices, loop
+from dlx.runtime import checkpoint, devices
 from dlx.runtime.rundir import read_config
 from dlx.runtime.task import State, Task
 
@@ -19,7 +20,7 @@ class Trained:
 
     task: Task
     config: Any
-    keys: loop.Keys
+    keys: streams.Keys
     step: int
     state: State
 
@@ -38,9 +39,9 @@ def load(
       UserError: if there is no run, or it has no checkpoint yet.
     """
     config = ml_collections.ConfigDict(read_config(workdir))
-    task, keys = make(config), loop.Keys(config.seed)
+    task, keys = make(config), streams.Keys(config.seed)
     abstract = devices.abstract(task, keys.init)
-    with loop.open_checkpoints(task, workdir, read_only=True) as checkpoints:
+    with checkpoint.of_run(task, workdir, read_only=True) as checkpoints:
         restored = checkpoints.restore(abstract, best=best)
     if restored is None:
         raise UserError(f"{workdir} holds no checkpoint yet")

@@ -108,6 +108,7 @@ class _Sources:
     def __init__(self, batches):
         self.axis, self.source = batches.axis, batches.source
         self.save, self.restore = batches.save, batches.restore
+        self.digest = batches.digest
 
     def batch(self, source, step):
         del step

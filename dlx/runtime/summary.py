@@ -25,6 +25,7 @@ def summarize(
     state: State | None,
     seconds: Stopwatch,
     evaluation: dict[str, float],
+    data: str | None,
     **more: Any,
 ) -> dict[str, Any]:
     """Returns what summary.json says; BUILD.md lists its fields.
@@ -38,6 +39,7 @@ def summarize(
       state: The state, whose parameters get a digest; None for none.
       seconds: Seconds by activity.
       evaluation: The latest evaluation, {'eval/NAME': number}.
+      data: The digest of the training data; None if there are none.
       **more: Further fields.
     """
     return {
@@ -57,6 +59,7 @@ def summarize(
         "processes": jax.process_count(),
         "device_kind": jax.devices()[0].device_kind,
         "versions": _versions(),
+        "data_sha256": data,
         "params_sha256": None if state is None else digest(state.params),
         "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},
     }

@@ -9,7 +9,7 @@ import time
 from absl import flags
 import jax
 
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.runtime import devices, loop
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "The number of seeds, from 0.", lower_bound=1)
@@ -47,7 +47,7 @@ def train(
       goal: The score at which training ends. It also ends after the config's steps, or
         the seconds of --limit.
     """
-    task, keys, run = tasks.make(config), loop.Keys(config.seed), Progress()
+    task, keys, run = tasks.make(config), streams.Keys(config.seed), Progress()
     jax.clear_caches()
     gc.collect()
     began = time.perf_counter()

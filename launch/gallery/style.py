@@ -9,10 +9,10 @@ import gradio as gr
 import numpy as np
 
 from configs import style as style_config
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.data import images
 from dlx.errors import UserError
-from dlx.runtime import devices, loop, restore
+from dlx.runtime import devices, restore
 from launch.gallery import drawing
 from launch.gallery.models import Models, can, show_user_errors
 
@@ -124,7 +124,7 @@ def _optimise(weights, content, photograph, painting, texture, size):
         config.num_steps = _SCALES * _FRAMES * _STEPS
         yield None, "Reading the pictures ..."
         task = tasks.make(config)
-    keys, began = loop.Keys(config.seed), time.monotonic()
+    keys, began = streams.Keys(config.seed), time.monotonic()
     state = devices.init(task, keys.init)
     device_keys = devices.device_keys(keys.steps)
     source = task.batches.source(_STEPS)

@@ -20,9 +20,9 @@ from PIL import Image
 import pytest
 
 from configs import dcgan_digits, fast_style, mlp_mnist, pg_rocks8, vae_mnist
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.envs import measure, rocks
-from dlx.runtime import devices, loop
+from dlx.runtime import checkpoint, devices, loop
 from launch.report import runs
 
 gradio = pytest.importorskip("gradio")
@@ -37,10 +37,10 @@ _SESSIONS = itertools.count()
 def _begin(config, folder, **settings):
     """A run of no steps: its config, and a checkpoint of its first state."""
     config.update(settings)
-    task, keys = tasks.make(config), loop.Keys(config.seed)
+    task, keys = tasks.make(config), streams.Keys(config.seed)
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with loop.open_checkpoints(task, folder) as checkpoints:
+    with checkpoint.of_run(task, folder) as checkpoints:
         checkpoints.save(0, devices.init(task, keys.init), None, {})
 
 

@@ -5,14 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import optimizers, tasks
+from dlx import optimizers, streams, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.models.mlp import MLP
 from dlx.rl import dqn, q_learning, replay
 from dlx.rl.networks import QNetwork
 from dlx.runtime import devices as parallel
-from dlx.runtime import loop
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def test_dueling_values_are_state_value_plus_advantages_of_mean_0():
 
 
 def _trained(config, num_steps):
-    task, keys = tasks.make(config), loop.Keys(config.seed)
+    task, keys = tasks.make(config), streams.Keys(config.seed)
     state = parallel.init(task, keys.init)
     steps = parallel.train_steps(task, state, num_steps)
     first = jax.tree.map(np.array, state.params)  # copied: the state is donated

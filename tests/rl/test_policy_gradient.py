@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import optimizers, tasks
+from dlx import optimizers, streams, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.rl import policy_gradient as pg
 from dlx.rl import returns as returns_
 from dlx.runtime import devices as parallel
-from dlx.runtime import loop
 
 
 @pytest.fixture
@@ -179,10 +178,10 @@ def test_devices_give_the_update_of_one(config):
     assert devices > 1
     config.entropy_cost = 0.1
     config.num_envs = 8 * devices
-    task, keys = tasks.make(config), loop.Keys(0)
+    task, keys = tasks.make(config), streams.Keys(0)
     state = parallel.init(task, keys.init)
     total, grads = _whole_batch_loss(
-        config, state, parallel.device_keys(loop.Keys(0).steps)
+        config, state, parallel.device_keys(streams.Keys(0).steps)
     )
     tx = optimizers.make(config)
     updates, _ = tx.update(grads, tx.init(state.params), state.params)
@@ -226,7 +225,7 @@ def test_seeds_differ_and_repeat(config):
     task = tasks.make(config)
 
     def kernels(seed):
-        state = parallel.init(task, loop.Keys(seed).init)
+        state = parallel.init(task, streams.Keys(seed).init)
         return np.concatenate([x.ravel() for x in jax.tree.leaves(state.params)])
 
     np.testing.assert_array_equal(kernels(3), kernels(3))

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 import dlx
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import devices as parallel
-from dlx.runtime import loop
 import launch
 
 MAPS = {"pmap", "shard_map", "xmap"}
@@ -26,7 +25,7 @@ def one_device(monkeypatch):
 
 
 def _trained(config, way):
-    task, keys = tasks.make(config), loop.Keys(config.seed)
+    task, keys = tasks.make(config), streams.Keys(config.seed)
     state = parallel.init(task, keys.init)
     device_keys = parallel.device_keys(keys.steps)
     source = task.batches and task.batches.source(3)

@@ -341,3 +341,24 @@ def test_schedules_that_are_none(config, tmp_path, field, value, why):
     with pytest.raises(UserError, match=why):
         loop.train(task, config, tmp_path / "run", name="test")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_resume_on_other_data(tmp_path):
+    from configs import textgan
+
+    config = textgan.get_config()
+    config.corpus = str(tmp_path / "mine.txt")
+    (tmp_path / "mine.txt").write_text("the quick brown fox jumps over. " * 99)
+    config.length, config.g_channels, config.d_channels = 16, (4, 4), ((4, 4),)
+    config.batch_size, config.latents, config.log_steps = 16, 4, 1
+    config.eval_samples = config.last_eval_samples = 40
+    config.num_steps = config.eval_steps = config.checkpoint_steps = 1
+    first = loop.train(tasks.make(config), config, tmp_path / "run", name="text")
+    assert len(first["data_sha256"]) == 64
+    (tmp_path / "mine.txt").write_text("the quick brown fox leaps over. " * 99)
+    config.num_steps = 2
+    with pytest.raises(UserError, match="has trained on other data"):
+        loop.train(tasks.make(config), config, tmp_path / "run", name="text")
+    (tmp_path / "mine.txt").write_text("the quick brown fox jumps over. " * 99)
+    again = loop.train(tasks.make(config), config, tmp_path / "run", name="text")
+    assert again["step"] == 2 and again["data_sha256"] == first["data_sha256"]

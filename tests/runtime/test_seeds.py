@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.runtime import devices as parallel
 from dlx.runtime import loop, restore, seeds
 
@@ -25,7 +25,7 @@ def several(config):
 
 
 def _trained(task, steps=4):
-    keys = loop.Keys(0)
+    keys = streams.Keys(0)
     state = parallel.init(task, keys.init)
     device_keys = parallel.device_keys(keys.steps)
     return parallel.train_steps(task, state, steps)(state, None, device_keys)[0]

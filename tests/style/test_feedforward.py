@@ -11,7 +11,7 @@ import optax
 from PIL import Image
 import pytest
 
-from dlx import optimizers, tasks
+from dlx import optimizers, streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
 from dlx.style import feedforward
@@ -41,7 +41,7 @@ def test_it_learns_to_paint_and_its_pictures_are_of_any_size(config, tmp_path):
     config.log_steps = config.checkpoint_steps = 40
     with jax.debug_key_reuse(False):
         task = tasks.make(config)
-        state = devices.init(task, loop.Keys(config.seed).init)
+        state = devices.init(task, streams.Keys(config.seed).init)
         untrained = task.evaluate(devices.first_copy(task, state), None)["loss"]
         summary = loop.train(task, config, tmp_path / "run", name="x")
     assert (

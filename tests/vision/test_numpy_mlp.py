@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
 from dlx.vision import numpy_mlp
@@ -124,7 +124,7 @@ def config():
 
 def test_two_devices_equal_one(config, same_everywhere):
     config.shift = 0
-    task, keys = tasks.make(config), loop.Keys(0)
+    task, keys = tasks.make(config), streams.Keys(0)
     state = devices.init(task, keys.init)
     first = jax.tree.map(np.array, state)  # a copy, because the state is donated
     steps = devices.train_steps(task, state, 3)

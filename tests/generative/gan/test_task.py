@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from dlx import tasks
+from dlx import streams, tasks
 from dlx.data import sources
 from dlx.errors import UserError
 from dlx.generative.gan import inputs, losses, networks
@@ -44,7 +44,7 @@ def keys_used_twice():
 def _trained(config, steps=3):
     """Trains for a few steps on all devices; returns the state and the metrics."""
     task = tasks.make(config)
-    keys = loop.Keys(config.seed)
+    keys = streams.Keys(config.seed)
     state = devices.init(task, keys.init)
     train = devices.train_steps(task, state, steps)
     source = task.batches.source(steps)
@@ -88,7 +88,7 @@ MORE = {
 @pytest.mark.parametrize("name", [*VARIANTS, *MORE])
 def test_every_switch_trains_both_sides(config, name):
     config.update((VARIANTS | MORE)[name])
-    before = devices.init(tasks.make(config), loop.Keys(0).init)
+    before = devices.init(tasks.make(config), streams.Keys(0).init)
     state, metrics = _trained(config)
     assert all(np.all(np.isfinite(m)) for m in metrics.values())
     after, first = (s.params["generator"] for s in (state, before))
