@@ -3,10 +3,11 @@
 python -m launch.main --config=configs/textgan.py
 
 This is Kusner and Hernandez-Lobato (2016) with convolutions. The output resembles
-English but has no real words. Its 4-gram precision is 40.6 % with dlx's own text as the
-corpus, equal to that of a bigram Markov chain (40 %); a trigram Markov chain has 75 %,
-and launch's text 89 %. All of 10,000 lines are distinct (seed 0, 437 s on one core of a
-shared AMD EPYC, JAX 0.10.2). After 1,000 steps the precision was already 39 %.
+English but has no real words. The corpus is now Python's manual, on which it has not
+been measured yet. The figures below are of an earlier corpus, dlx's own text: 4-gram
+precision 40.6 %, equal to that of a bigram Markov chain (40 %); a trigram Markov chain
+had 75 %, and launch's text 89 %. All of 10,000 lines were distinct (seed 0, 437 s on
+one core of a shared AMD EPYC, JAX 0.10.2).
 
 Variants were little or no better after 1,000 or 1,500 steps, when this config had 37.9
 %: r1 and r2 of 0.1 37.1 %; with these d_features=(256,) 37.0, d_channels=((256, 256,
