@@ -1,4 +1,4 @@
-"""Optimisers and schedules from configs, and averages of what they move."""
+"""Optimisers, schedules and moving averages of parameters."""
 
 import chex
 import jax
@@ -7,18 +7,18 @@ import optax
 
 
 def linear(start: float, end: float, duration: int) -> optax.Schedule:
-    """From start to end, linearly; a duration of 0 means the end value at once."""
+    """A linear schedule; a duration of 0 gives the end value at once."""
     if duration == 0:
         return optax.constant_schedule(end)
     return optax.linear_schedule(start, end, duration)
 
 
 def make(config, updates: int = 1) -> optax.GradientTransformation:
-    """Adam with clipped gradients, its learning rate falling linearly to 0.
+    """Adam with clipped gradients and a learning rate that falls linearly to 0.
 
     Args:
-      config: Its `learning_rate`, `max_grad_norm` and `num_steps` count.
-      updates: Of the parameters in each of these steps.
+      config: It reads `learning_rate`, `max_grad_norm` and `num_steps`.
+      updates: The number of updates in each step.
     """
     learning_rate = linear(config.learning_rate, 0.0, config.num_steps * updates)
     return optax.chain(
@@ -31,13 +31,13 @@ def moving_average(
 ) -> chex.ArrayTree:
     """The exponential moving average after a step (Polyak and Juditsky 1992).
 
-    As if it had begun at the first step, not at the first weights.
+    The decay is smaller at first, so that the initial weights are soon forgotten.
 
     Args:
-      now: What is averaged.
-      average: Of it, so far.
-      decay: In the long run, at a step.
-      step: [] int32, steps before this one.
+      now: The current values.
+      average: The current average.
+      decay: Its asymptotic decay per step.
+      step: [] int32. The number of steps before this one.
     """
     decay = jnp.minimum(decay, step / (step + 10.0))
     return optax.incremental_update(now, average, 1.0 - decay)

@@ -1,33 +1,33 @@
-"""Random streams: every key begins here, from a seed and what it is for.
+"""Random streams: every key is derived here, from a seed and a purpose.
 
-`split(key, n)[i]` is `fold_in(key, i)`. So two purposes that both derive keys from one
-by numbers, be it the order of an epoch and the first parameters, draw the same random
-numbers. Here the purpose is folded in first, and below it each has its key to itself.
+`split(key, n)[i]` equals `fold_in(key, i)`. Two purposes that derive keys from one key
+by numbers would therefore draw the same random numbers. Folding in the purpose first
+gives each purpose keys of its own.
 """
 
 import jax
 
-# Later ones go to the end: a purpose's place is what is folded in.
+# Add new purposes at the end, because a purpose's position is folded in.
 PURPOSES = (
     "init",  # first states
     "steps",  # training
     "evaluation",
     "figures",
-    "order",  # in which an epoch shows its examples
+    "order",  # the order of the examples in an epoch
     "halves",  # which examples are mirrored in even epochs
-    "weights",  # of a network that looks at pictures, where they are random
-    "projections",  # that discriminators look through
-    "bits",  # that an autoencoder is tested on
-    "sheet",  # samples that a person asks for
-    "between",  # blends of samples
-    "game",  # rocks that a person or another library plays
-    "moves",  # the rocks that come later in such a game
-    "unused",  # where a key is wanted and nothing is drawn
+    "weights",  # random weights of a feature extractor
+    "projections",  # fixed convolutions before discriminators
+    "bits",  # binarised test images
+    "sheet",  # samples on request
+    "between",  # interpolations on request
+    "game",  # games of people and of other libraries
+    "moves",  # later rocks in such games
+    "unused",  # a key is required and nothing is drawn
 )
 
 
 def seeds(config) -> tuple[int, ...]:
-    """Whose training this is: `config.seeds`, side by side, or `config.seed`."""
+    """The seeds that train: `config.seeds`, side by side, or `config.seed`."""
     return tuple(config.get("seeds") or (config.seed,))
 
 
@@ -35,7 +35,7 @@ def key(seed: int | jax.Array, purpose: str) -> jax.Array:
     """The key of one purpose.
 
     Args:
-      seed: In 0 ... 2**32 - 1; may be traced.
+      seed: An integer in 0 ... 2**32 - 1; it may be traced.
       purpose: One of PURPOSES.
     """
     return jax.random.fold_in(jax.random.key(seed), PURPOSES.index(purpose))

@@ -63,7 +63,7 @@ def make(config) -> Task:
 
 
 def abilities(config) -> Abilities:
-    """What a run with this config can do; nothing if its seeds train side by side.
+    """The abilities of a run with this config; none if seeds train side by side.
 
     Raises:
       UserError: if there is no such task.

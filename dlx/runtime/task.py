@@ -13,7 +13,7 @@ Metrics = dict[str, jax.Array]  # name -> [] float32
 
 @dataclasses.dataclass(frozen=True)
 class Abilities:
-    """What a trained state can do besides training; None if it cannot.
+    """Uses of a trained state besides training; None if there is no such use.
 
     A task's module may have a value `abilities`, beside `make`. It costs nothing to
     ask: data and networks are made when one of these functions is called.
