@@ -141,13 +141,14 @@ def experiment(workdir: pathlib.Path | None) -> tuple[str, pathlib.Path]:
 
 
 def _enable_compilation_cache():
-    directory = cache.folder("xla")
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    if jax.config.jax_compilation_cache_dir is not None:
+        return  # the user's own, which other programs may share without a limit
+    directory = cache.folder("xla")
+    jax.config.update("jax_compilation_cache_dir", str(directory))
     if jax.config.jax_compilation_cache_max_size == -1:  # not set by the user
-        _add_missing_access_times(pathlib.Path(jax.config.jax_compilation_cache_dir))
+        _add_missing_access_times(directory)
         jax.config.update("jax_compilation_cache_max_size", _CACHE_BYTES)
 
 

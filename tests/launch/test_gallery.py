@@ -111,8 +111,10 @@ def url(root, temporary):
     server.terminate()
     server.wait(20)
     raised = "".join(lines).split("Traceback (most recent call last)")[1:]
-    # Gradio tells the log of each forged file.
-    assert all("was not uploaded by a user" in why for why in raised), "".join(lines)
+    # Gradio logs every forged file, and events of a page that was closed meanwhile,
+    # whose dropdowns it has forgotten.
+    usual = "was not uploaded by a user", "is not in the list of choices: []"
+    assert all(any(w in why for w in usual) for why in raised), "".join(lines)
 
 
 @pytest.fixture(scope="module")

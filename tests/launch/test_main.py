@@ -268,9 +268,11 @@ def test_a_config_knows_which_of_its_fields_are_paths(tmp_path, monkeypatch):
 
 def test_compiled_programs_take_a_bounded_space(tmp_path, monkeypatch):
     """And programs kept without a time of use do not prevent others from being kept."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "xla"))
-    (tmp_path / "xla").mkdir()
-    (tmp_path / "xla" / "jit_old-1-cache").write_bytes(b"x" * 9)
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = tmp_path / "dlx" / "xla"
+    folder.mkdir(parents=True)
+    (folder / "jit_old-1-cache").write_bytes(b"x" * 9)
     program = (
         "import sys; sys.argv = ['x']; from launch import start;"
         "start._CACHE_BYTES = 60_000;"
@@ -281,6 +283,6 @@ def test_compiled_programs_take_a_bounded_space(tmp_path, monkeypatch):
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
-    sizes = [f.stat().st_size for f in (tmp_path / "xla").glob("*-cache")]
+    sizes = [f.stat().st_size for f in folder.glob("*-cache")]
     assert 0 < sum(sizes) < 60_000 and len(sizes) > 5
-    assert not (tmp_path / "xla" / "jit_old-1-cache").exists(), "the oldest goes first"
+    assert not (folder / "jit_old-1-cache").exists(), "the oldest goes first"

@@ -54,3 +54,10 @@ def test_max_pool_is_flax_s(size):
     gradient = jax.grad(lambda x: jnp.sum(max_pool(x) ** 2))(x)
     by_flax = jax.grad(lambda x: jnp.sum(nn.max_pool(x, (2, 2), (2, 2)) ** 2))(x)
     np.testing.assert_allclose(gradient, by_flax, rtol=1e-6)
+
+
+def test_equal_maxima_share_the_gradient_as_in_jnp_max():
+    x = jnp.array([[3.0, 3.0], [1.0, 3.0]])
+    gradient = jax.grad(lambda x: 6 * jnp.sum(max_pool(x[None, :, :, None])))(x)
+    np.testing.assert_allclose(gradient, jax.grad(lambda x: 6 * jnp.max(x))(x))
+    np.testing.assert_allclose(gradient, [[2, 2], [0, 2]])

@@ -172,6 +172,26 @@ def _whole_batch_loss(config, state, device_keys):
     return total[0], jax.tree.map(lambda g: g[0], grads)
 
 
+def test_entropy_is_rewarded_and_a_wrong_value_costs(config):
+    config.entropy_cost, config.value_cost = 0.3, 0.7
+    game, network = pg.agent(config)
+    params = network.init(jax.random.key(1), jnp.zeros((1, game.size, game.size, 1)))
+    state = parallel.first_copy(
+        task := tasks.make(config), parallel.init(task, streams.Keys(0).init)
+    )
+    after, played = pg.make_rollout(config, game, network)(
+        params, state, jax.random.key(2)
+    )
+    loss = jax.vmap(
+        pg.make_loss(config, game, network), (None, 0, 0, None), axis_name="devices"
+    )
+    add_axis = jax.tree.map(lambda x: x[None], (played, after.envs))
+    total, parts = jax.device_get(loss(params, *add_axis, 0))
+    assert parts["entropy"][0] > 1 and parts["value_loss"][0] > 0
+    expected = parts["policy_loss"] + 0.7 * parts["value_loss"]
+    np.testing.assert_allclose(total, expected - 0.3 * parts["entropy"], rtol=1e-5)
+
+
 def test_devices_give_the_update_of_one(config):
     """Two devices here, eight in `test_eight_devices`."""
     devices = jax.device_count()

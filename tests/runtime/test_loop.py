@@ -85,7 +85,15 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tm
     assert resumed["train_seconds"] > stopped["train_seconds"], "it adds up"
 
 
-def test_an_evaluation_ends_at_a_signal_and_is_made_later(config, tmp_path):
+@pytest.fixture
+def hangup():
+    """SIGHUP as a terminal's programs have it, even if pytest runs under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_an_evaluation_ends_at_a_signal_and_is_made_later(config, hangup, tmp_path):
     whole = _train(config, tmp_path / "whole")
     parts, task = tmp_path / "parts", tasks.make(config)
 

@@ -123,7 +123,7 @@ def test_a_picture_keeps_its_size():
             {"dataset": "digits"},
             "config.dataset=digits has grey images; the network needs colour",
         ),
-        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two pictures"),
+        ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
         ({"channels": ()}, "config.channels: layers need positive widths"),
     ],
 )
