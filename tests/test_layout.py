@@ -67,12 +67,12 @@ def test_measures_stand_alone():
 
 
 def test_nothing_imports_in_a_circle():
-    list(graphlib.TopologicalSorter(GRAPH).static_order())  # a CycleError names one
+    assert list(graphlib.TopologicalSorter(GRAPH).static_order())  # or CycleError
     rooms = {room: set() for room in MAY}
     for module, imported in GRAPH.items():
         if module != "dlx":
             rooms[_room(module)] |= {_room(i) for i in imported} - {_room(module)}
-    list(graphlib.TopologicalSorter(rooms).static_order())
+    assert list(graphlib.TopologicalSorter(rooms).static_order())
 
 
 def test_only_tasks_turns_a_string_into_a_module():
