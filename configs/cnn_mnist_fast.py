@@ -33,7 +33,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.channels = (8, 32)
     config.dropout = 0.0
 
-    # The optimiser: AdamW, warmed up, its learning rate falling as a cosine to 0.
+    # The optimiser, warmed up, its learning rate falling as a cosine to 0.
+    config.optimizer = "adamw"  # others are in dlx/optimizers.py
     config.learning_rate = 1e-2
     config.warmup_steps = 80
     config.weight_decay = 1e-2

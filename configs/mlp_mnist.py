@@ -33,7 +33,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.channels = ()
     config.dropout = 0.0
 
-    # The optimiser: AdamW, warmed up, its learning rate falling as a cosine to 0.
+    # The optimiser, warmed up, its learning rate falling as a cosine to 0.
+    config.optimizer = "adamw"  # others are in dlx/optimizers.py
     config.learning_rate = 3e-3
     config.warmup_steps = 200
     config.weight_decay = 1e-2

@@ -5,10 +5,9 @@ An experiment is a module with `make(config) -> Task` and perhaps `abilities`, a
 "my_package.my_task"; the latter needs no change here.
 """
 
-import importlib
-import importlib.util
 import types
 
+from dlx import choices
 from dlx.errors import UserError, require_positive
 from dlx.runtime import seeds
 from dlx.runtime.task import Abilities, Task
@@ -35,12 +34,12 @@ def module(config) -> types.ModuleType:
     """
     name = config.get("task")
     path = OURS.get(name, name)
-    if not isinstance(path, str) or "." not in path or not _exists(path):
+    if not isinstance(path, str) or "." not in path or not choices.exists(path):
         raise UserError(
             f"config.task is {name!r}; it must be an import path of a module with "
             f"make(config), or one of: {', '.join(OURS)}"
         )
-    found = importlib.import_module(path)
+    found = choices.imported(path)
     if not hasattr(found, "make"):
         raise UserError(f"config.task is {name!r}, which has no make(config)")
     return found
@@ -71,10 +70,3 @@ def abilities(config) -> Abilities:
     if config.get("seeds"):
         return Abilities()
     return getattr(module(config), "abilities", Abilities())
-
-
-def _exists(path):
-    try:
-        return importlib.util.find_spec(path) is not None
-    except (ModuleNotFoundError, ValueError):  # of a package above it
-        return False

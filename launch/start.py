@@ -4,6 +4,7 @@
 in one line. 128 + N: ended by signal N; a training's state is saved.
 """
 
+import ast
 from collections.abc import Callable, Sequence
 import contextlib
 import datetime
@@ -58,7 +59,7 @@ from absl import app, flags, logging
 import jax
 from ml_collections import config_flags
 
-from dlx import cache, paths
+from dlx import cache, choices, paths
 from dlx.errors import UserError, exit_status
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
@@ -168,6 +169,8 @@ def _add_missing_access_times(directory):
 def _parse(commands, files, argv):
     """Parses flags like absl, but prints one line instead of a traceback."""
     try:
+        argv, chosen = _choices(argv)
+        sys.argv = argv  # where config_flags looks for overrides
         rest = flags.FLAGS(argv)
         given = rest[1:]
         if commands and not (given and given[0] in commands):
@@ -180,9 +183,36 @@ def _parse(commands, files, argv):
             )
         if "config" in flags.FLAGS and flags.FLAGS.config is not None:
             flags.FLAGS.config.keys()  # raises if the file was not found
+        for field, value in chosen:
+            choices.override(flags.FLAGS.config, field, value)
         return rest
     except Exception as error:  # a config file is a program, which can raise anything
         sys.exit(_print_error(_flag_error(error), 2))
+
+
+def _choices(argv):
+    """Takes the flags of choices, which may name settings that the config lacks.
+
+    Returns:
+      The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.
+    """
+    pattern = rf"--?config\.(({'|'.join(choices.FIELDS)})(\.\w+)?)(=(.*))?"
+    others, chosen, rest = [], [], iter(argv)
+    for argument in rest:
+        if found := re.fullmatch(pattern, argument, re.DOTALL):
+            field, text = found[1], found[5] if found[4] else next(rest, "")
+            chosen.append((field, _literal(text)))
+        else:
+            others.append(argument)
+    return others, chosen
+
+
+def _literal(text):
+    """The Python value of a text, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return {"true": True, "false": False}.get(text, text)
 
 
 def _flag_error(error):

@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures
+from dlx import figures, optimizers
 from dlx.data import batches
 from dlx.errors import UserError, require_one_of, require_positive
-from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Task
 from dlx.style.losses import LOSSES
@@ -52,7 +51,6 @@ def require(config) -> None:
     """Raises UserError if the config is invalid."""
     require_one_of(config, "style_loss", tuple(LOSSES))
     require_one_of(config, "start", _STARTS)
-    require_one_of(config, "optimizer", ("adam", "lbfgs"))
     require_positive(config, "size", "scales")
     if config.num_steps % config.scales:
         raise UserError(
@@ -65,18 +63,20 @@ def require(config) -> None:
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
-    """Makes Adam, whose rate decays at each resolution, or L-BFGS with line search."""
+    """Makes L-BFGS with line search, or one whose rate decays at each resolution."""
     if config.optimizer == "lbfgs":
         return optax.lbfgs(memory_size=config.lbfgs_memory)
     steps = config.num_steps // config.scales  # of each resolution
-    decay = optax.cosine_decay_schedule(
-        config.learning_rate, steps, config.last_learning_rate
+    decay = optax.cosine_decay_schedule(1.0, steps, config.last_learning_rate)
+    tx = optimizers.make(
+        config.optimizer,
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule=lambda step: decay(step % steps),
+        b1=0.9,
+        b2=0.8,
     )
-
-    def schedule(step):
-        return decay(step % steps)
-
-    return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.8))
+    return optax.with_extra_args_support(tx)
 
 
 def make(config) -> Task:
@@ -159,7 +159,7 @@ def descend(config, problem: StyleProblem, tx, index: int, state: State, fixed):
     )  # fmt: skip
     params = optax.apply_updates(params, updates)
     params = jax.tree.map(lambda picture: jnp.clip(picture, 0, 1), params)
-    average = moving_average(
+    average = optimizers.moving_average(
         params["pictures"], average, config.average_decay, state.step - first_step
     )
     metrics["l2_params"] = optax.tree.norm(params)

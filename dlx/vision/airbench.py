@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import streams
+from dlx import choices, optimizers, streams
 from dlx.errors import UserError, require_at_least_0, require_one_of
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -79,28 +79,36 @@ def lookahead(fast, slow, step, num_steps: int):
 
 
 def make_optimizer(config, params) -> optax.GradientTransformation:
-    """Makes Nesterov SGD. Rates and decay are those for a sum over 1,024 examples.
+    """Makes the optimiser, Nesterov SGD unless the config says otherwise.
+
+    Rate and decay of SGD are those for a sum over 1,024 examples. Other optimisers,
+    whose updates do not grow with the loss, take both as they are.
 
     Args:
       config: Its learning_rate, bias_scale, weight_decay, momentum, batch_size,
-        num_steps and whiten_bias_steps are read.
+        num_steps and whiten_bias_steps are read, and optimizer if it has one.
       params: The network's parameters.
     """
-    scale = 1024 * (1 + 1 / (1 - config.momentum))
-    rate = config.learning_rate / scale
+    choice = config.get("optimizer", "sgd")
+    is_sgd = choices.read(choice)[0] == "sgd"
+    scale = 1024 * (1 + 1 / (1 - config.momentum)) if is_sgd else 1
     decay = config.weight_decay * config.batch_size / scale
 
-    def sgd(rate, until=config.num_steps):
-        def schedule(step):
-            return -rate * jnp.where(step < until, triangle(step, config.num_steps), 0)
+    def group(factor, until=config.num_steps):
+        def shape(step):
+            return jnp.where(step < until, triangle(step, config.num_steps), 0)
 
-        return optax.chain(
-            optax.add_decayed_weights(decay / rate),
-            optax.trace(config.momentum, nesterov=True),
-            optax.scale_by_schedule(schedule),
+        rate = config.learning_rate / scale * factor
+        return optimizers.make(
+            choice,
+            config.num_steps,
+            learning_rate=rate,
+            schedule=shape,
+            weight_decay=decay / rate if is_sgd else config.weight_decay,
+            momentum=config.momentum,
         )
 
-    def group(path, _):
+    def name_of_group(path, _):
         names = [entry.key for entry in path]
         if names[0] == "whiten":
             return "frozen" if names[-1] == "kernel" else "whiten_bias"
@@ -109,11 +117,11 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
     return optax.multi_transform(
         {
             "frozen": optax.set_to_zero(),
-            "whiten_bias": sgd(rate, config.whiten_bias_steps),
-            "bias": sgd(rate * config.bias_scale),
-            "weight": sgd(rate),
+            "whiten_bias": group(1, config.whiten_bias_steps),
+            "bias": group(config.bias_scale),
+            "weight": group(1),
         },
-        jax.tree_util.tree_map_with_path(group, params),
+        jax.tree_util.tree_map_with_path(name_of_group, params),
     )
 
 

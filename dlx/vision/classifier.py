@@ -1,7 +1,8 @@
-"""Image classifiers, trained with AdamW on softmax cross-entropy.
+"""Image classifiers, trained on softmax cross-entropy.
 
-`config.network` is the network. The learning rate rises linearly over `warmup_steps`
-and falls to 0 over the run as a cosine. An exponential moving average of the weights is
+`config.network` is the network and `config.optimizer` the optimiser, AdamW unless the
+config says otherwise. The learning rate rises linearly over `warmup_steps` and falls to
+0 over the run as a cosine. An exponential moving average of the weights is
 evaluated (Polyak and Juditsky 1992); with an `ema_decay` of 0 it equals the weights.
 """
 
@@ -13,8 +14,8 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
+from dlx import optimizers
 from dlx.errors import UserError, require_at_least_0, user_error_in
-from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation, networks
@@ -88,17 +89,21 @@ def feature_extractor(config, state: State):
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """Makes AdamW with a warm-up and a cosine decay. Raises UserError if invalid."""
+    """Makes the optimiser of the config. Raises UserError if it is invalid."""
     require_at_least_0(config, "warmup_steps")
     if config.num_steps <= config.warmup_steps:
         raise UserError(
             f"config.num_steps={config.num_steps} leaves no step after the warm-up of "
             f"config.warmup_steps={config.warmup_steps}"
         )
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.warmup_steps, config.num_steps
+    return optimizers.make(
+        config.get("optimizer", "adamw"),
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule="cosine",
+        warmup_updates=config.warmup_steps,
+        weight_decay=config.weight_decay,
     )
-    return optax.adamw(schedule, weight_decay=config.weight_decay)
 
 
 def make_loss(config, network: nn.Module):
@@ -133,7 +138,9 @@ def make_step(config, data: evaluation.Data, network: nn.Module, tx):
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         variables = {"params": params, "batch_stats": stats}
-        average = moving_average(variables, state.average, config.ema_decay, state.step)
+        average = optimizers.moving_average(
+            variables, state.average, config.ema_decay, state.step
+        )
         state = State(state.step + 1, params, stats, opt_state, average, state.scale)
         return state, {
             "loss": total,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import streams
+from dlx import optimizers, streams
 from dlx.data import batches, sources
 from dlx.errors import (
     require_at_least_0,
@@ -120,8 +120,13 @@ def make(config) -> Task:
     require_at_least_0(config, "warmup_steps")
     train, test, model = load(config)
     loss = make_loss(config, model)
-    schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    tx = optax.adam(schedule, eps=config.adam_epsilon)
+    tx = optimizers.make(
+        config.get("optimizer", "adam"),
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule="cosine",
+        eps=config.adam_epsilon,
+    )
 
     def init(key):
         x = jnp.zeros((1, *test.images.shape[1:]))
@@ -135,7 +140,7 @@ def make(config) -> Task:
         beta = jnp.minimum(1.0, warm)
         total, grads = jax.value_and_grad(loss)(state.params, noise_key, x, beta)
         grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(state.step + 1, params, opt_state), {
             "loss": total,
