@@ -189,7 +189,7 @@ def make(config) -> Task:
     require_positive(config, "rollout_steps", "eval_rocks")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     game, network = agent(config)
-    tx = optimizers.make(config)
+    tx = evaluation.make_optimizer(config)
     rollout = make_rollout(config, game, network)
     loss = make_loss(config, game, network)
 
