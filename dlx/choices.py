@@ -10,9 +10,18 @@ import importlib.util
 import inspect
 from typing import Any
 
+from dlx import fields
 from dlx.errors import UserError
 
-FIELDS = "network", "optimizer"  # of configs
+CHOICES = "network", "optimizer"  # fields of configs
+FIELD = fields.Field(
+    lambda value: isinstance(value, str) or isinstance(_name(value), str),
+    "a name, or a table of `name` and settings",
+)
+
+
+def _name(value):
+    return value.get("name") if hasattr(value, "get") else None
 
 
 def read(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

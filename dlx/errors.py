@@ -1,6 +1,6 @@
 """Exceptions for user errors and diverged training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
 import errno
 
@@ -29,24 +29,3 @@ def user_error_in(what: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UserError(f"{what}: {error}") from error
-
-
-def require_positive(config, *names: str) -> None:
-    """Raises UserError if one of the config's numbers is below 1."""
-    for name in names:
-        if config[name] < 1:
-            raise UserError(f"config.{name} must be at least 1, got {config[name]}")
-
-
-def require_at_least_0(config, *names: str) -> None:
-    """Raises UserError if one of the config's numbers is below 0."""
-    for name in names:
-        if config[name] < 0:
-            raise UserError(f"config.{name} must be at least 0, got {config[name]}")
-
-
-def require_one_of(config, name: str, choices: Sequence[str]) -> None:
-    """Raises UserError if the config's value is not one of `choices`."""
-    if config[name] not in choices:
-        listed = ", ".join(map(repr, choices))
-        raise UserError(f"config.{name} is {config[name]!r}; choose one of: {listed}")

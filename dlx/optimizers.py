@@ -1,6 +1,5 @@
 """Optimisers and schedules by config, and moving averages of parameters."""
 
-import math
 from typing import Any
 
 import chex
@@ -9,8 +8,16 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from dlx import choices
+from dlx import choices, fields
 from dlx.errors import UserError, user_error_in
+
+SCHEDULES = "constant", "linear", "cosine"
+DECAYED = "all", "matrices"
+FIELDS = {
+    "optimizer": choices.FIELD,
+    "learning_rate": fields.real(above=0),
+    "max_grad_norm": fields.real(above=0),
+}
 
 
 def linear(start: float, end: float, duration: int) -> optax.Schedule:
@@ -38,7 +45,7 @@ def schedule(
       end: The last rate of 'linear' and 'cosine', as a share of the largest.
 
     Raises:
-      UserError: if the name is unknown or the warm-up leaves no update after it.
+      UserError: if the warm-up leaves no update after it.
     """
     if not 0 <= warmup_updates < num_updates:
         raise UserError(
@@ -56,10 +63,8 @@ def schedule(
         after = learning_rate
     elif name == "linear":
         after = optax.linear_schedule(learning_rate, end * learning_rate, rest)
-    elif name == "cosine":
-        after = optax.cosine_decay_schedule(learning_rate, rest, end)
     else:
-        raise UserError(f"unknown schedule {name!r}; there are: {', '.join(SCHEDULES)}")
+        after = optax.cosine_decay_schedule(learning_rate, rest, end)
     if not warmup_updates:
         return after
     after = after if callable(after) else optax.constant_schedule(after)
@@ -97,7 +102,7 @@ def _sgd(rate, decay, momentum=0.9, nesterov=True):
 
 
 def _muon(rate, decay, momentum=0.95, ns_steps=5, consistent_rms=0.2):
-    """Muon (Jordan 2024) for kernels, each as [inputs, outputs]; Adam for the rest.
+    """Muon (Jordan 2024) for kernels, each as [inputs, outputs]; else Nesterov's Adam.
 
     With `consistent_rms`, an update is as large as Adam's usually is (Liu et al. 2025),
     so that Adam's learning rates fit; None scales by sqrt(outputs / inputs) instead.
@@ -130,8 +135,6 @@ OPTIMIZERS = {
     "muon": _muon,
     "sgd": _sgd,
 }
-SCHEDULES = "constant", "linear", "cosine"
-DECAYED = "all", "matrices"
 _SHARED = {
     "learning_rate": 1e-3,
     "schedule": "constant",
@@ -140,6 +143,23 @@ _SHARED = {
     "weight_decay": 0.0,
     "decayed": "all",
     "max_grad_norm": 0.0,
+}
+SETTINGS = {
+    "learning_rate": fields.real(above=0),
+    "schedule": fields.Field(
+        lambda value: callable(value) or value in SCHEDULES,
+        f"one of: {', '.join(map(repr, SCHEDULES))}",
+    ),
+    "warmup_updates": fields.integer(0),
+    "end": fields.real(0, 1),
+    "weight_decay": fields.real(0),
+    "decayed": fields.choice(*DECAYED),
+    "max_grad_norm": fields.real(0),
+    **dict.fromkeys(("b1", "b2", "momentum"), fields.real(0, below=1)),
+    "eps": fields.real(0),
+    "nesterov": fields.flag(),
+    "ns_steps": fields.integer(),
+    "consistent_rms": fields.optional(fields.real(above=0)),
 }
 _OWN = {
     name: choices.settings_of(function) - {"rate", "decay"}
@@ -175,7 +195,7 @@ def make(
         own | _SHARED.keys(),
         others=set().union(*_OWN.values()),
     )
-    _require(settings)
+    fields.check(settings, SETTINGS, "config.optimizer")
     rate = schedule(
         settings["schedule"],
         settings["learning_rate"],
@@ -209,26 +229,6 @@ def _weight_decay(rate, decayed):
     """Adds decayed weights to the updates, in a list of transformations."""
     mask = matrices if decayed == "matrices" else None
     return [optax.add_decayed_weights(rate, mask)]
-
-
-def _require(settings):
-    """Raises UserError if a shared setting is out of its range."""
-    for name, least in (
-        ("learning_rate", 0),
-        ("end", 0),
-        ("weight_decay", 0),
-        ("max_grad_norm", 0),
-    ):
-        if not least <= settings[name] < math.inf:
-            raise UserError(
-                f"config.optimizer: {name} must be a number of at least {least}, got "
-                f"{settings[name]}"
-            )
-    if settings["decayed"] not in DECAYED:
-        raise UserError(
-            f"config.optimizer: decayed is {settings['decayed']!r}; choose one of: "
-            f"{', '.join(DECAYED)}"
-        )
 
 
 def moving_average(

@@ -1,15 +1,16 @@
 """Experiments by name: ours, or any module that can be imported.
 
-An experiment is a module with `make(config) -> Task` and perhaps `abilities`, an
-`Abilities`. `config.task` is one of our short names or an import path, such as
-"my_package.my_task"; the latter needs no change here.
+An experiment is a module with `make(config) -> Task`. It may have `abilities`, an
+`Abilities`, and FIELDS, the valid values of its config's fields (dlx/fields.py).
+`config.task` is one of our short names or an import path, such as "my_package.my_task";
+the latter needs no change here.
 """
 
 import types
 
-from dlx import choices
-from dlx.errors import UserError, require_positive
-from dlx.runtime import seeds
+from dlx import choices, fields
+from dlx.errors import UserError
+from dlx.runtime import checks, seeds
 from dlx.runtime.task import Abilities, Task
 
 OURS = {
@@ -23,7 +24,6 @@ OURS = {
     "style": "dlx.style.optimise",
     "vae": "dlx.generative.vae.task",
 }
-_LONGEST = 2**31 - 1  # steps: they are counted in int32
 
 
 def module(config) -> types.ModuleType:
@@ -52,13 +52,14 @@ def make(config) -> Task:
       UserError: if there is no such task, or its config is invalid.
     """
     task_module = module(config)
-    require_positive(config, "num_steps")  # schedules are built from it
-    if config.num_steps > _LONGEST:
-        raise UserError(
-            f"config.num_steps is {config.num_steps}; the largest is {_LONGEST}"
-        )
+    fields.check(config, checks.FIELDS | seeds.FIELDS | fields_of(task_module))
     task = task_module.make(config)
     return seeds.of(task, config.seeds) if config.get("seeds") else task
+
+
+def fields_of(task_module: types.ModuleType) -> dict[str, fields.Field]:
+    """The valid values of the config's fields, as far as the module lists them."""
+    return getattr(task_module, "FIELDS", {})
 
 
 def abilities(config) -> Abilities:

@@ -196,7 +196,7 @@ def _choices(argv):
     Returns:
       The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.
     """
-    pattern = rf"--?config\.(({'|'.join(choices.FIELDS)})(\.\w+)?)(=(.*))?"
+    pattern = rf"--?config\.(({'|'.join(choices.CHOICES)})(\.\w+)?)(=(.*))?"
     others, chosen, rest = [], [], iter(argv)
     for argument in rest:
         if found := re.fullmatch(pattern, argument, re.DOTALL):

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from dlx import tasks
+from dlx import fields, tasks
 from dlx.data import sources
-from dlx.runtime import devices
+from dlx.runtime import checks, devices
 from launch.sweep import plan
 
 # What the files' get_config takes, besides what it has if nothing is said.
@@ -68,6 +68,15 @@ def test_all_variants_are_opened():
     assert taking == set(VARIANTS)
     with pytest.raises(KeyError):
         _read(pathlib.Path("configs/vae_mnist.py"), "none")
+
+
+@pytest.mark.parametrize(("path", "arguments"), OPENED)
+def test_every_field_has_its_valid_values(path, arguments):
+    config = _read(path, *arguments)
+    valid = tasks.fields_of(tasks.module(config)) | checks.FIELDS
+    # The environment checks its own parameters.
+    assert set(config) - {"task", "env"} <= set(valid)
+    fields.check(config, valid)
 
 
 @pytest.mark.parametrize(("path", "arguments"), OPENED)

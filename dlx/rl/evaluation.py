@@ -7,10 +7,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlx import optimizers
+from dlx import fields, optimizers
 from dlx.envs import drawing, measure, rocks
 from dlx.errors import user_error_in
 from dlx.rl import networks
+
+FIELDS = {
+    "num_envs": fields.integer(),
+    "network": fields.choice("mlp", "cnn"),
+    "features": fields.row(fields.integer()),
+    "channels": fields.row(fields.integer()),
+    "discount": fields.real(0, 1),
+    "eval_rocks": fields.integer(),
+}
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
 # is the greedy action's.

@@ -18,14 +18,27 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import optimizers
+from dlx import fields, optimizers
 from dlx.envs import rocks
-from dlx.errors import UserError, require_positive
 from dlx.rl import evaluation
 from dlx.rl.networks import ActorCritic
 from dlx.rl.returns import advantages_and_targets, standardize
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+FIELDS = (
+    optimizers.FIELDS
+    | evaluation.FIELDS
+    | {
+        "rollout_steps": fields.integer(),
+        "algorithm": fields.choice("a2c", "reinforce"),
+        "gae_lambda": fields.real(0, 1),
+        "baseline": fields.flag(),
+        "standardize_advantages": fields.flag(),
+        "value_cost": fields.real(0),
+        "entropy_cost": fields.real(0),
+    }
+)
 
 
 @struct.dataclass
@@ -182,11 +195,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid.
     """
-    if config.algorithm not in ("a2c", "reinforce"):
-        raise UserError(
-            f"config.algorithm is {config.algorithm!r}; known are: a2c, reinforce"
-        )
-    require_positive(config, "rollout_steps", "eval_rocks")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     game, network = agent(config)
     tx = evaluation.make_optimizer(config)

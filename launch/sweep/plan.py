@@ -144,7 +144,7 @@ def _read(path):
 def _override(config, settings):
     """Sets fields. Names with dots are fields of nested configs."""
     for name, value in settings.items():
-        if name.split(".")[0] in choices.FIELDS:
+        if name.split(".")[0] in choices.CHOICES:
             choices.override(config, name, value)
             continue
         if not _has(config, name):
