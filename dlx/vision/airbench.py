@@ -11,18 +11,16 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from dlx import choices, fields, optimizers, streams
-from dlx.errors import UserError
+from dlx.errors import user_error_in
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import airbench_network, evaluation
 from dlx.vision.classifier import cross_entropy
 
 _LOOKAHEAD_STEPS = 5
-_WHITENED = 5000  # images whose patches determine the whitening
 
 FIELDS = evaluation.FIELDS | {
     "widths": fields.row(fields.integer(), 1),
@@ -141,22 +139,17 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
 
 def make_network(config, data: evaluation.Data) -> nn.Module:
     """Makes the network; its first layer whitens patches of the training images."""
-    side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
-    if side < 2 ** len(config.widths):
-        raise UserError(
-            f"config.widths={tuple(config.widths)} are too many groups: each halves an "
-            f"image, and config.patch leaves {side} pixels of {config.dataset}'s images"
+    with user_error_in(f"config, {config.dataset}"):
+        return airbench_network.whitened(
+            data.num_classes,
+            data.examples,
+            config.patch,
+            config.patch_stride,
+            tuple(config.widths),
+            whiten_bias=config.whiten_bias_steps > 0,
+            dtype=jnp.dtype(config.dtype),
+            axis_name=devices.AXIS,
         )
-    images = np.asarray(data.scale(data.sample[:_WHITENED]))
-    return airbench_network.Airbench(
-        data.num_classes,
-        airbench_network.whitening(images, config.patch),
-        config.patch_stride,
-        tuple(config.widths),
-        whiten_bias=config.whiten_bias_steps > 0,
-        dtype=jnp.dtype(config.dtype),
-        axis_name=devices.AXIS,
-    )
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:

@@ -14,14 +14,15 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import choices, fields, optimizers
-from dlx.errors import UserError, user_error_in
+from dlx import choices, fields, optimizers, streams
+from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation, networks
 
 FIELDS = evaluation.FIELDS | {
-    "network": fields.choice("mlp", "cnn"),
+    "network": choices.FIELD,
+    "dtype": fields.choice("float32", "bfloat16"),
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
     "dropout": fields.real(0, below=1),
@@ -70,23 +71,23 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
     return optax.softmax_cross_entropy(logits, targets)
 
 
-def make_network(config, num_classes: int) -> nn.Module:
+def make_network(config, data: evaluation.Data) -> nn.Module:
     """Makes the network of the config. Raises UserError if it is invalid."""
-    with user_error_in("config.network"):
-        return networks.make(
-            config.network,
-            num_classes=num_classes,
-            features=config.features,
-            channels=config.channels,
-            dropout=config.dropout,
-            axis_name=devices.AXIS,
-        )
+    shared = ("features", "channels", "dropout")
+    return networks.make(
+        config.network,
+        num_classes=data.num_classes,
+        examples=data.examples,
+        dtype=jnp.dtype(config.get("dtype", "float32")),
+        axis_name=devices.AXIS,
+        **{name: config[name] for name in shared if name in config},
+    )
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
     """Returns the data, and (state, images) -> logits of the moving average."""
     data = evaluation.Data(config)
-    network = make_network(config, data.num_classes)
+    network = make_network(config, data)
 
     @jax.jit
     def logits(state, images):
@@ -98,7 +99,7 @@ def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
 def feature_extractor(config, state: State):
     """Returns data, network and variables for use as a feature extractor."""
     data = evaluation.Data(config)
-    return data, make_network(config, data.num_classes), state.average
+    return data, make_network(config, data), state.average
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
@@ -176,10 +177,16 @@ def make(config) -> Task:
     """
     tx = make_optimizer(config)
     data, logits = classify(config)
-    network = make_network(config, data.num_classes)
+    network = make_network(config, data)
+
+    def variables_of(key):
+        return network.init(key, jnp.zeros((1, *data.shape)), train=False)
+
+    # Networks check here whether they fit the images.
+    jax.eval_shape(variables_of, streams.key(0, "unused"))
 
     def init(key):
-        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
+        variables = variables_of(key)
         params, stats = variables["params"], variables.get("batch_stats", {})
         average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
         return State(jnp.int32(0), params, stats, tx.init(params), average, data.scale)
