@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "spoken_digit"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.length = 4096  # samples
     config.batch_size = 64
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields, streams
-from dlx.data import order, sources
+from dlx.data import order, sources, splits
 from dlx.runtime import checkpoint, devices
 
 _DIGESTED = 16  # examples of streamed data that a digest covers
@@ -28,6 +28,7 @@ FIELDS = {
     "manual_dir": fields.optional(fields.text()),
     "streamed": fields.flag(),
     "image_size": fields.optional(fields.integer()),
+    **splits.FIELDS,
     "batch_size": fields.integer(),
 }
 
@@ -113,6 +114,10 @@ class Resident:
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
 
+    def sample(self, name: str) -> np.ndarray:
+        """Returns a field of all examples, or of a few of streamed ones."""
+        return np.asarray(self._arrays[name])
+
     def digest(self):
         return checkpoint.digest(self._arrays)
 
@@ -161,12 +166,18 @@ class Streamed:
         examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
         return examples | {"seed": jnp.asarray(self._seeds)[which]}
 
-    def digest(self):
-        """Digests the number of examples and a few of them, evenly spaced."""
+    def _sample(self):
+        """A few examples, evenly spaced."""
         number = len(self._examples)
         places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
-        sample = [self._examples[int(place)] for place in places]
-        return checkpoint.digest((np.int64(number), sample))
+        return [self._examples[int(place)] for place in places]
+
+    def sample(self, name: str) -> np.ndarray:
+        return np.stack([example[name] for example in self._sample()])
+
+    def digest(self):
+        """Digests the number of examples and a few of them."""
+        return checkpoint.digest((np.int64(len(self._examples)), self._sample()))
 
     def save(self):
         return [iterator.get_state() for iterator in self._iterators]
@@ -253,12 +264,28 @@ class Combined:
             batches.restore(saved[name])
 
 
+def _where(config, split):
+    """Arguments of `sources.load`."""
+    folders = config.data_dir, config.manual_dir
+    size, held_out = config.get("image_size"), splits.validation(config)
+    return config.dataset, split, *folders, size, held_out
+
+
+def evaluated(config) -> sources.Images:
+    """Loads the split on which a run is evaluated; see `splits.evaluated`.
+
+    Raises:
+      UserError: if the data are missing.
+    """
+    return sources.load(*_where(config, splits.evaluated(config)))
+
+
 def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     """Loads the training split of `config.dataset`, in batches.
 
     Args:
       config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed are read,
-        and seeds and image_size if it has them.
+        and seeds, image_size and validation if it has them.
       at_once: The number of batches of `batch_size` that a step takes.
 
     Returns:
@@ -269,8 +296,7 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     Raises:
       UserError: if the data are missing or the devices do not divide the batch.
     """
-    where = config.dataset, "train", config.data_dir, config.manual_dir
-    where += (config.get("image_size"),)
+    where = _where(config, "train")
     seeds = streams.seeds(config)
     if config.streamed:
         examples = sources.Examples(*where)
