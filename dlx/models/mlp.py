@@ -1,6 +1,7 @@
 """Fully connected networks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -11,14 +12,16 @@ class MLP(nn.Module):
 
     Attributes:
       features: The width of each layer.
+      dtype: The dtype of the arithmetic; None for that of inputs and parameters.
     """
 
     features: Sequence[int]
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[batch, ...] float32 -> [batch, features[-1]] float32."""
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = nn.relu(nn.Dense(width)(x))
+            x = nn.relu(nn.Dense(width, dtype=self.dtype)(x))
         return x

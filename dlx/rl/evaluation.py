@@ -1,12 +1,13 @@
-"""Parts that all agents on rocks share: game, torso, evaluation and figures."""
+"""Parts that all agents on rocks share: game, torso, optimiser, measures, figures."""
 
 from collections.abc import Callable
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
-from dlx import fields
+from dlx import fields, optimizers
 from dlx.envs import drawing, measure, rocks
 from dlx.errors import user_error_in
 from dlx.rl import networks
@@ -37,6 +38,26 @@ def make_torso(config) -> nn.Module:
         return networks.make_torso(
             config.network, features=config.features, channels=config.channels
         )
+
+
+def make_optimizer(config, updates: int = 1) -> optax.GradientTransformation:
+    """Makes the optimiser of the config; its learning rate falls linearly to 0.
+
+    Args:
+      config: Its learning_rate, max_grad_norm and num_steps are read, and optimizer if
+        it has one, which is Adam otherwise.
+      updates: The number of updates in each step.
+
+    Raises:
+      UserError: if the config is invalid.
+    """
+    return optimizers.make(
+        config.get("optimizer", "adam"),
+        config.num_steps * updates,
+        learning_rate=config.learning_rate,
+        schedule="linear",
+        max_grad_norm=config.max_grad_norm,
+    )
 
 
 def metric(game: rocks.Params) -> str:

@@ -197,7 +197,7 @@ def make(config) -> Task:
     """
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     game, network = agent(config)
-    tx = optimizers.make(config)
+    tx = evaluation.make_optimizer(config)
     rollout = make_rollout(config, game, network)
     loss = make_loss(config, game, network)
 

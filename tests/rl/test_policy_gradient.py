@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import optimizers, streams, tasks
+from dlx import streams, tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
+from dlx.rl import evaluation
 from dlx.rl import policy_gradient as pg
 from dlx.rl import returns as returns_
 from dlx.runtime import devices as parallel
@@ -203,7 +204,7 @@ def test_devices_give_the_update_of_one(config):
     total, grads = _whole_batch_loss(
         config, state, parallel.device_keys(streams.Keys(0).steps)
     )
-    tx = optimizers.make(config)
+    tx = evaluation.make_optimizer(config)
     updates, _ = tx.update(grads, tx.init(state.params), state.params)
     expected = jax.tree.map(jnp.add, jax.device_get(state.params), updates)
     step = parallel.train_steps(task, state, 1)
