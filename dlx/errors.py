@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 import contextlib
 import errno
+import re
+
+_OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
 
 
 class UserError(Exception):
@@ -19,7 +22,21 @@ def exit_status(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, DivergedError):
         return 1, line
     disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if is_out_of_memory(error):
+        return 2, f"out of memory; use smaller sizes in the config: {line}"
     return (2, line) if disk_full or isinstance(error, UserError) else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or XLA could not allocate memory."""
+    if isinstance(error, RuntimeError):  # XLA's errors are RuntimeErrors
+        return bool(_OUT_OF_MEMORY.search(str(error)))
+    return isinstance(error, MemoryError)
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message that is not empty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
 @contextlib.contextmanager

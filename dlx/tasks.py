@@ -6,6 +6,8 @@ An experiment is a module with `make(config) -> Task`. It may have `abilities`, 
 the latter needs no change here.
 """
 
+import contextlib
+import traceback
 import types
 
 from dlx import choices, fields
@@ -54,7 +56,8 @@ def make(config) -> Task:
     """
     task_module = module(config)
     fields.check(config, checks.FIELDS | seeds.FIELDS | fields_of(task_module))
-    task = task_module.make(config)
+    with _missing_fields(config):
+        task = task_module.make(config)
     return seeds.of(task, config.seeds) if config.get("seeds") else task
 
 
@@ -72,3 +75,18 @@ def abilities(config) -> Abilities:
     if config.get("seeds"):
         return Abilities()
     return getattr(module(config), "abilities", Abilities())
+
+
+@contextlib.contextmanager
+def _missing_fields(config):
+    """Re-raises the error of a field that the config lacks as UserError."""
+    try:
+        yield
+    except AttributeError as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if not frames[-1].filename.endswith("config_dict.py"):
+            raise
+        names = str(error).strip("\"'")
+        raise UserError(
+            f"the config has no {names!r}, which task {config.task!r} needs"
+        ) from error
