@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import hashlib
 from typing import Any, Protocol
 
-import grain
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -18,9 +17,8 @@ import numpy as np
 
 from dlx import fields, streams
 from dlx.data import order, sources, splits
+from dlx.data.streamed import Streamed
 from dlx.runtime import checkpoint, devices
-
-_DIGESTED = 16  # examples of streamed data that a digest covers
 
 FIELDS = {
     "dataset": fields.text(),
@@ -72,7 +70,11 @@ class Batches(Protocol):
 
 
 class Resident:
-    """Batches of arrays that every device holds in full."""
+    """Batches of arrays that every device holds in full.
+
+    Attributes:
+      examples: The number of examples of an epoch.
+    """
 
     axis = None
 
@@ -93,7 +95,7 @@ class Resident:
         self._batch_size = batch_size
         self._seeds = np.array(seeds, np.uint32)
         self._arrays, self._are_on_devices = arrays, False
-        self._examples = len(next(iter(arrays.values())))
+        self.examples = len(next(iter(arrays.values())))
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
         """Returns all arrays, for any number of steps."""
@@ -105,11 +107,11 @@ class Resident:
 
     def batch(self, source, step, which=0):
         seed = jnp.asarray(self._seeds)[which]
-        epoch, index = order.first_of_batch(step, self._batch_size, self._examples)
+        epoch, index = order.first_of_batch(step, self._batch_size, self.examples)
         index += lax.axis_index(devices.AXIS).astype(jnp.uint32) * self._share
         index += jnp.arange(self._share, dtype=jnp.uint32)
-        epoch, index = epoch + index // self._examples, index % self._examples
-        index = order.shuffled(epoch, index, self._examples, streams.key(seed, "order"))
+        epoch, index = epoch + index // self.examples, index % self.examples
+        index = order.shuffled(epoch, index, self.examples, streams.key(seed, "order"))
         epoch = epoch.astype(jnp.int32)
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
@@ -126,85 +128,6 @@ class Resident:
 
     def restore(self, saved):
         del saved
-
-
-class Streamed:
-    """Batches read on the host while the devices train."""
-
-    axis = 0
-
-    def __init__(self, examples: Any, batch_size: int, seeds: Sequence[int]):
-        """Opens a stream for each seed.
-
-        Args:
-          examples: A sequence of dicts of arrays, whose shapes are all equal.
-          batch_size: The number of examples of a batch over all devices.
-          seeds: The seeds of the orders, one for each training side by side.
-
-        Raises:
-          UserError: if the devices do not divide the batch.
-        """
-        self._share = devices.per_device("config.batch_size", batch_size)
-        self._seeds = np.array(seeds, np.uint32)
-        self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
-        self._examples = examples
-
-    def source(self, num_steps: int) -> dict[str, jax.Array]:
-        """{name: [local devices, num_steps, seeds, batch of a device, ...]}."""
-        steps = [
-            next(iterator) for _ in range(num_steps) for iterator in self._iterators
-        ]
-
-        def stack(*arrays):
-            shape = num_steps, len(self._seeds), -1, self._share, *arrays[0].shape[1:]
-            return np.moveaxis(np.reshape(arrays, shape), 2, 0)
-
-        return devices.split(jax.tree.map(stack, *steps))
-
-    def batch(self, source, step, which=0):
-        num_steps = jax.tree.leaves(source)[0].shape[0]
-        examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
-        return examples | {"seed": jnp.asarray(self._seeds)[which]}
-
-    def _sample(self):
-        """A few examples, evenly spaced."""
-        number = len(self._examples)
-        places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
-        return [self._examples[int(place)] for place in places]
-
-    def sample(self, name: str) -> np.ndarray:
-        return np.stack([example[name] for example in self._sample()])
-
-    def digest(self):
-        """Digests the number of examples and a few of them."""
-        return checkpoint.digest((np.int64(len(self._examples)), self._sample()))
-
-    def save(self):
-        return [iterator.get_state() for iterator in self._iterators]
-
-    def restore(self, saved):
-        for iterator, state in zip(self._iterators, saved, strict=True):
-            iterator.set_state(state)
-
-
-def _stream(examples, batch_size, seed):
-    """Returns an iterator over this process's part of all batches of one seed."""
-    processes = jax.process_count()
-    batches = (
-        grain.MapDataset.source(examples)
-        .map_with_index(
-            lambda i, example: example | {"index": np.int32(i % len(examples))}
-        )
-        .shuffle(seed=seed)
-        .repeat()
-        .map_with_index(
-            lambda i, example: example | {"epoch": np.int32(i // len(examples))}
-        )
-        .batch(batch_size // processes)
-    )
-    if processes > 1:
-        batches = batches[jax.process_index() :: processes]
-    return iter(batches.to_iter_dataset())
 
 
 class Fixed:

@@ -22,6 +22,7 @@ from dlx.errors import UserError
 
 __all__ = ["Examples", "Images", "Sounds", "load", "load_sounds"]
 
+SPLITS = "train", "test"  # that every data set has
 STACKED = "stacked_"
 _TRIPLES = {"train": 128_000, "test": 26_000, "validation": 26_000}
 
@@ -67,7 +68,7 @@ class Source(Protocol):
 class Arrays:
     """A source whose splits are read as a whole; see `Source`."""
 
-    splits = "train", "test"
+    splits = SPLITS
 
     def __init__(self, read: Callable[[str], Images]):
         """Keeps `read`, which returns a split."""

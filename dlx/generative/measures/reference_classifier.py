@@ -23,7 +23,17 @@ import ml_collections
 import numpy as np
 
 from dlx import cache, optimizers, streams
-from dlx.data import augment, batches, files, images, order, sources, splits, tfds
+from dlx.data import (
+    augment,
+    batches,
+    files,
+    images,
+    order,
+    sources,
+    splits,
+    streamed,
+    tfds,
+)
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers, mlp
 from dlx.runtime import checkpoint, loop, restore
@@ -33,7 +43,7 @@ from dlx.vision import classifier, evaluation, networks
 FOLDER = "reference_classifiers"  # in dlx's cache
 _BATCH = 500  # images in one call of the network
 _TRAINED_BY = (
-    *(augment, batches, files, images, order, sources, splits, tfds),
+    *(augment, batches, files, images, order, sources, splits, streamed, tfds),
     *(evaluation, classifier, networks, cpu_conv, layers, mlp, optimizers, streams),
 )
 
