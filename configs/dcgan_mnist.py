@@ -27,6 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.batch_size = 64
 
     # The generator: channels of each layer, from the smallest image on.
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 64
     config.g_channels = (64, 32)
     config.g_kernel = (3, 3)

@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.validation = 0  # training examples held out; 0 trains on all
     config.image_size = ml_collections.config_dict.placeholder(int)  # original
     config.streamed = False  # True if the data do not fit on the device
+    config.accumulate = 1  # micro-batches of a step, for less memory
     config.batch_size = 128
 
     # The network: channels of each level; see dlx/generative/flow/networks.py.

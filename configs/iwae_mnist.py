@@ -33,6 +33,7 @@ def get_config(model: str = "conv") -> ml_collections.ConfigDict:
     features = {"conv": (300,), "gated": (300, 300), "paper": (200, 200)}
     config.features = features[model]
     config.gated = model != "paper"  # gated linear units instead of tanh
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.channels = (32, 64) if model == "conv" else ()
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').

@@ -37,6 +37,7 @@ def get_config(model: str = "gated") -> ml_collections.ConfigDict:
     config.latents = 50
     config.features = {"gated": (300, 300), "paper": (200, 200)}[model]
     config.gated = model == "gated"  # gated linear units instead of tanh
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.channels = ()
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').

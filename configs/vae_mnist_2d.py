@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.latents = 2
     config.features = (200, 200)
     config.gated = False  # gated linear units instead of tanh
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.channels = ()
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').

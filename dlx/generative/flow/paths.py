@@ -5,6 +5,7 @@ At time t in [0, 1] a path is at x_t = (1 - t) noise + t x; its velocity is x - 
 
 from collections.abc import Callable
 
+from flax import linen as nn
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -41,6 +42,31 @@ def loss(
     t = time[:, None, None, None]
     error = velocity((1 - t) * noise + t * x, time) - (x - noise)
     return jnp.mean(error**2)
+
+
+def make_loss(config, network: nn.Module):
+    """Returns the loss, (params, (x, labels, noise, time), key) -> ([], {}), and draw.
+
+    draw: (key, x, labels) -> (x, labels, noise, time), some labels dropped.
+    """
+
+    def draw(key, x, labels):
+        noise_key, time_key, label_key = jax.random.split(key, 3)
+        dropped = jax.random.bernoulli(label_key, config.label_dropout, labels.shape)
+        labels = jnp.where(dropped, network.num_classes, labels)
+        noise = jax.random.normal(noise_key, x.shape)
+        return x, labels, noise, times(time_key, len(x))
+
+    def batch_loss(params, batch, key):
+        x, labels, noise, time = batch
+
+        def velocity(x, time):
+            variables, rngs = {"params": params}, {"dropout": key}
+            return network.apply(variables, x, time, labels, train=True, rngs=rngs)
+
+        return loss(velocity, x, noise, time), {}
+
+    return batch_loss, draw
 
 
 def guided(conditional: jax.Array, without: jax.Array, scale: float) -> jax.Array:

@@ -13,7 +13,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import fields, optimizers
+from dlx import fields, gradients, optimizers
 from dlx.generative import modalities, sampling
 from dlx.generative.flow import networks, paths
 from dlx.runtime import devices
@@ -25,6 +25,7 @@ FIELDS = (
     | networks.FIELDS
     | optimizers.FIELDS
     | {
+        "accumulate": fields.integer(),
         "conditional": fields.flag(),
         "label_dropout": fields.real(0, 1),
         "guidance": fields.real(0),
@@ -51,24 +52,6 @@ class State:
     params: chex.ArrayTree
     opt_state: chex.ArrayTree
     average: chex.ArrayTree
-
-
-def make_loss(config, network: networks.UNet):
-    """Returns the loss, (params, key, x [batch, ...], labels [batch]) -> []."""
-
-    def loss(params, key, x, labels):
-        noise_key, time_key, label_key, dropout_key = jax.random.split(key, 4)
-        noise = jax.random.normal(noise_key, x.shape)
-        dropped = jax.random.bernoulli(label_key, config.label_dropout, labels.shape)
-        labels = jnp.where(dropped, network.num_classes, labels)
-
-        def velocity(x, time):
-            variables, rngs = {"params": params}, {"dropout": dropout_key}
-            return network.apply(variables, x, time, labels, train=True, rngs=rngs)
-
-        return paths.loss(velocity, x, noise, paths.times(time_key, len(x)))
-
-    return loss
 
 
 def make_sampler(config, modality, network: networks.UNet) -> sampling.Sampler:
@@ -115,7 +98,9 @@ def make(config) -> Task:
     """
     modality = modalities.load(config)
     network = networks.make(config, modality)
-    loss, samples = make_loss(config, network), make_sampler(config, modality, network)
+    loss, draw = paths.make_loss(config, network)
+    share = devices.per_device("config.batch_size", config.batch_size)
+    gradient = gradients.value_and_grad(loss, gradients.micro_batches(config, share))
     tx = optimizers.make(
         config.optimizer,
         config.num_steps,
@@ -130,8 +115,9 @@ def make(config) -> Task:
         return State(jnp.int32(0), params, tx.init(params), average)
 
     def step(state, batch, key):
-        x, labels = modality.to_network(batch), batch["labels"]
-        value, grads = jax.value_and_grad(loss)(state.params, key, x, labels)
+        draw_key, dropout_key = jax.random.split(key)
+        inputs = draw(draw_key, modality.to_network(batch), batch["labels"])
+        (value, _), grads = gradient(state.params, inputs, dropout_key)
         grads = lax.pmean(grads, devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -146,6 +132,7 @@ def make(config) -> Task:
         return state, {"loss": value} | norms
 
     counts = {"examples": config.batch_size}
+    samples = make_sampler(config, modality, network)
     return sampling.task(config, samples, init=init, step=step, counts=counts)
 
 

@@ -27,6 +27,7 @@ FIELDS = (
     modalities.FIELDS
     | sampling.FIELDS
     | {
+        "dtype": fields.choice("float32", "bfloat16"),
         "latents": fields.integer(),
         "conditional": fields.flag(),
         "g_channels": _WIDTHS,

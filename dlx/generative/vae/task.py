@@ -29,6 +29,7 @@ FIELDS = batches.FIELDS | {
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
     "gated": fields.flag(),
+    "dtype": fields.choice("float32", "bfloat16"),
     "objective": fields.choice("vae", "iwae"),
     "samples": fields.integer(),
     "free_bits": fields.real(0),
@@ -72,6 +73,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
             features=config.features,
             gated=config.gated,
             channels=config.channels,
+            dtype=jnp.dtype(config.get("dtype", "float32")),
             pixel_means=np.mean(images, axis=0) / 255,
         )
     return train, test, networks.Model(network)
