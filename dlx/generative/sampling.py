@@ -158,14 +158,14 @@ def make_figures(sampler: Sampler):
     modality = sampler.modality
 
     def figures(state, key):
-        sheet_key, paths_key = jax.random.split(key)
+        sheet_key, paths_key, forming_key = jax.random.split(key, 3)
         samples = sampler.samples(state, sheet_key, SHEET)
         paths = sampler.interpolations(state, paths_key, _PATHS, _STEPS)
         pictures = {
             "sheet": modality.show(samples, COLUMNS),
             "interpolation": modality.show(paths, _STEPS),
         }
-        steps = sampler.forming(state, sheet_key, SHEET)
+        steps = sampler.forming(state, forming_key, SHEET)
         if steps is not None:
             frames = [modality.show(frame, COLUMNS) for frame in steps]
             pictures["forming"] = np.stack(frames + frames[-1:] * _PAUSE)
