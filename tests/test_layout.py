@@ -75,6 +75,6 @@ def test_nothing_imports_in_a_circle():
     assert list(graphlib.TopologicalSorter(rooms).static_order())
 
 
-def test_only_tasks_turns_a_string_into_a_module():
+def test_only_tasks_and_games_by_name_turn_a_string_into_a_module():
     users = {m for m, p in FILES.items() if "import_module" in p.read_text()}
-    assert users == {"dlx.tasks"}
+    assert users == {"dlx.tasks", "dlx.envs.registration"}

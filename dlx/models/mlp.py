@@ -11,14 +11,17 @@ class MLP(nn.Module):
 
     Attributes:
       features: The width of each layer.
+      layer_norm: Normalises each layer before its ReLU (Ba et al. 2016).
     """
 
     features: Sequence[int]
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[batch, ...] float32 -> [batch, features[-1]] float32."""
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = nn.relu(nn.Dense(width)(x))
+            x = nn.Dense(width)(x)
+            x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
         return x

@@ -1,4 +1,4 @@
-"""Policy gradients on rocks: REINFORCE and advantage actor-critic.
+"""Policy gradients: REINFORCE and advantage actor-critic.
 
 A training step plays `rollout_steps` in all environments, estimates advantages and
 updates the parameters once. Environments are part of the state, and rollouts never
@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import optax
 
 from dlx import optimizers
-from dlx.envs import rocks
+from dlx.envs.environment import Environment
 from dlx.errors import UserError, require_positive
-from dlx.rl import evaluation
+from dlx.rl import evaluation, rollouts
 from dlx.rl.networks import ActorCritic
 from dlx.rl.returns import advantages_and_targets, standardize
 from dlx.runtime import devices
@@ -44,27 +44,9 @@ class State:
     step: jax.Array
     params: chex.ArrayTree
     opt_state: chex.ArrayTree
-    envs: rocks.State
+    envs: chex.ArrayTree
     returns: jax.Array
     last_returns: jax.Array
-
-
-@struct.dataclass
-class Rollout:
-    """A rollout; every field is [time, env].
-
-    Attributes:
-      envs: The games before each action. Screens are rendered when they are needed.
-      actions: int32.
-      rewards: float32. If an episode is truncated, the discounted value of its last
-        state is added (Pardo et al. 2018, equation 6).
-      discounts: float32. It is 0 if the episode ended.
-    """
-
-    envs: rocks.State
-    actions: jax.Array
-    rewards: jax.Array
-    discounts: jax.Array
 
 
 def policy_gradient_loss(
@@ -90,53 +72,37 @@ def entropy(logits: jax.Array) -> jax.Array:
     return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
 
-def agent(config) -> tuple[rocks.Params, ActorCritic]:
+def agent(config) -> tuple[Environment, ActorCritic]:
     """Makes the config's game and network.
 
     Raises:
       UserError: if the config is invalid.
     """
-    torso = evaluation.make_torso(config)
-    return evaluation.make_game(config), ActorCritic(torso, rocks.NUM_ACTIONS)
+    env = evaluation.make_env(config)
+    return env, ActorCritic(evaluation.make_torso(config), env.num_actions)
 
 
-def policy(config) -> tuple[rocks.Params, evaluation.Scores]:
+def policy(config) -> tuple[Environment, evaluation.Scores]:
     """Returns the game, and (params, observations) -> action logits."""
-    game, network = agent(config)
-    return game, lambda params, observations: network.apply(params, observations)[0]
+    env, network = agent(config)
+    return env, lambda params, observations: network.apply(params, observations)[0]
 
 
-def make_rollout(config, game: rocks.Params, network):
+def make_rollout(config, env: Environment, network):
     """Returns (params, state, key) -> (state, Rollout), which only plays."""
 
-    def play_one(params, state, key):
-        action_key, env_key = jax.random.split(key)
-        logits, _ = network.apply(params, rocks.render(state.envs, game))
-        actions = jax.random.categorical(action_key, logits)
-        _, envs, rewards, terminated, truncated, info = rocks.step(
-            env_key, state.envs, actions, game
-        )
-        over = terminated | truncated
-        returns = state.returns + rewards
-        after = state.replace(
-            envs=envs,
-            returns=jnp.where(over, 0.0, returns),
-            last_returns=jnp.where(over, returns, state.last_returns),
-        )
-        if game.max_steps is not None:
-            _, values = network.apply(params, info["final_observation"])
-            rewards += config.discount * values * truncated
-        discounts = config.discount * ~over
-        return after, Rollout(state.envs, actions, rewards, discounts)
+    def act(params, observations, key, step):
+        del step
+        logits, _ = network.apply(params, observations)
+        return jax.random.categorical(key, logits), None
 
-    def rollout(params, state, key):
-        keys = jax.random.split(key, config.rollout_steps)
-        return lax.scan(lambda state, key: play_one(params, state, key), state, keys)
+    def value(params, observations):
+        return network.apply(params, observations)[1]
 
-    return rollout
+    return rollouts.make(config, env, act, value)
 
 
-def make_loss(config, game: rocks.Params, network):
+def make_loss(config, env: Environment, network):
     """Returns (params, rollout, envs after it, step) -> (one device's loss, metrics).
 
     Advantages are standardised over the mapped axis 'devices'. The entropy bonus falls
@@ -149,7 +115,7 @@ def make_loss(config, game: rocks.Params, network):
             lambda a, b: jnp.concatenate([a, b[None]]), rollout.envs, last
         )
         logits, values = jax.vmap(
-            lambda envs: network.apply(params, rocks.render(envs, game))
+            lambda envs: network.apply(params, env.observe(envs))
         )(envs)
         logits = logits[:-1]
         advantages, targets = advantages_and_targets(
@@ -186,17 +152,17 @@ def make(config) -> Task:
         raise UserError(
             f"config.algorithm is {config.algorithm!r}; known are: a2c, reinforce"
         )
-    require_positive(config, "rollout_steps", "eval_rocks")
+    require_positive(config, "rollout_steps")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
-    game, network = agent(config)
+    env, network = agent(config)
     tx = optimizers.make(config)
-    rollout = make_rollout(config, game, network)
-    loss = make_loss(config, game, network)
+    rollout = make_rollout(config, env, network)
+    loss = make_loss(config, env, network)
 
     def init(key):
         params_key, envs_key = jax.random.split(key)
-        observations, envs = rocks.reset(envs_key, game, num_envs)
-        params = network.init(params_key, observations)
+        envs = env.reset(envs_key, num_envs)
+        params = network.init(params_key, env.observe(envs))
         return State(
             step=jnp.int32(0),
             params=params,
@@ -223,13 +189,13 @@ def make(config) -> Task:
             "l2_updates": optax.tree.norm(updates),
         }
 
-    evaluate, figures = evaluation.make(*policy(config), config.eval_rocks)
+    evaluate, figures = evaluation.make(config, *policy(config))
     return Task(
         init=init,
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric=evaluation.metric(game),
+        metric=env.metric,
         counts={"env_steps": config.num_envs * config.rollout_steps},
         local=("envs", "returns", "last_returns"),
     )
