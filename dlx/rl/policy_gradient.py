@@ -1,14 +1,16 @@
-"""Policy gradients: REINFORCE and advantage actor-critic.
+"""Policy gradients: REINFORCE, advantage actor-critic and PPO.
 
 A training step plays `rollout_steps` in all environments, estimates advantages and
-updates the parameters once. Environments are part of the state, and rollouts never
-leave the device.
+updates the parameters once (PPO: often). Environments are part of the state, and
+rollouts never leave the device.
 
 - `algorithm='a2c'`: generalised advantage estimates on a learnt value, and an entropy
   bonus (Mnih et al. 2016, without the asynchrony; Schulman et al. 2016).
 - `algorithm='reinforce'`: returns to go, less a learnt value if `baseline` is set
   (Williams 1992; Sutton and Barto 2018, section 13.4). It sees no further than a
   rollout, which should end where a rock's fall or an episode ends.
+- `algorithm='ppo'`: like 'a2c', with the clipped objective in `epochs` of `minibatches`
+  (Schulman et al. 2017); see `ppo`.
 """
 
 import chex
@@ -20,8 +22,8 @@ import optax
 
 from dlx import optimizers
 from dlx.envs.environment import Environment
-from dlx.errors import UserError, require_positive
-from dlx.rl import evaluation, rollouts
+from dlx.errors import require_one_of, require_positive
+from dlx.rl import distributions, evaluation, ppo, rollouts
 from dlx.rl.networks import ActorCritic
 from dlx.rl.returns import advantages_and_targets, standardize
 from dlx.runtime import devices
@@ -49,27 +51,17 @@ class State:
     last_returns: jax.Array
 
 
-def policy_gradient_loss(
-    logits: jax.Array, actions: jax.Array, advantages: jax.Array
-) -> jax.Array:
+def policy_gradient_loss(nll: jax.Array, advantages: jax.Array) -> jax.Array:
     """Computes -A log pi(a|s); its mean gradient is minus the policy gradient.
 
     Args:
-      logits: [..., num_actions] float32.
-      actions: [...] integers.
+      nll: [...] float32. -log pi(a|s).
       advantages: [...] float32. They are constants.
 
     Returns:
       [...] float32.
     """
-    nll = optax.softmax_cross_entropy_with_integer_labels(logits, actions)
     return lax.stop_gradient(advantages) * nll
-
-
-def entropy(logits: jax.Array) -> jax.Array:
-    """The policy's entropy in nats: [..., num_actions] -> [...]."""
-    log_probs = jax.nn.log_softmax(logits)
-    return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
 
 def agent(config) -> tuple[Environment, ActorCritic]:
@@ -79,22 +71,35 @@ def agent(config) -> tuple[Environment, ActorCritic]:
       UserError: if the config is invalid.
     """
     env = evaluation.make_env(config)
-    return env, ActorCritic(evaluation.make_torso(config), env.num_actions)
+    torso = evaluation.make_torso(config)
+    return env, ActorCritic(torso, env.num_actions, env.action_shape)
 
 
 def policy(config) -> tuple[Environment, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action logits."""
+    """Returns the game, and (params, observations) -> action logits, or actions."""
     env, network = agent(config)
-    return env, lambda params, observations: network.apply(params, observations)[0]
+    distribution = distributions.of(env)
+
+    def scores(params, observations):
+        return distribution.mode(network.apply(params, observations)[0])
+
+    return env, scores
 
 
 def make_rollout(config, env: Environment, network):
-    """Returns (params, state, key) -> (state, Rollout), which only plays."""
+    """Returns (params, state, key) -> (state, Rollout), which only plays.
+
+    The extras of PPO's rollouts are -log pi(a|s) and values, [time, env] float32 each.
+    """
+    distribution = distributions.of(env)
 
     def act(params, observations, key, step):
         del step
-        logits, _ = network.apply(params, observations)
-        return jax.random.categorical(key, logits), None
+        outputs, values = network.apply(params, observations)
+        actions = distribution.sample(outputs, key)
+        if config.algorithm != "ppo":
+            return actions, None
+        return actions, (distribution.nll(outputs, actions), values)
 
     def value(params, observations):
         return network.apply(params, observations)[1]
@@ -108,25 +113,27 @@ def make_loss(config, env: Environment, network):
     Advantages are standardised over the mapped axis 'devices'. The entropy bonus falls
     linearly to 0 over the run.
     """
+    distribution = distributions.of(env)
     entropy_cost = optimizers.linear(config.entropy_cost, 0.0, config.num_steps)
 
     def loss(params, rollout, last, step):
         envs = jax.tree.map(
             lambda a, b: jnp.concatenate([a, b[None]]), rollout.envs, last
         )
-        logits, values = jax.vmap(
+        outputs, values = jax.vmap(
             lambda envs: network.apply(params, env.observe(envs))
         )(envs)
-        logits = logits[:-1]
+        outputs = jax.tree.map(lambda x: x[:-1], outputs)
         advantages, targets = advantages_and_targets(
             config, rollout.rewards, lax.stop_gradient(values), rollout.discounts
         )
         if config.standardize_advantages:
             advantages = standardize(advantages)
+        nll = distribution.nll(outputs, rollout.actions)
         losses = {
-            "policy_loss": policy_gradient_loss(logits, rollout.actions, advantages),
+            "policy_loss": policy_gradient_loss(nll, advantages),
             "value_loss": optax.l2_loss(values[:-1], targets),
-            "entropy": entropy(logits),
+            "entropy": distribution.entropy(outputs),
         }
         means = jax.tree.map(jnp.mean, losses)
         total = (
@@ -139,6 +146,20 @@ def make_loss(config, env: Environment, network):
     return loss
 
 
+def make_update(config, env: Environment, network, tx):
+    """Returns (state, rollout) -> (state, metrics): one update."""
+    loss = make_loss(config, env, network)
+
+    def update(state, played):
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            state.params, played, state.envs, state.step
+        )
+        state, norms = rollouts.apply_gradients(state, tx, grads)
+        return state, metrics | norms
+
+    return update
+
+
 def make(config) -> Task:
     """Builds the task.
 
@@ -148,16 +169,19 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid.
     """
-    if config.algorithm not in ("a2c", "reinforce"):
-        raise UserError(
-            f"config.algorithm is {config.algorithm!r}; known are: a2c, reinforce"
-        )
+    require_one_of(config, "algorithm", ("a2c", "reinforce", "ppo"))
     require_positive(config, "rollout_steps")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     env, network = agent(config)
-    tx = optimizers.make(config)
     rollout = make_rollout(config, env, network)
-    loss = make_loss(config, env, network)
+    if config.algorithm == "ppo":
+        require_positive(config, "epochs", "minibatches")
+        parts = rollouts.num_minibatches(config, num_envs)
+        tx = optimizers.make(config, config.epochs * parts)
+        update = ppo.make_update(config, env, network, tx, parts)
+    else:
+        tx = optimizers.make(config)
+        update = make_update(config, env, network, tx)
 
     def init(key):
         params_key, envs_key = jax.random.split(key)
@@ -174,20 +198,15 @@ def make(config) -> Task:
 
     def step(state, batch, key):
         del batch  # the agent makes its own
-        state, played = rollout(state.params, state, key)
-        grads, metrics = jax.grad(loss, has_aux=True)(
-            state.params, played, state.envs, state.step
-        )
-        grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
-        return state, metrics | {
-            "episode_return": jnp.mean(state.last_returns),
-            "l2_grads": optax.tree.norm(grads),
-            "l2_params": optax.tree.norm(params),
-            "l2_updates": optax.tree.norm(updates),
-        }
+        if config.algorithm == "ppo":
+            play_key, update_key = jax.random.split(key)
+            state, played = rollout(state.params, state, play_key)
+            state, metrics = update(state, played, update_key)
+        else:
+            state, played = rollout(state.params, state, key)
+            state, metrics = update(state, played)
+        metrics["episode_return"] = jnp.mean(state.last_returns)
+        return state.replace(step=state.step + 1), metrics
 
     evaluate, figures = evaluation.make(config, *policy(config))
     return Task(

@@ -111,7 +111,9 @@ def num_minibatches(config, num_envs: int) -> int:
     return config.minibatches
 
 
-def over_epochs(update: Callable, state, batch, key: jax.Array, epochs: int, parts: int):
+def over_epochs(
+    update: Callable, state, batch, key: jax.Array, epochs: int, parts: int
+):
     """Updates a state on every minibatch of every epoch, in random order.
 
     Args:
