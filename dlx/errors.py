@@ -1,8 +1,11 @@
 """Exceptions for user errors and diverged training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
 import errno
+import re
+
+_OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
 
 
 class UserError(Exception):
@@ -19,7 +22,21 @@ def exit_status(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, DivergedError):
         return 1, line
     disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if is_out_of_memory(error):
+        return 2, f"out of memory; use smaller sizes in the config: {line}"
     return (2, line) if disk_full or isinstance(error, UserError) else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, NumPy or XLA could not allocate memory."""
+    if isinstance(error, RuntimeError):  # XLA's errors are RuntimeErrors
+        return bool(_OUT_OF_MEMORY.search(str(error)))
+    return isinstance(error, MemoryError)
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's message that is not empty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "")
 
 
 @contextlib.contextmanager
@@ -29,24 +46,3 @@ def user_error_in(what: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UserError(f"{what}: {error}") from error
-
-
-def require_positive(config, *names: str) -> None:
-    """Raises UserError if one of the config's numbers is below 1."""
-    for name in names:
-        if config[name] < 1:
-            raise UserError(f"config.{name} must be at least 1, got {config[name]}")
-
-
-def require_at_least_0(config, *names: str) -> None:
-    """Raises UserError if one of the config's numbers is below 0."""
-    for name in names:
-        if config[name] < 0:
-            raise UserError(f"config.{name} must be at least 0, got {config[name]}")
-
-
-def require_one_of(config, name: str, choices: Sequence[str]) -> None:
-    """Raises UserError if the config's value is not one of `choices`."""
-    if config[name] not in choices:
-        listed = ", ".join(map(repr, choices))
-        raise UserError(f"config.{name} is {config[name]!r}; choose one of: {listed}")

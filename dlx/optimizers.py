@@ -5,6 +5,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from dlx import fields
+
+FIELDS = {
+    "learning_rate": fields.real(above=0),
+    "max_grad_norm": fields.real(above=0),
+}
+
 
 def linear(start: float, end: float, duration: int) -> optax.Schedule:
     """A linear schedule; a duration of 0 gives the end value at once."""

@@ -1,16 +1,20 @@
 """Experiments by name: ours, or any module that can be imported.
 
-An experiment is a module with `make(config) -> Task` and perhaps `abilities`, an
-`Abilities`. `config.task` is one of our short names or an import path, such as
-"my_package.my_task"; the latter needs no change here.
+An experiment is a module with `make(config) -> Task`. It may have `abilities`, an
+`Abilities`, and FIELDS, the valid values of its config's fields (dlx/fields.py).
+`config.task` is one of our short names or an import path, such as "my_package.my_task";
+the latter needs no change here.
 """
 
+import contextlib
 import importlib
 import importlib.util
+import traceback
 import types
 
-from dlx.errors import UserError, require_positive
-from dlx.runtime import seeds
+from dlx import fields
+from dlx.errors import UserError
+from dlx.runtime import checks, seeds
 from dlx.runtime.task import Abilities, Task
 
 OURS = {
@@ -25,7 +29,6 @@ OURS = {
     "style": "dlx.style.optimise",
     "vae": "dlx.generative.vae.task",
 }
-_LONGEST = 2**31 - 1  # steps: they are counted in int32
 
 
 def module(config) -> types.ModuleType:
@@ -54,13 +57,15 @@ def make(config) -> Task:
       UserError: if there is no such task, or its config is invalid.
     """
     task_module = module(config)
-    require_positive(config, "num_steps")  # schedules are built from it
-    if config.num_steps > _LONGEST:
-        raise UserError(
-            f"config.num_steps is {config.num_steps}; the largest is {_LONGEST}"
-        )
-    task = task_module.make(config)
+    fields.check(config, checks.FIELDS | seeds.FIELDS | fields_of(task_module))
+    with _missing_fields(config):
+        task = task_module.make(config)
     return seeds.of(task, config.seeds) if config.get("seeds") else task
+
+
+def fields_of(task_module: types.ModuleType) -> dict[str, fields.Field]:
+    """The valid values of the config's fields, as far as the module lists them."""
+    return getattr(task_module, "FIELDS", {})
 
 
 def abilities(config) -> Abilities:
@@ -72,6 +77,21 @@ def abilities(config) -> Abilities:
     if config.get("seeds"):
         return Abilities()
     return getattr(module(config), "abilities", Abilities())
+
+
+@contextlib.contextmanager
+def _missing_fields(config):
+    """Re-raises the error of a field that the config lacks as UserError."""
+    try:
+        yield
+    except AttributeError as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if not frames[-1].filename.endswith("config_dict.py"):
+            raise
+        names = str(error).strip("\"'")
+        raise UserError(
+            f"the config has no {names!r}, which task {config.task!r} needs"
+        ) from error
 
 
 def _exists(path):

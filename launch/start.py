@@ -44,22 +44,31 @@ def _end_at_once(number, frame):
     os._exit(128 + number)
 
 
+def _print_flag_error(kind, error, trace):
+    """Prints an error of a flag that is read while programs are imported."""
+    if kind.__module__.startswith("absl.flags"):
+        os._exit(_print_error(error, 2))
+    sys.__excepthook__(kind, error, trace)
+
+
 # Programs do this before the imports, which take seconds and may swallow an exception.
 # Modules that are not programs of `launch`, for example tests, skip it.
 _spec = getattr(sys.modules["__main__"], "__spec__", None)
 if _spec and _spec.name.startswith("launch."):
     signal.signal(signal.SIGINT, _end_at_once)
     sys.stdout, sys.stderr = _Stream(sys.stdout), _Stream(sys.stderr)
+    sys.excepthook = _print_flag_error
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # silences XLA's messages
 
 # ruff: noqa: E402
 from absl import app, flags, logging
 import jax
+import ml_collections
 from ml_collections import config_flags
 
 from dlx import cache, paths
-from dlx.errors import UserError, exit_status
+from dlx.errors import UserError, exit_status, first_line
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache",
@@ -178,20 +187,65 @@ def _parse(commands, files, argv):
             raise UserError(
                 f"unexpected argument {stray[0]!r}; options are --NAME=VALUE"
             )
-        if "config" in flags.FLAGS and flags.FLAGS.config is not None:
-            flags.FLAGS.config.keys()  # raises if the file was not found
+        if "config" in flags.FLAGS:
+            _require_config(flags.FLAGS["config"])
         return rest
-    except Exception as error:  # a config file is a program, which can raise anything
-        sys.exit(_print_error(_flag_error(error), 2))
+    except (Exception, KeyboardInterrupt) as error:
+        # A config file is a program, which can raise anything.
+        sys.exit(_print_error(_flag_error(error, argv), 2))
+    except SystemExit as error:
+        if where := _line_in_config_file(error, argv):
+            sys.exit(_print_error(f"{where}: the config file ends the program", 2))
+        raise
 
 
-def _flag_error(error):
+def _require_config(flag):
+    """Checks that the flag's config file was found and gave a config."""
+    if not flag.present:
+        return
+    if hasattr(flag.value, "_ReportError"):
+        flag.value.keys()  # raises, for the file was not found
+    if not isinstance(flag.value, ml_collections.ConfigDict):
+        raise UserError(
+            f"{config_flags.get_config_filename(flag)}: get_config() must return an "
+            f"ml_collections.ConfigDict, but returned {str(flag.value)[:60]}"
+        )
+
+
+def _config_file(argv):
+    """The config file's path in the arguments, or None."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if name == "config":
+            return (value if equals else following).partition(":")[0]
+    return None
+
+
+def _line_in_config_file(error, argv):
+    """'FILE:LINE' of the config file's own error, or None if it has none."""
+    file = _config_file(argv)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    return f"{file}:{lines[-1]}" if lines else None
+
+
+def _flag_error(error, argv):
     """One line for an error while flags and config were read."""
+    cause = error
+    while cause is not None:  # ml_collections wraps the config file's errors
+        where = _line_in_config_file(cause, argv)
+        if where and not isinstance(cause, SyntaxError):
+            return f"{where}: {type(cause).__name__}: {first_line(cause)}".rstrip(": ")
+        previous, cause = cause, cause.__cause__ or cause.__context__
+    if isinstance(previous, TypeError) and "Error whilst parsing" in str(error):
+        return f"{_config_file(argv)}: {previous}"  # get_config cannot be called
     text = str(error)
     if isinstance(error, OSError):
         return f"no config file: {error.__cause__}".splitlines()[-1].strip()
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: not Python: {error.msg}"
+    if "must have a value other than None" in text and _config_file(argv):
+        return f"{_config_file(argv)}: get_config() returned None"
     if "must have a value other than None" in text:
         return f"{text.split('=')[0].removeprefix('flag ')} is missing; see --help"
     if isinstance(error, AttributeError) and "get_config" in text:
@@ -205,7 +259,7 @@ def _flag_error(error):
         similar = re.findall(r'Did you mean "(\w+)"', text)
         hint = f"; did you mean {similar[0]!r}?" if similar else ""
         return f"the config has no {names[0]!r}{hint}"
-    if isinstance(error, flags.Error | UserError):
+    if isinstance(error, flags.Error | UserError | IndexError):
         return text
     return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {text}"
 

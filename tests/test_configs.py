@@ -8,9 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from dlx import tasks
+from dlx import fields, tasks
 from dlx.data import sources
-from dlx.runtime import devices
+from dlx.runtime import checks, devices
 from launch.sweep import plan
 
 # What the files' get_config takes, besides what it has if nothing is said.
@@ -72,13 +72,21 @@ def test_all_variants_are_opened():
 
 
 @pytest.mark.parametrize(("path", "arguments"), OPENED)
-def test_config_traces(path, arguments, monkeypatch):
+def test_every_field_has_its_valid_values(path, arguments):
+    config = _read(path, *arguments)
+    valid = tasks.fields_of(tasks.module(config)) | checks.FIELDS
+    # The environment checks its own parameters.
+    assert set(config) - {"task", "env"} <= set(valid)
+    fields.check(config, valid)
+
+
+@pytest.mark.parametrize(("path", "arguments"), OPENED)
+def test_config_traces(path, arguments, monkeypatch, request):
     config = _read(path, *arguments)
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"  # is here, and has all that others have but size
     if config.get("env", {}).get("name", "").startswith("gymnax/"):
-        pytest.importorskip("gymnax", reason="gymnax is not installed")
-        monkeypatch.setattr(jax.config, "jax_debug_key_reuse", False)
+        request.getfixturevalue("gymnax")
     if "widths" in config:
         config.widths = config.widths[:1]  # each halves what is left of 8x8 pixels
     if config.get("kind") == "pictures":

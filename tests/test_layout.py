@@ -7,11 +7,12 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-BASE = {"errors", "cache", "paths", "streams"}
+BASE = {"errors", "cache", "fields", "paths", "streams"}
 SHARED = BASE | {"figures", "optimizers", "models", "envs", "data", "runtime"}
 MAY = {
     **dict.fromkeys(BASE, BASE),
-    **{room: {"errors"} for room in ("figures", "optimizers", "models")},
+    **{room: {"errors"} for room in ("figures", "models")},
+    "optimizers": {"errors", "fields"},
     "envs": {"errors", "streams"},
     "runtime": BASE | {"figures"},
     "data": BASE | {"runtime"},

@@ -16,11 +16,20 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import streams
+from dlx import fields, streams
 from dlx.data import order, sources
 from dlx.runtime import checkpoint, devices
 
 _DIGESTED = 16  # examples of streamed data that a digest covers
+
+FIELDS = {
+    "dataset": fields.text(),
+    "data_dir": fields.optional(fields.text()),
+    "manual_dir": fields.optional(fields.text()),
+    "streamed": fields.flag(),
+    "image_size": fields.optional(fields.integer()),
+    "batch_size": fields.integer(),
+}
 
 
 class Batches(Protocol):

@@ -7,12 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import fields
 from dlx.generative import interpolation
 from dlx.generative.modalities import Modality
 
 SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
 _PATHS, _STEPS = 8, 12  # interpolations in a figure, and the steps of each
 _BATCH = 500  # samples in one call of the generator
+
+# Precision and recall look at each sample's three nearest neighbours.
+FIELDS = {"eval_samples": fields.integer(4), "last_eval_samples": fields.integer(4)}
 
 Path = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 Generate = Callable[[Any, jax.Array, jax.Array, jax.Array], jax.Array]

@@ -19,13 +19,34 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import optimizers
+from dlx import fields, optimizers
 from dlx.envs.environment import Environment
-from dlx.errors import require_at_least_0, require_positive
 from dlx.rl import evaluation, networks, replay, rollouts
 from dlx.rl.q_learning import epsilon_greedy, importance_weights, q_learning
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+FIELDS = (
+    optimizers.FIELDS
+    | evaluation.FIELDS
+    | {
+        "batch_size": fields.integer(),
+        "replay_size": fields.integer(1, 2**63 - 1),
+        "updates": fields.integer(),
+        "prioritized": fields.flag(),
+        "alpha": fields.real(0),
+        "beta": fields.real(0, 1),
+        "double": fields.flag(),
+        "dueling": fields.flag(),
+        "n_step": fields.integer(),
+        "huber": fields.real(0),
+        "epsilon_start": fields.real(0, 1),
+        "epsilon_end": fields.real(0, 1),
+        "epsilon_steps": fields.integer(0),
+        "target_steps": fields.integer(),
+        "target_rate": fields.real(0, 1),
+    }
+)
 
 
 @struct.dataclass
@@ -205,8 +226,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid.
     """
-    require_positive(config, "updates", "n_step", "target_steps")
-    require_at_least_0(config, "epsilon_steps")
     batch_size = devices.per_device("config.batch_size", config.batch_size)
     env, network = agent(config)
     tx = optimizers.make(config, config.updates)

@@ -6,10 +6,22 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from dlx import fields
 from dlx.envs import registration
 from dlx.envs.environment import Environment
-from dlx.errors import UserError, require_positive, user_error_in
+from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
+
+FIELDS = {
+    "num_envs": fields.integer(),
+    "network": fields.choice("mlp", "cnn"),
+    "features": fields.row(fields.integer()),
+    "channels": fields.row(fields.integer()),
+    "layer_norm": fields.flag(),
+    "discount": fields.real(0, 1),
+    "eval_episodes": fields.integer(),
+    "eval_rocks": fields.integer(),  # of runs before `eval_episodes`
+}
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
 # is the greedy action's. Of continuous actions it is the greedy action itself.
@@ -49,11 +61,9 @@ def greedy(env: Environment, scores: Scores, params):
 
 
 def num_episodes(config) -> int:
-    """The number of episodes of an evaluation. Raises UserError if it is below 1."""
-    if "eval_rocks" in config:  # runs of before `eval_episodes`
-        require_positive(config, "eval_rocks")
+    """The number of episodes of an evaluation."""
+    if "eval_rocks" in config:
         return -(-config.eval_rocks // config.env.rocks_per_episode)
-    require_positive(config, "eval_episodes")
     return config.eval_episodes
 
 

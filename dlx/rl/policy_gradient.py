@@ -20,14 +20,31 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import optimizers
+from dlx import fields, optimizers
 from dlx.envs.environment import Environment
-from dlx.errors import require_one_of, require_positive
 from dlx.rl import distributions, evaluation, ppo, rollouts
 from dlx.rl.networks import ActorCritic
 from dlx.rl.returns import advantages_and_targets, standardize
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+FIELDS = (
+    optimizers.FIELDS
+    | evaluation.FIELDS
+    | {
+        "rollout_steps": fields.integer(),
+        "algorithm": fields.choice("a2c", "reinforce", "ppo"),
+        "gae_lambda": fields.real(0, 1),
+        "baseline": fields.flag(),
+        "standardize_advantages": fields.flag(),
+        "value_cost": fields.real(0),
+        "entropy_cost": fields.real(0),
+        "epochs": fields.integer(),
+        "minibatches": fields.integer(),
+        "clip_epsilon": fields.real(above=0),
+        "value_clip": fields.real(0),
+    }
+)
 
 
 @struct.dataclass
@@ -169,13 +186,10 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid.
     """
-    require_one_of(config, "algorithm", ("a2c", "reinforce", "ppo"))
-    require_positive(config, "rollout_steps")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     env, network = agent(config)
     rollout = make_rollout(config, env, network)
     if config.algorithm == "ppo":
-        require_positive(config, "epochs", "minibatches")
         parts = rollouts.num_minibatches(config, num_envs)
         tx = optimizers.make(config, config.epochs * parts)
         update = ppo.make_update(config, env, network, tx, parts)

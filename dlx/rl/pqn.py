@@ -11,14 +11,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlx import optimizers
+from dlx import fields, optimizers
 from dlx.envs.environment import Environment
-from dlx.errors import require_at_least_0, require_positive
 from dlx.rl import evaluation, networks, rollouts
 from dlx.rl.q_learning import epsilon_greedy
 from dlx.rl.returns import lambda_returns
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+FIELDS = (
+    optimizers.FIELDS
+    | evaluation.FIELDS
+    | {
+        "rollout_steps": fields.integer(),
+        "dueling": fields.flag(),
+        "q_lambda": fields.real(0, 1),
+        "epochs": fields.integer(),
+        "minibatches": fields.integer(),
+        "epsilon_start": fields.real(0, 1),
+        "epsilon_end": fields.real(0, 1),
+        "epsilon_steps": fields.integer(0),
+    }
+)
 
 
 @struct.dataclass
@@ -100,8 +114,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid.
     """
-    require_positive(config, "rollout_steps", "epochs", "minibatches")
-    require_at_least_0(config, "epsilon_steps")
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     parts = rollouts.num_minibatches(config, num_envs)
     env, network = agent(config)

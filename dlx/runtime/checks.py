@@ -2,20 +2,28 @@
 
 import numpy as np
 
-from dlx.errors import DivergedError, UserError, require_positive
+from dlx import fields
+from dlx.errors import DivergedError, UserError
+
+FIELDS = {
+    "seed": fields.integer(0, 2**32 - 1),
+    "num_steps": fields.integer(),
+    "log_steps": fields.integer(),
+    "eval_steps": fields.integer(),
+    "checkpoint_steps": fields.integer(),
+    "keep_checkpoints": fields.integer(),
+    "parallel": fields.choice("pmap", "shard_map"),
+}
 
 
 def require_schedule(config) -> None:
-    """Checks the seed, and that all lengths are positive multiples of `log_steps`.
+    """Checks the loop's fields, and that all lengths are multiples of `log_steps`.
 
     Raises:
-      UserError: if one is not.
+      UserError: if a value is invalid.
     """
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"config.seed must be in 0 ... 2**32 - 1, got {config.seed}")
-    lengths = "num_steps", "eval_steps", "checkpoint_steps"
-    require_positive(config, "log_steps", "keep_checkpoints", *lengths)
-    for length in lengths:
+    fields.check(config, FIELDS)
+    for length in ("num_steps", "eval_steps", "checkpoint_steps"):
         if config[length] % config.log_steps:
             raise UserError(
                 f"config.{length}={config[length]} is not a multiple of "

@@ -20,6 +20,7 @@ from dlx.runtime import (
     checkpoint,
     checks,
     devices,
+    memory,
     processes,
     profiling,
     run_figures,
@@ -129,7 +130,9 @@ class _Run(contextlib.ExitStack):
                 self.task, self.workdir, keep=self.config.keep_checkpoints
             )
         )
-        restored = self.checkpoints.restore(devices.abstract(self.task, self.keys.init))
+        abstract = devices.abstract(self.task, self.keys.init)
+        memory.require_for_state(abstract)
+        restored = self.checkpoints.restore(abstract)
         if restored:
             self.resume(*restored)
         else:
@@ -172,6 +175,7 @@ class _Run(contextlib.ExitStack):
                 self.task, self.state, self.config.log_steps, way
             )
             self.steps = devices.compiled(steps, *inputs)
+        memory.require_for_program(self.steps)
         if self.profiler:
             one = devices.train_steps(self.task, self.state, 1, way)
             self.profiler.begin(one.lower(*inputs), self.seconds)

@@ -8,8 +8,10 @@ from flax import struct
 import jax
 import jax.numpy as jnp
 
-from dlx import streams
+from dlx import fields, streams
 from dlx.runtime.task import Task
+
+FIELDS = {"seeds": fields.row(fields.integer(0, 2**32 - 1))}
 
 
 @struct.dataclass

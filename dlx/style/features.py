@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx import paths, streams
-from dlx.errors import UserError, require_one_of
+from dlx import fields, paths, streams
+from dlx.errors import UserError
 from dlx.models.receptive_field import ReceptiveField
 from dlx.runtime import restore
 from dlx.runtime.rundir import read_config
@@ -33,6 +33,12 @@ NETWORKS = {
     **{f"vgg{depth}": vgg.VGG(depth) for depth in vgg.DEPTHS},
 }
 RANDOM = "random"
+FIELDS = {
+    "weights": fields.text(),
+    "network": fields.choice(*NETWORKS),
+    "convention": fields.choice(*CONVENTIONS),
+    "pooling": fields.choice(*vgg.POOLS),
+}
 _CLASSIFIERS = {"airbench": airbench, "classifier": classifier}  # trained by dlx
 
 
@@ -74,9 +80,6 @@ def load(config, wanted: Sequence[str]) -> FeatureExtractor:
         )
     if paths.path(config.weights).is_dir():
         return _trained_classifier(paths.path(config.weights), wanted)
-    require_one_of(config, "network", tuple(NETWORKS))
-    require_one_of(config, "convention", tuple(CONVENTIONS))
-    require_one_of(config, "pooling", tuple(vgg.POOLS))
     network = NETWORKS[config.network]
     if isinstance(network, vgg.VGG):
         network = network.clone(pooling=config.pooling)

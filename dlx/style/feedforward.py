@@ -11,16 +11,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures, optimizers
+from dlx import fields, figures, optimizers
 from dlx.data import batches, images, sources
-from dlx.errors import UserError, require_one_of, require_positive, user_error_in
+from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.style import features, losses
 from dlx.style.networks.stylizer import Stylizer
+from dlx.style.resolution import FIELDS as STYLE_FIELDS
 from dlx.style.resolution import Resolution, loss_weights, total_loss
 
 _SHOWN = 4  # photos in the figure
+
+FIELDS = (
+    optimizers.FIELDS
+    | batches.FIELDS
+    | STYLE_FIELDS
+    | {
+        "image_size": fields.integer(),
+        "crop": fields.integer(),
+        "eval_images": fields.integer(),
+        "channels": fields.row(fields.integer(), 1),
+        "blocks": fields.integer(0),
+    }
+)
 
 
 @struct.dataclass
@@ -39,12 +53,8 @@ class State:
 
 
 def make_network(config) -> Stylizer:
-    """Makes the network. Raises UserError if the config is invalid."""
-    with user_error_in("config.channels"):
-        channels = tuple(config.channels)
-        if not channels or min(channels) < 1 or config.blocks < 0:
-            raise ValueError(f"layers need positive widths, got {channels}")
-    return Stylizer(channels, config.blocks)
+    """Makes the network."""
+    return Stylizer(tuple(config.channels), config.blocks)
 
 
 def paint(config):
@@ -83,8 +93,6 @@ def crop(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
 
 def require(config) -> None:
     """Raises UserError if the config is invalid."""
-    require_one_of(config, "style_loss", tuple(losses.LOSSES))
-    require_positive(config, "crop", "batch_size")
     if config.crop > config.image_size:
         raise UserError(
             f"config.crop={config.crop} is more than config.image_size="

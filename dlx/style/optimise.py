@@ -17,17 +17,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import figures
+from dlx import fields, figures
 from dlx.data import batches
-from dlx.errors import UserError, require_one_of, require_positive
+from dlx.errors import UserError
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Task
-from dlx.style.losses import LOSSES
 from dlx.style.problem import StyleProblem
+from dlx.style.resolution import FIELDS as STYLE_FIELDS
 
-_STARTS = "content", "noise", "grey"
+_MOST_SCALES = 64  # their sizes grow by sqrt(2) from one to the next
 _LARGEST_FRAME = 384  # pixels; limits the GIF's size
+
+FIELDS = STYLE_FIELDS | {
+    "content": fields.text(),
+    "mask": fields.text(),
+    "blends": fields.row(fields.row(fields.real(0), 1)),
+    "size": fields.integer(),
+    "scales": fields.integer(1, _MOST_SCALES),
+    "start": fields.choice("content", "noise", "grey"),
+    "optimizer": fields.choice("adam", "lbfgs"),
+    "learning_rate": fields.real(above=0),
+    "last_learning_rate": fields.real(0),
+    "lbfgs_memory": fields.integer(),
+    "average_decay": fields.real(0, below=1),
+}
 
 
 @struct.dataclass
@@ -50,10 +64,6 @@ class State:
 
 def require(config) -> None:
     """Raises UserError if the config is invalid."""
-    require_one_of(config, "style_loss", tuple(LOSSES))
-    require_one_of(config, "start", _STARTS)
-    require_one_of(config, "optimizer", ("adam", "lbfgs"))
-    require_positive(config, "size", "scales")
     if config.num_steps % config.scales:
         raise UserError(
             f"config.num_steps={config.num_steps} is not a multiple of config.scales="

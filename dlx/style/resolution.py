@@ -6,10 +6,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import fields
 from dlx.errors import UserError, user_error_in
 from dlx.style import losses
+from dlx.style.features import FIELDS as FEATURE_FIELDS
 from dlx.style.features import FeatureExtractor
 from dlx.style.tiling import Tiling
+
+_LAYERS = fields.table(fields.real(0))
+
+FIELDS = FEATURE_FIELDS | {
+    "style": fields.text(),
+    "content_layers": _LAYERS,
+    "style_layers": _LAYERS,
+    "content_weight": fields.real(0),
+    "style_weight": fields.real(0),
+    "variation_weight": fields.real(0),
+    "style_loss": fields.choice(*losses.LOSSES),
+    "style_scale": fields.real(above=0),
+    "keep_colours": fields.flag(),
+    "tile": fields.integer(0),
+    "margin": fields.integer(0),
+}
 
 
 def loss_weights(config) -> dict[str, Any]:
@@ -59,9 +77,9 @@ class Resolution:
         self.shape = shape
         self._config, self._extractor = config, extractor
         self._layers = sorted({*config.content_layers, *config.style_layers})
-        fields = {layer: extractor.receptive_fields[layer] for layer in self._layers}
+        seen = {layer: extractor.receptive_fields[layer] for layer in self._layers}
         with user_error_in("config.tile"):
-            self.tiling = Tiling(shape, fields.values(), config.tile, config.margin)
+            self.tiling = Tiling(shape, seen.values(), config.tile, config.margin)
         features = jax.eval_shape(
             lambda picture: self._features(extractor.variables, picture),
             jax.ShapeDtypeStruct((*self.tiling.tile_shape, 3), jnp.float32),
@@ -73,7 +91,7 @@ class Resolution:
                     f"a picture of {shape[1]}x{shape[0]} pixels is too small for "
                     f"{layer}; use a larger config.size or fewer config.scales"
                 )
-            self._owned[layer] = self.tiling.owned(fields[layer], of_layer.shape[:2])
+            self._owned[layer] = self.tiling.owned(seen[layer], of_layer.shape[:2])
 
     def _features(self, variables, picture):
         """Features of a tile or a picture: {layer: [height', width', channels]}."""

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import streams
-from dlx.errors import UserError, require_at_least_0, require_one_of
+from dlx import fields, streams
+from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import airbench_network, evaluation
@@ -23,6 +23,19 @@ from dlx.vision.classifier import cross_entropy
 
 _LOOKAHEAD_STEPS = 5
 _WHITENED = 5000  # images whose patches determine the whitening
+
+FIELDS = evaluation.FIELDS | {
+    "widths": fields.row(fields.integer(), 1),
+    "patch": fields.integer(),
+    "patch_stride": fields.integer(),
+    "dtype": fields.choice("float32", "bfloat16"),
+    "learning_rate": fields.real(above=0),
+    "bias_scale": fields.real(above=0),
+    "weight_decay": fields.real(0),
+    "momentum": fields.real(0, below=1),
+    "whiten_bias_steps": fields.integer(0),
+    "label_smoothing": fields.real(0, below=1),
+}
 
 
 @struct.dataclass
@@ -119,9 +132,6 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
 
 def make_network(config, data: evaluation.Data) -> nn.Module:
     """Makes the network; its first layer whitens patches of the training images."""
-    require_one_of(config, "dtype", ("float32", "bfloat16"))
-    if not all(isinstance(w, int) and w > 0 for w in config.widths):
-        raise UserError(f"config.widths must be positive, got {tuple(config.widths)}")
     side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
     if side < 2 ** len(config.widths):
         raise UserError(
@@ -216,7 +226,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid or the data are missing.
     """
-    require_at_least_0(config, "whiten_bias_steps")
     data = evaluation.Data(config)
     network = make_network(config, data)
     template = jax.eval_shape(

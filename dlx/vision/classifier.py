@@ -13,11 +13,24 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx.errors import UserError, require_at_least_0, user_error_in
+from dlx import fields
+from dlx.errors import UserError, user_error_in
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation, networks
+
+FIELDS = evaluation.FIELDS | {
+    "network": fields.choice("mlp", "cnn"),
+    "features": fields.row(fields.integer()),
+    "channels": fields.row(fields.integer()),
+    "dropout": fields.real(0, below=1),
+    "learning_rate": fields.real(above=0),
+    "weight_decay": fields.real(0),
+    "warmup_steps": fields.integer(0),
+    "label_smoothing": fields.real(0, below=1),
+    "ema_decay": fields.real(0, below=1),
+}
 
 
 @struct.dataclass
@@ -89,7 +102,6 @@ def feature_extractor(config, state: State):
 
 def make_optimizer(config) -> optax.GradientTransformation:
     """Makes AdamW with a warm-up and a cosine decay. Raises UserError if invalid."""
-    require_at_least_0(config, "warmup_steps")
     if config.num_steps <= config.warmup_steps:
         raise UserError(
             f"config.num_steps={config.num_steps} leaves no step after the warm-up of "

@@ -12,12 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import fields, streams
 from dlx import figures as drawing
-from dlx import streams
 from dlx.data import augment, batches, sources
-from dlx.errors import UserError, require_one_of
+from dlx.errors import UserError
 
 _BATCH = 500  # test images in one call of the network
+
+FIELDS = batches.FIELDS | {
+    "flip": fields.choice("never", "random", "alternating"),
+    "shift": fields.integer(0),
+    "shift_fill": fields.choice("black", "reflect"),
+    "brightness": fields.real(0),
+    "contrast": fields.real(0, 1),
+}
 
 # (state, images [batch, height, width, channels] in 0 ... 255) -> logits [batch,
 # classes]. It scales the images with the state's scale.
@@ -94,8 +102,6 @@ class Data:
           UserError: if the data are missing or have no classes, or the devices do not
             divide the batch.
         """
-        require_one_of(config, "flip", ("never", "random", "alternating"))
-        require_one_of(config, "shift_fill", ("black", "reflect"))
         self._config = config
         self.test = sources.load(
             config.dataset, "test", config.data_dir, config.manual_dir
@@ -104,6 +110,11 @@ class Data:
         self.scale = scale_of(self.sample)
         self.shape = self.test.images.shape[1:]
         self.num_classes = len(self.test.names)
+        if config.shift >= min(self.shape[:2]):
+            raise UserError(
+                f"config.shift={config.shift} shifts images of {self.shape[0]}x"
+                f"{self.shape[1]} pixels out of sight; use fewer pixels"
+            )
         if self.num_classes < 2:
             raise UserError(
                 f"config.dataset={config.dataset} has {self.num_classes} class; a "

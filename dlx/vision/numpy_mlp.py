@@ -17,10 +17,17 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx.errors import UserError
+from dlx import fields
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation
+
+FIELDS = evaluation.FIELDS | {
+    "features": fields.row(fields.integer()),
+    "learning_rate": fields.real(above=0),
+    "momentum": fields.real(0, below=1),
+    "weight_decay": fields.real(0),
+}
 
 
 @struct.dataclass
@@ -205,8 +212,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid or the data are missing.
     """
-    if not all(isinstance(w, int) and w > 0 for w in config.features):
-        raise UserError(f"config.features must be positive, got {config.features}")
     data, logits = classify(config)
     widths = [int(np.prod(data.shape)), *config.features, data.num_classes]
 

@@ -22,12 +22,7 @@ REST = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def gymnax():
-    """gymnax itself; it reuses keys."""
-    module = pytest.importorskip("gymnax", reason="gymnax is not installed")
-    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
-        yield module
+pytestmark = pytest.mark.usefixtures("gymnax")
 
 
 def _actions(env, key):

@@ -110,7 +110,7 @@ CONFIG = "--config=configs/pg_rocks8.py"
         ([CONFIG, "--config.learning_rate=fast"], "could not convert string to float"),
         ([CONFIG, "--config.num_steps=1.5"], "invalid literal for int()"),
         ([CONFIG, "--config.env.size=1"], "size must be at least 2, got 1"),
-        ([CONFIG, "--config.num_envs=-4"], "must be at least 1"),
+        ([CONFIG, "--config.num_envs=-4"], "must be an integer in 1 ... 2147483647"),
         (
             [CONFIG, "--config.task=poker"],
             "airbench, classifier, dqn, fast_style, gan",

@@ -263,10 +263,10 @@ def test_devices_agree_and_play_their_own_games(prioritized, config, same_everyw
     [
         ("replay_size", 3, "too few for n_step"),
         ("batch_size", 7, "does not divide over 2 devices"),
-        ("updates", 0, "at least 1"),
-        ("epsilon_steps", -1, "at least 0"),
-        ("num_steps", 0, "at least 1"),
-        ("num_steps", 2**31, "the largest is 2147483647"),
+        ("updates", 0, "an integer in 1"),
+        ("epsilon_steps", -1, "an integer in 0"),
+        ("num_steps", 0, "an integer in 1"),
+        ("num_steps", 2**31, "an integer in 1 ... 2147483647"),
         ("replay_size", 2**32, "exceeds 1073741824 transitions on a device"),
     ],
 )

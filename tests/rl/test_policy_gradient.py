@@ -257,12 +257,12 @@ def test_seeds_differ_and_repeat(config):
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("algorithm", "ppo", "is 'ppo'; known are"),
-        ("network", "rnn", "unknown network 'rnn'"),
+        ("algorithm", "ppo", "must be one of: 'a2c', 'reinforce', got 'ppo'"),
+        ("network", "rnn", "config.network must be one of: .* got 'rnn'"),
         ("features", (), "positive integer widths"),
         ("num_envs", 33, "does not divide over 2 devices"),
-        ("num_envs", 0, "at least 1"),
-        ("rollout_steps", 0, "at least 1"),
+        ("num_envs", 0, "an integer in 1"),
+        ("rollout_steps", 0, "an integer in 1"),
         ("task", "poker", "one of: .*policy_gradient"),
     ],
 )

@@ -338,9 +338,9 @@ def test_where_nothing_can_be_written(config, tmp_path):
     ("field", "value", "why"),
     [
         ("eval_steps", 3, "not a multiple of config.log_steps=2"),
-        ("num_steps", 0, "config.num_steps must be at least 1"),
-        ("keep_checkpoints", 0, "config.keep_checkpoints must be at least 1"),
-        ("seed", -1, "config.seed must be in"),
+        ("num_steps", 0, "config.num_steps must be an integer in 1"),
+        ("keep_checkpoints", 0, "config.keep_checkpoints must be an integer in 1"),
+        ("seed", -1, "config.seed must be an integer in 0"),
     ],
 )
 def test_schedules_that_are_none(config, tmp_path, field, value, why):

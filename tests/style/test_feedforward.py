@@ -124,10 +124,10 @@ def test_a_picture_keeps_its_size():
             "config.dataset=digits has grey images; the network needs colour",
         ),
         ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
-        ({"channels": ()}, "config.channels: layers need positive widths"),
+        ({"channels": ()}, "config.channels must be a row of 1 or more"),
     ],
 )
 def test_invalid_configs_are_user_errors(config, change, why):
     config.update(change)
     with pytest.raises(UserError, match=why):
-        feedforward.make(config)
+        tasks.make(config)

@@ -246,21 +246,21 @@ def test_a_trained_classifier_extracts_features(config, tmp_path, monkeypatch):
     [
         ({"weights": ""}, "config.weights is missing"),
         ({"weights": "none.npz"}, "No such file"),
-        ({"network": "resnet"}, "config.network is 'resnet'; choose one of: 'squeeze"),
+        ({"network": "resnet"}, "config.network must be one of: 'squeeze"),
         ({"content": "none.jpg"}, "No such file"),
-        ({"style_loss": "l2"}, "choose one of: 'gram', 'moments', 'wasserstein'"),
+        ({"style_loss": "l2"}, "must be one of: 'gram', 'moments', 'wasserstein'"),
         ({"scales": 3}, "num_steps=8 is not a multiple of config.scales=3"),
         ({"blends": ((1.0, 1.0),)}, "rows of 1 weights"),
         ({"size": 4, "margin": 0}, "is too small for"),
         ({"tile": 12}, "config.tile: tiles of 12 pixels are too short"),
         ({"content_layers": {"pool1": 0.0}}, "no layer a weight above 0"),
-        ({"start": "blank"}, "choose one of: 'content', 'noise', 'grey'"),
+        ({"start": "blank"}, "must be one of: 'content', 'noise', 'grey'"),
     ],
 )
 def test_invalid_configs_are_user_errors(config, change, why):
     config.update(change)
     with pytest.raises(UserError, match=why):
-        optimise.make(config)
+        tasks.make(config)
 
 
 def test_a_black_mask_is_an_error(config, tmp_path):

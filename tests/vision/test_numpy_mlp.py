@@ -171,5 +171,5 @@ def test_it_learns_digits_and_resumes_exactly(config, terminating, tmp_path):
 
 def test_layers_without_width_are_a_user_error(config):
     config.features = (0,)
-    with pytest.raises(UserError, match="must be positive"):
+    with pytest.raises(UserError, match="features must be a row of entries"):
         tasks.make(config)

@@ -12,13 +12,59 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx.errors import UserError, require_one_of, require_positive
+from dlx import fields
+from dlx.data import batches
+from dlx.errors import UserError
 from dlx.generative import modalities, sampling
 from dlx.generative.gan import inputs, losses
 from dlx.generative.gan.game import Game, generator_variables, make_networks
 from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+_KERNEL = fields.row(fields.integer(), 2, 2)
+_WIDTHS = fields.row(fields.integer())
+
+FIELDS = (
+    batches.FIELDS
+    | sampling.FIELDS
+    | {
+        "kind": fields.choice(*modalities.MODALITIES),
+        "judge": fields.flag(),
+        "corpus": fields.optional(fields.text()),
+        "length": fields.integer(),
+        "latents": fields.integer(),
+        "conditional": fields.flag(),
+        "g_channels": _WIDTHS,
+        "d_channels": fields.row(_WIDTHS, 1),
+        "d_features": _WIDTHS,
+        "g_kernel": _KERNEL,
+        "d_kernel": _KERNEL,
+        "factor": _KERNEL,
+        "d_norm": fields.choice("batch", "spectral", "none"),
+        "minibatch_std": fields.flag(),
+        "dropout": fields.row(fields.real(0, below=1)),
+        "temperature": fields.real(above=0),
+        "loss": fields.choice(*losses.LOSSES),
+        "mixing": fields.choice(*losses.RULES),
+        "mixing_strength": fields.real(0),
+        "views": fields.choice(*inputs.VIEWS),
+        "packing": fields.integer(),
+        "diff_augment": fields.row(fields.choice(*inputs.AUGMENTATIONS)),
+        "smoothing": fields.real(0, below=1),
+        "instance_noise": fields.real(0),
+        "r1": fields.real(0),
+        "r2": fields.real(0),
+        "g_steps": fields.integer(),
+        "d_steps": fields.integer(),
+        "g_learning_rate": fields.real(above=0),
+        "d_learning_rate": fields.real(above=0),
+        "adam_b1": fields.real(0, below=1),
+        "adam_b2": fields.real(0, below=1),
+        "schedule": fields.choice("constant", "cosine"),
+        "ema_decay": fields.real(0, below=1),
+    }
+)
 
 
 @struct.dataclass
@@ -44,23 +90,10 @@ class State:
 
 def require(config) -> None:
     """Raises UserError if the config is invalid."""
-    require_one_of(config, "loss", tuple(losses.LOSSES))
-    require_one_of(config, "mixing", losses.RULES)
-    require_one_of(config, "views", inputs.VIEWS)
-    require_one_of(config, "schedule", ("constant", "cosine"))
-    require_positive(
-        config, "d_steps", "g_steps", "packing", "latents", "eval_samples",
-        "last_eval_samples",
-    )  # fmt: skip
-    if not config.d_channels or len(config.dropout) != len(config.d_channels):
+    if len(config.dropout) != len(config.d_channels):
         raise UserError(
             f"config.dropout={tuple(config.dropout)} and config.d_channels="
             f"{tuple(config.d_channels)} need an entry for each discriminator"
-        )
-    if set(config.diff_augment) - set(inputs.AUGMENTATIONS):
-        raise UserError(
-            f"config.diff_augment={tuple(config.diff_augment)}; there are: "
-            f"{', '.join(inputs.AUGMENTATIONS)}"
         )
     if config.packing > 1 and config.conditional:
         raise UserError(

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 
 from dlx.data.batches import Batches
-from dlx.errors import require_one_of
 from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.texts import Texts
@@ -57,5 +56,4 @@ def load(config) -> Modality:
     Raises:
       UserError: if the modality is unknown or its data are missing.
     """
-    require_one_of(config, "kind", tuple(MODALITIES))
     return MODALITIES[config.kind](config)

@@ -14,9 +14,11 @@ import numpy as np
 
 from dlx import figures as drawing
 from dlx.data import batches, sources
+from dlx.errors import UserError
 from dlx.generative.measures import fid, modes, reference_classifier
 
 _REFERENCE = 10_000  # real images that samples are compared with
+_FEWEST = 4  # each needs three neighbours
 
 
 class ModeClassifier:
@@ -84,6 +86,12 @@ class Measures:
         """
         self._classifier = ModeClassifier(config) if config.judge else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
+        if self._classifier and min(len(real), len(test.images)) < _FEWEST:
+            raise UserError(
+                f"config.dataset={config.dataset} has {len(real)} training and "
+                f"{len(test.images)} test images; FID, precision and recall need "
+                f"{_FEWEST} of each; use more or config.judge=False"
+            )
         stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"
         self.about = {}

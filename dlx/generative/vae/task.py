@@ -14,20 +14,30 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import streams
+from dlx import fields, streams
 from dlx.data import batches, sources
-from dlx.errors import (
-    require_at_least_0,
-    require_one_of,
-    require_positive,
-    user_error_in,
-)
+from dlx.errors import user_error_in
 from dlx.generative import sampling
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
 from dlx.generative.vae.figures import make_figures
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
+
+FIELDS = batches.FIELDS | {
+    "latents": fields.integer(),
+    "features": fields.row(fields.integer()),
+    "channels": fields.row(fields.integer()),
+    "gated": fields.flag(),
+    "objective": fields.choice("vae", "iwae"),
+    "samples": fields.integer(),
+    "free_bits": fields.real(0),
+    "warmup_steps": fields.integer(0),
+    "learning_rate": fields.real(above=0),
+    "adam_epsilon": fields.real(above=0),
+    "eval_samples": fields.integer(),  # importance samples of each image
+    "last_eval_samples": fields.integer(),
+}
 
 
 @struct.dataclass
@@ -115,9 +125,6 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid or the data are missing.
     """
-    require_one_of(config, "objective", ("vae", "iwae"))
-    require_positive(config, "samples", "eval_samples", "last_eval_samples")
-    require_at_least_0(config, "warmup_steps")
     train, test, model = load(config)
     loss = make_loss(config, model)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)

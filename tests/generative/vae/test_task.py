@@ -248,10 +248,10 @@ def test_digits_are_learnt_and_an_interrupted_run_resumes_exactly(
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("objective", "gan", "config.objective is 'gan'; choose one of: 'vae', 'iwae'"),
-        ("latents", 0, "positive integer widths"),
+        ("objective", "gan", "config.objective must be one of: 'vae', 'iwae'"),
+        ("latents", 0, "config.latents must be an integer in 1"),
         ("channels", (4, 4, 4, 4), "8x8 images cannot be halved 4 times"),
-        ("samples", 0, "config.samples must be at least 1"),
+        ("samples", 0, "config.samples must be an integer in 1"),
     ],
 )
 def test_an_invalid_config_is_a_user_error(field, value, why, config):

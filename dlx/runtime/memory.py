@@ -1,0 +1,130 @@
+"""Memory that is free, and checks of what a run needs before it is allocated."""
+
+import contextlib
+import pathlib
+import resource
+from typing import Any
+
+import jax
+import numpy as np
+
+from dlx.errors import UserError
+
+_MEMINFO = pathlib.Path("/proc/meminfo")
+_STATM = pathlib.Path("/proc/self/statm")
+_CGROUP = pathlib.Path("/sys/fs/cgroup")  # a container's limits, version 2
+
+
+def free(device: jax.Device) -> int | None:
+    """Returns the bytes of a device's memory that are free, or None if unknown.
+
+    Accelerators report their limit. On the CPU it is the least of the machine's
+    available memory, the container's limit, and the process's limit (`ulimit -v`).
+    """
+    stats = device.memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    if device.platform != "cpu":
+        return None
+    bounds = [_available(), _left_in_container(), _left_in_process()]
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def require(needed: int, reason: str) -> None:
+    """Checks that every local device has `needed` bytes free.
+
+    Args:
+      needed: The bytes that each device has to hold.
+      reason: What needs them, for the message.
+
+    Raises:
+      UserError: if a device has fewer; it says how many are needed and free.
+    """
+    devices = jax.local_devices()
+    room = free(devices[0])
+    if devices[0].platform == "cpu":
+        needed *= len(devices)  # they share the machine's memory
+    if room is not None and needed > room:
+        raise UserError(
+            f"{reason} {size(needed)} of memory, and {size(max(room, 0))} are free"
+        )
+
+
+def require_for_state(state: Any) -> None:
+    """Checks that a state fits into memory before it is made.
+
+    Args:
+      state: Shapes, dtypes and shardings, as `devices.abstract` returns them.
+
+    Raises:
+      UserError: if it does not fit; it names the largest field.
+    """
+    bytes_of = {
+        field: sum(map(_bytes_on_a_device, jax.tree.leaves(getattr(state, field))))
+        for field in state.__dataclass_fields__
+    }
+    largest = max(bytes_of, key=bytes_of.get)
+    require(
+        sum(bytes_of.values()),
+        f"the state, of which {largest!r} is {size(bytes_of[largest])}, takes",
+    )
+
+
+def require_for_program(program: Any) -> None:
+    """Checks that the temporary arrays of a compiled program fit into memory.
+
+    Raises:
+      UserError: if they do not.
+    """
+    analysis = getattr(program, "memory_analysis", lambda: None)()
+    if analysis is not None:
+        require(
+            analysis.temp_size_in_bytes, "the temporary arrays of a training step take"
+        )
+
+
+def size(number: int) -> str:
+    """Writes a number of bytes in the usual unit, for example '22.4 GiB'."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if number < 1024 or unit == "TiB":
+            return f"{number:.4g} {unit}"
+        number /= 1024
+    raise AssertionError
+
+
+def _bytes_on_a_device(leaf):
+    shape = leaf.sharding.shard_shape(leaf.shape)
+    # Python's integers, for a product of int64 may overflow.
+    number = 1
+    for length in shape:
+        number *= length
+    return number * np.dtype(_plain(leaf.dtype)).itemsize
+
+
+def _plain(dtype):
+    """Random keys are two uint32 numbers."""
+    return "u8" if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else dtype
+
+
+def _available():
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in _MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    return None
+
+
+def _left_in_container():
+    with contextlib.suppress(OSError, ValueError):  # 'max' is no number: no limit
+        limit = int((_CGROUP / "memory.max").read_text())
+        return limit - int((_CGROUP / "memory.current").read_text())
+    return None
+
+
+def _left_in_process():
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return limit - resource.getpagesize() * int(_STATM.read_text().split()[0])
+    return None
