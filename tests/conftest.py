@@ -60,8 +60,16 @@ def config():
     config.features = (16,)
     config.num_steps, config.log_steps = 12, 2
     config.eval_steps = config.checkpoint_steps = 4
-    config.eval_rocks = 100
+    config.eval_episodes = 10
     return config
+
+
+@pytest.fixture
+def gymnax():
+    """gymnax, whose games reuse keys and promote ranks."""
+    module = pytest.importorskip("gymnax", reason="gymnax is not installed")
+    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
+        yield module
 
 
 @pytest.fixture

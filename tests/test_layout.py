@@ -13,7 +13,7 @@ MAY = {
     **dict.fromkeys(BASE, BASE),
     **{room: {"errors"} for room in ("figures", "models")},
     "optimizers": {"errors", "choices", "fields"},
-    "envs": {"errors", "streams"},
+    "envs": {"errors", "choices", "streams"},
     "runtime": BASE | {"figures"},
     "data": BASE | {"runtime"},
     **dict.fromkeys(("rl", "vision"), SHARED),

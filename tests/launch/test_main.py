@@ -21,7 +21,7 @@ SMALL = [
     "--config.log_steps=20",
     "--config.eval_steps=400",
     "--config.checkpoint_steps=200",
-    "--config.eval_rocks=100",
+    "--config.eval_episodes=10",
 ]
 # The last flag of a kind counts.
 _FLAGS = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"

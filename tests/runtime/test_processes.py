@@ -17,7 +17,7 @@ from dlx.runtime import loop, processes, rundir
 from launch.faults.campaign import free_port
 
 SETTINGS = {
-    "num_envs": 32, "features": "(16,)", "eval_rocks": 100, "num_steps": 20,
+    "num_envs": 32, "features": "(16,)", "eval_episodes": 10, "num_steps": 20,
     "log_steps": 5, "eval_steps": 10, "checkpoint_steps": 10,
 }  # fmt: skip
 
