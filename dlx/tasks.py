@@ -24,6 +24,7 @@ OURS = {
     "gan": "dlx.generative.gan.task",
     "numpy_mlp": "dlx.vision.numpy_mlp",
     "policy_gradient": "dlx.rl.policy_gradient",
+    "pqn": "dlx.rl.pqn",
     "style": "dlx.style.optimise",
     "vae": "dlx.generative.vae.task",
 }

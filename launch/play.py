@@ -1,5 +1,7 @@
 """Shows a trained agent playing rocks in the terminal; --human plays against it.
 
+For an agent of any other game it prints the returns of --games games and saves a film.
+
     python -m launch.play --workdir=runs/pg_rocks16/20261125-120000 --human
 
 With --human you move the left paddle with the arrow keys. The agent has the same rocks.
@@ -17,16 +19,18 @@ from absl import flags
 import jax
 import numpy as np
 
-from dlx import streams, tasks
+from dlx import figures, streams, tasks
 from dlx.envs import drawing, rocks
+from dlx.envs.rocks_environment import Rocks
 from dlx.errors import UserError
+from dlx.rl import evaluation
 from dlx.runtime import restore
 from launch.rocks_match import Match
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _HUMAN = flags.DEFINE_bool("human", False, "Play against the agent.")
 _GAMES = flags.DEFINE_integer(
-    "games", None, "The number of games; by default unlimited."
+    "games", None, "The number of games; by default unlimited, of other games 10."
 )
 _SPEED = flags.DEFINE_float("speed", 8, "Steps per second.", lower_bound=0.1)
 _SEED = flags.DEFINE_integer(
@@ -38,17 +42,38 @@ _GAP = 4  # characters between two screens
 
 
 def main() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserError("standard input and output must be a terminal")
     run = restore.load(_WORKDIR.value, tasks.make)
     play = tasks.abilities(run.config).play
     if play is None:
         raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}, not an agent")
-    game, scores = play(run.config)
+    env, scores = play(run.config)
+    if not isinstance(env, Rocks):
+        return _film(env, evaluation.greedy(env, scores, run.state.params))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("standard input and output must be a terminal")
     scores = functools.partial(jax.jit(scores), run.state.params)
-    match = Match(game, scores, human=_HUMAN.value)
+    match = Match(env.params, scores, human=_HUMAN.value)
+    print(curses.wrapper(_show, match, _key()))
+
+
+def _key():
     seed = time.time_ns() % 2**32 if _SEED.value is None else _SEED.value
-    print(curses.wrapper(_show, match, streams.key(seed, "game")))
+    return streams.key(seed, "game")
+
+
+def _film(env, policy):
+    """Plays a game that is not rocks: prints the measures and saves a film."""
+    if _HUMAN.value:
+        raise UserError("--human: people can play rocks only, not this run's game")
+    games, key = _GAMES.value or 10, _key()
+    measured = jax.jit(lambda key: env.measure(policy, key, games))(key)
+    for name, number in jax.device_get(measured).items():
+        print(f"{name} of {games} games: {number:.4g}")
+    film = env.film(policy, key)
+    if film is None:
+        print("this game has no film, because its observations are not pictures")
+    else:
+        print(figures.save(_WORKDIR.value / "figures", "game", film))
 
 
 def _show(window, match, key):

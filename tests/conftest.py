@@ -65,6 +65,14 @@ def config():
 
 
 @pytest.fixture
+def gymnax():
+    """gymnax, whose games reuse keys and promote ranks."""
+    module = pytest.importorskip("gymnax", reason="gymnax is not installed")
+    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
+        yield module
+
+
+@pytest.fixture
 def same_everywhere():
     """Of a tree as `pmap` returns it, asserts that all devices' copies are equal.
 

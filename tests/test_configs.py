@@ -20,6 +20,7 @@ VARIANTS = {
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
+    "pqn_minatar": ["SpaceInvaders"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
@@ -80,10 +81,12 @@ def test_every_field_has_its_valid_values(path, arguments):
 
 
 @pytest.mark.parametrize(("path", "arguments"), OPENED)
-def test_config_traces(path, arguments, monkeypatch):
+def test_config_traces(path, arguments, monkeypatch, request):
     config = _read(path, *arguments)
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"  # is here, and has all that others have but size
+    if config.get("env", {}).get("name", "").startswith("gymnax/"):
+        request.getfixturevalue("gymnax")
     if "widths" in config:
         config.widths = config.widths[:1]  # each halves what is left of 8x8 pixels
     if config.get("kind") == "pictures":

@@ -21,7 +21,7 @@ MAY = {
     **dict.fromkeys(BASE, BASE),
     **{room: {"errors"} for room in ("figures", "gradients", "models")},
     "optimizers": {"errors", "choices", "fields"},
-    "envs": {"errors", "streams"},
+    "envs": {"errors", "choices", "streams"},
     "runtime": BASE | {"figures"},
     "data": BASE | {"runtime"},
     **dict.fromkeys(("rl", "vision"), SHARED),

@@ -57,8 +57,8 @@ def _imported(path):
 @pytest.mark.parametrize(
     ("folder", "extras", "less"),
     [
-        ("dlx", [], ["envs/adapters.py", "envs/gymnax.py"]),
-        ("dlx/envs", ["bench"], []),  # adapters to the peers' interfaces
+        ("dlx", [], ["envs"]),
+        ("dlx/envs", ["bench"], ["from_jaxtari.py"]),  # adapters to others' interfaces
         ("launch", [], ["gallery", "bench"]),
         ("launch/gallery", ["gallery"], []),
         ("launch/bench", ["bench"], []),

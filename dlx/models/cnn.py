@@ -15,14 +15,16 @@ class CNN(nn.Module):
     Attributes:
       channels: The channels of each convolution.
       features: The width of each dense layer.
+      layer_norm: Normalises each dense layer before its ReLU.
     """
 
     channels: Sequence[int]
     features: Sequence[int]
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[batch, height, width, channels] float32 -> [batch, features[-1]] float32."""
         for channels in self.channels:
             x = nn.relu(Conv(channels, (3, 3), strides=2)(x))
-        return MLP(self.features)(x)
+        return MLP(self.features, layer_norm=self.layer_norm)(x)

@@ -1,4 +1,4 @@
-"""Deep Q-learning on rocks (Mnih et al. 2015), all of it on the device.
+"""Deep Q-learning (Mnih et al. 2015), all of it on the device.
 
 A training step plays one step in all environments, adds it to the replay and updates
 the parameters `updates` times. Switches of the config:
@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import optax
 
 from dlx import fields, optimizers
-from dlx.envs import rocks
-from dlx.rl import evaluation, networks, replay
+from dlx.envs.environment import Environment
+from dlx.rl import evaluation, networks, replay, rollouts
 from dlx.rl.q_learning import epsilon_greedy, importance_weights, q_learning
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -68,30 +68,31 @@ class State:
     params: chex.ArrayTree
     target_params: chex.ArrayTree
     opt_state: chex.ArrayTree
-    envs: rocks.State
+    envs: chex.ArrayTree
     replay: replay.Replay
     returns: jax.Array
     last_returns: jax.Array
 
 
-def agent(config) -> tuple[rocks.Params, networks.QNetwork]:
+def agent(config) -> tuple[Environment, networks.QNetwork]:
     """Makes the config's game and network.
 
     Raises:
       UserError: if the config is invalid.
     """
+    env = evaluation.make_env(config)
+    evaluation.require_discrete(config, env)
     torso = evaluation.make_torso(config)
-    network = networks.QNetwork(torso, rocks.NUM_ACTIONS, config.dueling)
-    return evaluation.make_game(config), network
+    return env, networks.QNetwork(torso, env.num_actions, config.dueling)
 
 
-def policy(config) -> tuple[rocks.Params, evaluation.Scores]:
+def policy(config) -> tuple[Environment, evaluation.Scores]:
     """Returns the game, and (params, observations) -> action values."""
-    game, network = agent(config)
-    return game, network.apply
+    env, network = agent(config)
+    return env, network.apply
 
 
-def make_play(config, game: rocks.Params, network: networks.QNetwork):
+def make_play(config, env: Environment, network: networks.QNetwork):
     """Returns (state, key) -> state, which plays one step and adds it to the replay."""
     epsilon = optimizers.linear(
         config.epsilon_start, config.epsilon_end, config.epsilon_steps
@@ -100,33 +101,26 @@ def make_play(config, game: rocks.Params, network: networks.QNetwork):
     def play_one(state, key):
         action_key, env_key = jax.random.split(key)
         before = state.envs
-        q = network.apply(state.params, rocks.render(before, game))
+        q = network.apply(state.params, env.observe(before))
         actions = epsilon_greedy(action_key, q, epsilon(state.step))
-        _, envs, rewards, terminated, truncated, info = rocks.step(
-            env_key, before, actions, game
+        state, last, rewards, terminated, truncated = rollouts.play(
+            env, state, actions, env_key
         )
-        over = terminated | truncated
-        returns = state.returns + rewards
         played = replay.Transition(
-            state=rocks.pack(before, game),
+            state=env.pack(before),
             action=actions.astype(jnp.uint8),
             reward=rewards,
             terminated=terminated,
             truncated=truncated,
-            next_state=rocks.pack(info["final_state"], game),
+            next_state=env.pack(last),
         )
-        return state.replace(
-            envs=envs,
-            replay=replay.insert(state.replay, played),
-            returns=jnp.where(over, 0.0, returns),
-            last_returns=jnp.where(over, returns, state.last_returns),
-        )
+        return state.replace(replay=replay.insert(state.replay, played))
 
     return play_one
 
 
 def make_update(
-    config, game: rocks.Params, network: networks.QNetwork, tx, batch_size: int
+    config, env: Environment, network: networks.QNetwork, tx, batch_size: int
 ):
     """Returns (state, key) -> (state, metrics), one update from the replay."""
     beta = optimizers.linear(config.beta, 1.0, config.num_steps)
@@ -134,7 +128,7 @@ def make_update(
     def td_errors(params, target_params, transitions):
         state, action, reward, discount, next_state = transitions
         both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state, next_state)
-        screens = rocks.render(rocks.unpack(both), game)
+        screens = env.observe(env.unpack(both))
         q, next_q = jnp.split(network.apply(params, screens), 2)
         target_q = network.apply(target_params, screens[batch_size:])
         selector_q = next_q if config.double else target_q
@@ -178,23 +172,23 @@ def make_update(
     return update
 
 
-def make_init(config, game: rocks.Params, network: networks.QNetwork, tx):
+def make_init(config, env: Environment, network: networks.QNetwork, tx):
     """Returns key -> State: first parameters, new games, an empty replay."""
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     slots = replay.num_slots(config, num_envs)
 
     def init(key):
         params_key, envs_key = jax.random.split(key)
-        observations, envs = rocks.reset(envs_key, game, num_envs)
-        params = network.init(params_key, observations)
+        envs = env.reset(envs_key, num_envs)
+        params = network.init(params_key, env.observe(envs))
         nothing = jnp.zeros(num_envs, bool)
         example = replay.Transition(
-            state=rocks.pack(envs, game),
+            state=env.pack(envs),
             action=nothing.astype(jnp.uint8),
             reward=jnp.zeros(num_envs),
             terminated=nothing,
             truncated=nothing,
-            next_state=rocks.pack(envs, game),
+            next_state=env.pack(envs),
         )
         return State(
             step=jnp.int32(0),
@@ -233,10 +227,10 @@ def make(config) -> Task:
       UserError: if the config is invalid.
     """
     batch_size = devices.per_device("config.batch_size", config.batch_size)
-    game, network = agent(config)
+    env, network = agent(config)
     tx = evaluation.make_optimizer(config, config.updates)
-    play_one = make_play(config, game, network)
-    update = make_update(config, game, network, tx, batch_size)
+    play_one = make_play(config, env, network)
+    update = make_update(config, env, network, tx, batch_size)
 
     def step(state, batch, key):
         del batch  # the agent makes its own
@@ -250,13 +244,13 @@ def make(config) -> Task:
         metrics["episode_return"] = jnp.mean(state.last_returns)
         return state, metrics
 
-    evaluate, figures = evaluation.make(*policy(config), config.eval_rocks)
+    evaluate, figures = evaluation.make(config, *policy(config))
     return Task(
-        init=make_init(config, game, network, tx),
+        init=make_init(config, env, network, tx),
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric=evaluation.metric(game),
+        metric=env.metric,
         counts={"env_steps": config.num_envs},
         local=("envs", "replay", "returns", "last_returns"),
     )

@@ -1,4 +1,4 @@
-"""Parts that all agents on rocks share: game, torso, optimiser, measures, figures."""
+"""Parts that all agents share: game, torso, optimiser, evaluation and figures."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from dlx import fields, optimizers
-from dlx.envs import drawing, measure, rocks
-from dlx.errors import user_error_in
+from dlx.envs import registration
+from dlx.envs.environment import Environment
+from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
 
 FIELDS = {
@@ -17,26 +18,39 @@ FIELDS = {
     "network": fields.choice("mlp", "cnn"),
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
+    "layer_norm": fields.flag(),
     "discount": fields.real(0, 1),
-    "eval_rocks": fields.integer(),
+    "eval_episodes": fields.integer(),
+    "eval_rocks": fields.integer(),  # instead of eval_episodes, of rocks
 }
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
-# is the greedy action's.
+# is the greedy action's. Of continuous actions it is the greedy action itself.
 Scores = Callable[..., jax.Array]
 
 
-def make_game(config) -> rocks.Params:
+def make_env(config) -> Environment:
     """Makes the game of `config.env`. Raises UserError if that is invalid."""
-    with user_error_in("config.env"):
-        return rocks.Params(**config.env)
+    return registration.make(**config.env)
+
+
+def require_discrete(config, env: Environment) -> None:
+    """Raises UserError if the game's actions are continuous."""
+    if env.num_actions is None:
+        raise UserError(
+            f"{config.task} needs discrete actions, and those of "
+            f"{config.env.get('name')!r} are continuous; use policy_gradient"
+        )
 
 
 def make_torso(config) -> nn.Module:
     """Makes the torso of `config.network`. Raises UserError if that is invalid."""
     with user_error_in("config.network"):
         return networks.make_torso(
-            config.network, features=config.features, channels=config.channels
+            config.network,
+            features=config.features,
+            channels=config.channels,
+            layer_norm=config.get("layer_norm", False),
         )
 
 
@@ -60,37 +74,36 @@ def make_optimizer(config, updates: int = 1) -> optax.GradientTransformation:
     )
 
 
-def metric(game: rocks.Params) -> str:
-    """The metric that selects the best checkpoint.
-
-    With one rock at a time every start can be tried; with several rocks only a sample
-    of episodes can.
-    """
-    return "perfect_starts" if game.max_rocks == 1 else "optimal_fraction"
+def greedy(env: Environment, scores: Scores, params):
+    """The greedy policy: observations -> actions."""
+    if env.num_actions is None:
+        return lambda observations: scores(params, observations)
+    return lambda observations: jnp.argmax(scores(params, observations), axis=-1)
 
 
-def make(game: rocks.Params, scores: Scores, num_rocks: int):
+def num_episodes(config) -> int:
+    """The number of episodes of an evaluation."""
+    if "eval_rocks" in config:
+        return -(-config.eval_rocks // config.env.rocks_per_episode)
+    return config.eval_episodes
+
+
+def make(config, env: Environment, scores: Scores):
     """Makes a task's `evaluate` and `figures` for the greedy policy.
 
     Args:
-      game: The game.
+      config: It reads `eval_episodes`.
+      env: The game.
       scores: The agent's action scores.
-      num_rocks: The least number of rocks in the sampled measures.
     """
-
-    def policy(params):
-        return lambda observations: jnp.argmax(scores(params, observations), axis=-1)
+    episodes = num_episodes(config)
 
     @jax.jit
     def evaluate(state, key):
-        return measure.measure(policy(state.params), game, key, num_rocks)
-
-    @jax.jit
-    def record(params, key):
-        return measure.record(policy(params), game, key)
+        return env.measure(greedy(env, scores, state.params), key, episodes)
 
     def figures(state, key):
-        screens, scores = jax.device_get(record(state.params, key))
-        return {"play": drawing.film(screens, scores, game.rocks_per_episode)}
+        film = env.film(greedy(env, scores, state.params), key)
+        return {} if film is None else {"play": film}
 
     return evaluate, figures

@@ -1,6 +1,8 @@
 """Networks of agents: torsos, actor-critic, action values."""
 
 from collections.abc import Sequence
+import math
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -11,7 +13,11 @@ from dlx.models.mlp import MLP
 
 
 def make_torso(
-    name: str, *, features: Sequence[int], channels: Sequence[int]
+    name: str,
+    *,
+    features: Sequence[int],
+    channels: Sequence[int],
+    layer_norm: bool = False,
 ) -> nn.Module:
     """Makes a torso.
 
@@ -19,6 +25,7 @@ def make_torso(
       name: 'mlp', fully connected, or 'cnn', convolutional.
       features: The widths of the dense layers.
       channels: The channels of the convolutions of 'cnn'.
+      layer_norm: Normalises the dense layers.
 
     Raises:
       ValueError: if the name is unknown, there is no dense layer, or a width is not a
@@ -31,32 +38,43 @@ def make_torso(
             f"channels={tuple(channels)}"
         )
     if name == "mlp":
-        return MLP(tuple(features))
+        return MLP(tuple(features), layer_norm=layer_norm)
     if name == "cnn":
-        return CNN(tuple(channels), tuple(features))
+        return CNN(tuple(channels), tuple(features), layer_norm=layer_norm)
     raise ValueError(f"unknown network {name!r}; known are: mlp, cnn")
 
 
 class ActorCritic(nn.Module):
-    """Action logits and a state value.
+    """The parameters of an action distribution, and a state value.
 
     Attributes:
       torso: A module from observations to features, shared by both heads.
-      num_actions: The number of logits.
+      num_actions: The number of logits; None if actions are continuous.
+      action_shape: The shape of a continuous action.
     """
 
     torso: nn.Module
-    num_actions: int
+    num_actions: int | None
+    action_shape: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(self, observations: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Observations [batch, ...] -> logits [batch, num_actions], values [batch]."""
+    def __call__(self, observations: jax.Array) -> tuple[Any, jax.Array]:
+        """Maps observations [batch, ...] to the policy and the values [batch].
+
+        The policy is logits [batch, num_actions] or, if actions are continuous, means
+        and logarithmic deviations [batch, *action_shape].
+        """
         features = self.torso(observations)
         # Small initial weights make every action equally likely and every value near 0.
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
-        logits = nn.Dense(self.num_actions, kernel_init=small)(features)
+        outputs = self.num_actions or math.prod(self.action_shape)
+        logits = nn.Dense(outputs, kernel_init=small)(features)
         values = nn.Dense(1, kernel_init=small)(features)
-        return logits, values[:, 0]
+        if self.num_actions is not None:
+            return logits, values[:, 0]
+        mean = logits.reshape(-1, *self.action_shape)
+        log_std = self.param("log_std", nn.initializers.zeros, self.action_shape)
+        return (mean, jnp.broadcast_to(log_std, mean.shape)), values[:, 0]
 
 
 class QNetwork(nn.Module):

@@ -1,14 +1,16 @@
-"""Policy gradients on rocks: REINFORCE and advantage actor-critic.
+"""Policy gradients: REINFORCE, advantage actor-critic and PPO.
 
 A training step plays `rollout_steps` in all environments, estimates advantages and
-updates the parameters once. Environments are part of the state, and rollouts never
-leave the device.
+updates the parameters once (PPO: often). Environments are part of the state, and
+rollouts never leave the device.
 
 - `algorithm='a2c'`: generalised advantage estimates on a learnt value, and an entropy
   bonus (Mnih et al. 2016, without the asynchrony; Schulman et al. 2016).
 - `algorithm='reinforce'`: returns to go, less a learnt value if `baseline` is set
   (Williams 1992; Sutton and Barto 2018, section 13.4). It sees no further than a
   rollout, which should end where a rock's fall or an episode ends.
+- `algorithm='ppo'`: like 'a2c', with the clipped objective in `epochs` of `minibatches`
+  (Schulman et al. 2017); see `ppo`.
 """
 
 import chex
@@ -19,8 +21,8 @@ import jax.numpy as jnp
 import optax
 
 from dlx import fields, optimizers
-from dlx.envs import rocks
-from dlx.rl import evaluation
+from dlx.envs.environment import Environment
+from dlx.rl import distributions, evaluation, ppo, rollouts
 from dlx.rl.networks import ActorCritic
 from dlx.rl.returns import advantages_and_targets, standardize
 from dlx.runtime import devices
@@ -31,12 +33,16 @@ FIELDS = (
     | evaluation.FIELDS
     | {
         "rollout_steps": fields.integer(),
-        "algorithm": fields.choice("a2c", "reinforce"),
+        "algorithm": fields.choice("a2c", "reinforce", "ppo"),
         "gae_lambda": fields.real(0, 1),
         "baseline": fields.flag(),
         "standardize_advantages": fields.flag(),
         "value_cost": fields.real(0),
         "entropy_cost": fields.real(0),
+        "epochs": fields.integer(),
+        "minibatches": fields.integer(),
+        "clip_epsilon": fields.real(above=0),
+        "value_clip": fields.real(0),
     }
 )
 
@@ -57,123 +63,94 @@ class State:
     step: jax.Array
     params: chex.ArrayTree
     opt_state: chex.ArrayTree
-    envs: rocks.State
+    envs: chex.ArrayTree
     returns: jax.Array
     last_returns: jax.Array
 
 
-@struct.dataclass
-class Rollout:
-    """A rollout; every field is [time, env].
-
-    Attributes:
-      envs: The games before each action. Screens are rendered when they are needed.
-      actions: int32.
-      rewards: float32. If an episode is truncated, the discounted value of its last
-        state is added (Pardo et al. 2018, equation 6).
-      discounts: float32. It is 0 if the episode ended.
-    """
-
-    envs: rocks.State
-    actions: jax.Array
-    rewards: jax.Array
-    discounts: jax.Array
-
-
-def policy_gradient_loss(
-    logits: jax.Array, actions: jax.Array, advantages: jax.Array
-) -> jax.Array:
+def policy_gradient_loss(nll: jax.Array, advantages: jax.Array) -> jax.Array:
     """Computes -A log pi(a|s); its mean gradient is minus the policy gradient.
 
     Args:
-      logits: [..., num_actions] float32.
-      actions: [...] integers.
+      nll: [...] float32. -log pi(a|s).
       advantages: [...] float32. They are constants.
 
     Returns:
       [...] float32.
     """
-    nll = optax.softmax_cross_entropy_with_integer_labels(logits, actions)
     return lax.stop_gradient(advantages) * nll
 
 
-def entropy(logits: jax.Array) -> jax.Array:
-    """The policy's entropy in nats: [..., num_actions] -> [...]."""
-    log_probs = jax.nn.log_softmax(logits)
-    return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
-
-
-def agent(config) -> tuple[rocks.Params, ActorCritic]:
+def agent(config) -> tuple[Environment, ActorCritic]:
     """Makes the config's game and network.
 
     Raises:
       UserError: if the config is invalid.
     """
+    env = evaluation.make_env(config)
     torso = evaluation.make_torso(config)
-    return evaluation.make_game(config), ActorCritic(torso, rocks.NUM_ACTIONS)
+    return env, ActorCritic(torso, env.num_actions, env.action_shape)
 
 
-def policy(config) -> tuple[rocks.Params, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action logits."""
-    game, network = agent(config)
-    return game, lambda params, observations: network.apply(params, observations)[0]
+def policy(config) -> tuple[Environment, evaluation.Scores]:
+    """Returns the game, and (params, observations) -> action logits, or actions."""
+    env, network = agent(config)
+    distribution = distributions.of(env)
+
+    def scores(params, observations):
+        return distribution.mode(network.apply(params, observations)[0])
+
+    return env, scores
 
 
-def make_rollout(config, game: rocks.Params, network):
-    """Returns (params, state, key) -> (state, Rollout), which only plays."""
+def make_rollout(config, env: Environment, network):
+    """Returns (params, state, key) -> (state, Rollout), which only plays.
 
-    def play_one(params, state, key):
-        action_key, env_key = jax.random.split(key)
-        logits, _ = network.apply(params, rocks.render(state.envs, game))
-        actions = jax.random.categorical(action_key, logits)
-        _, envs, rewards, terminated, truncated, info = rocks.step(
-            env_key, state.envs, actions, game
-        )
-        over = terminated | truncated
-        returns = state.returns + rewards
-        after = state.replace(
-            envs=envs,
-            returns=jnp.where(over, 0.0, returns),
-            last_returns=jnp.where(over, returns, state.last_returns),
-        )
-        if game.max_steps is not None:
-            _, values = network.apply(params, info["final_observation"])
-            rewards += config.discount * values * truncated
-        discounts = config.discount * ~over
-        return after, Rollout(state.envs, actions, rewards, discounts)
+    The extras of PPO's rollouts are -log pi(a|s) and values, [time, env] float32 each.
+    """
+    distribution = distributions.of(env)
 
-    def rollout(params, state, key):
-        keys = jax.random.split(key, config.rollout_steps)
-        return lax.scan(lambda state, key: play_one(params, state, key), state, keys)
+    def act(params, observations, key, step):
+        del step
+        outputs, values = network.apply(params, observations)
+        actions = distribution.sample(outputs, key)
+        if config.algorithm != "ppo":
+            return actions, None
+        return actions, (distribution.nll(outputs, actions), values)
 
-    return rollout
+    def value(params, observations):
+        return network.apply(params, observations)[1]
+
+    return rollouts.make(config, env, act, value)
 
 
-def make_loss(config, game: rocks.Params, network):
+def make_loss(config, env: Environment, network):
     """Returns (params, rollout, envs after it, step) -> (one device's loss, metrics).
 
     Advantages are standardised over the mapped axis 'devices'. The entropy bonus falls
     linearly to 0 over the run.
     """
+    distribution = distributions.of(env)
     entropy_cost = optimizers.linear(config.entropy_cost, 0.0, config.num_steps)
 
     def loss(params, rollout, last, step):
         envs = jax.tree.map(
             lambda a, b: jnp.concatenate([a, b[None]]), rollout.envs, last
         )
-        logits, values = jax.vmap(
-            lambda envs: network.apply(params, rocks.render(envs, game))
+        outputs, values = jax.vmap(
+            lambda envs: network.apply(params, env.observe(envs))
         )(envs)
-        logits = logits[:-1]
+        outputs = jax.tree.map(lambda x: x[:-1], outputs)
         advantages, targets = advantages_and_targets(
             config, rollout.rewards, lax.stop_gradient(values), rollout.discounts
         )
         if config.standardize_advantages:
             advantages = standardize(advantages)
+        nll = distribution.nll(outputs, rollout.actions)
         losses = {
-            "policy_loss": policy_gradient_loss(logits, rollout.actions, advantages),
+            "policy_loss": policy_gradient_loss(nll, advantages),
             "value_loss": optax.l2_loss(values[:-1], targets),
-            "entropy": entropy(logits),
+            "entropy": distribution.entropy(outputs),
         }
         means = jax.tree.map(jnp.mean, losses)
         total = (
@@ -186,6 +163,20 @@ def make_loss(config, game: rocks.Params, network):
     return loss
 
 
+def make_update(config, env: Environment, network, tx):
+    """Returns (state, rollout) -> (state, metrics): one update."""
+    loss = make_loss(config, env, network)
+
+    def update(state, played):
+        grads, metrics = jax.grad(loss, has_aux=True)(
+            state.params, played, state.envs, state.step
+        )
+        state, norms = rollouts.apply_gradients(state, tx, grads)
+        return state, metrics | norms
+
+    return update
+
+
 def make(config) -> Task:
     """Builds the task.
 
@@ -196,15 +187,20 @@ def make(config) -> Task:
       UserError: if the config is invalid.
     """
     num_envs = devices.per_device("config.num_envs", config.num_envs)
-    game, network = agent(config)
-    tx = evaluation.make_optimizer(config)
-    rollout = make_rollout(config, game, network)
-    loss = make_loss(config, game, network)
+    env, network = agent(config)
+    rollout = make_rollout(config, env, network)
+    if config.algorithm == "ppo":
+        parts = rollouts.num_minibatches(config, num_envs)
+        tx = evaluation.make_optimizer(config, config.epochs * parts)
+        update = ppo.make_update(config, env, network, tx, parts)
+    else:
+        tx = evaluation.make_optimizer(config)
+        update = make_update(config, env, network, tx)
 
     def init(key):
         params_key, envs_key = jax.random.split(key)
-        observations, envs = rocks.reset(envs_key, game, num_envs)
-        params = network.init(params_key, observations)
+        envs = env.reset(envs_key, num_envs)
+        params = network.init(params_key, env.observe(envs))
         return State(
             step=jnp.int32(0),
             params=params,
@@ -216,28 +212,23 @@ def make(config) -> Task:
 
     def step(state, batch, key):
         del batch  # the agent makes its own
-        state, played = rollout(state.params, state, key)
-        grads, metrics = jax.grad(loss, has_aux=True)(
-            state.params, played, state.envs, state.step
-        )
-        grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
-        return state, metrics | {
-            "episode_return": jnp.mean(state.last_returns),
-            "l2_grads": optax.tree.norm(grads),
-            "l2_params": optax.tree.norm(params),
-            "l2_updates": optax.tree.norm(updates),
-        }
+        if config.algorithm == "ppo":
+            play_key, update_key = jax.random.split(key)
+            state, played = rollout(state.params, state, play_key)
+            state, metrics = update(state, played, update_key)
+        else:
+            state, played = rollout(state.params, state, key)
+            state, metrics = update(state, played)
+        metrics["episode_return"] = jnp.mean(state.last_returns)
+        return state.replace(step=state.step + 1), metrics
 
-    evaluate, figures = evaluation.make(*policy(config), config.eval_rocks)
+    evaluate, figures = evaluation.make(config, *policy(config))
     return Task(
         init=init,
         step=step,
         evaluate=evaluate,
         figures=figures,
-        metric=evaluation.metric(game),
+        metric=env.metric,
         counts={"env_steps": config.num_envs * config.rollout_steps},
         local=("envs", "returns", "last_returns"),
     )

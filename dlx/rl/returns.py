@@ -51,6 +51,29 @@ def gae(
     return returns_to_go(td_errors, discounts * lambda_, jnp.zeros_like(values[-1]))
 
 
+def lambda_returns(
+    rewards: jax.Array, values: jax.Array, discounts: jax.Array, lambda_: float
+) -> jax.Array:
+    """Lambda returns (Sutton and Barto 2018, equation 12.18).
+
+    G_t = r_t + discount_t ((1 - lambda) v_{t+1} + lambda G_{t+1}). If the values are
+    those of the greedy actions, these are the targets of Q(lambda) (Peng and Williams
+    1996; Gallici et al. 2024, equation 17).
+
+    Args:
+      rewards: [time, env] float32. The reward after each action.
+      values: [time + 1, env] float32. The last one is the bootstrap.
+      discounts: [time, env] float32. It is 0 if the episode ended.
+      lambda_: A number in [0, 1].
+
+    Returns:
+      [time, env] float32.
+    """
+    chex.assert_equal_shape([rewards, discounts, values[1:]])
+    one_step = rewards + discounts * (1 - lambda_) * values[1:]
+    return returns_to_go(one_step, discounts * lambda_, bootstrap=values[-1])
+
+
 def advantages_and_targets(
     config, rewards: jax.Array, values: jax.Array, discounts: jax.Array
 ) -> tuple[jax.Array, jax.Array]:

@@ -19,8 +19,10 @@ class Abilities:
     ask: data and networks are made when one of these functions is called.
 
     Attributes:
-      play: config -> (game, scores). An agent's game, and (params, observations) ->
-        [batch, num_actions] float32, of which the largest is the greedy action.
+      play: config -> (env, scores). An agent's game, a `dlx.envs.environment`
+        Environment, and (params, observations) -> [batch, num_actions] float32, of
+        which the largest is the greedy action. If actions are continuous, the scores
+        are the greedy action itself.
       classify: config -> (data, logits). A data set, and (state, images [batch, height,
         width, channels] uint8) -> [batch, classes] float32.
       features: (config, state) -> (data, network, variables). A feature extractor.

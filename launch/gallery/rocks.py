@@ -37,9 +37,10 @@ class Agent:
     """
 
     def __init__(self, run: restore.Trained):
-        self.game, scores = tasks.abilities(run.config).play(run.config)
+        env, scores = tasks.abilities(run.config).play(run.config)
+        self.game = env.params
         self._scores = jax.jit(functools.partial(scores, run.state.params))
-        self.values = run.config.task == "dqn"
+        self.values = run.config.task in ("dqn", "pqn")
         sizes = {*_SIZES, self.game.size}
         self.sizes = sorted(size for size in sizes if self._accepts(size))
         self._recorder = functools.lru_cache(32)(self._make_recorder)
@@ -82,7 +83,7 @@ def build(root: pathlib.Path) -> Any:
     """
     models = Models(
         root,
-        can("play"),
+        _plays_rocks,
         Agent,
         "python -m launch.main --config=configs/pg_rocks16.py",
     )
@@ -117,6 +118,11 @@ def build(root: pathlib.Path) -> Any:
 
     name.input(selected, name, defaults, show_progress="hidden")
     return opened, name, [name, *defaults]
+
+
+def _plays_rocks(config):
+    """Whether runs of a config play rocks; this tab's rules are those of rocks."""
+    return can("play")(config) and config.env.get("name", "rocks") == "rocks"
 
 
 def _settings(models):

@@ -114,6 +114,13 @@ def _sweep(**fields):
     return config
 
 
+def test_the_sweeps_of_an_installed_dlx_find_their_configs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert plan._read("configs/pg_rocks8.py").task == "policy_gradient"
+    with pytest.raises(UserError, match=r"configs/none.py: No such file"):
+        plan._read("configs/none.py")
+
+
 def test_nothing_compiled_outlives_a_run(monkeypatch):
     compiled = jax.jit(lambda x: x + 1)
     monkeypatch.setattr(loop, "train", lambda *_, **__: compiled(1.0))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dlx import streams, tasks
-from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.models.mlp import MLP
 from dlx.rl import dqn, evaluation, q_learning, replay
@@ -143,23 +142,23 @@ def test_an_epsilon_that_takes_no_time_to_fall_is_down_at_once(config):
     config.num_envs, config.replay_size = 128, 128 * 16
     config.epsilon_start, config.epsilon_end, config.epsilon_steps = 1.0, 0.0, 0
     state = jax.jit(tasks.make(config).init)(jax.random.key(0))
-    game, network = dqn.agent(config)
-    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
-    best = jnp.argmax(network.apply(state.params, rocks.render(state.envs, game)), -1)
+    env, network = dqn.agent(config)
+    played = jax.jit(dqn.make_play(config, env, network))(state, jax.random.key(1))
+    best = jnp.argmax(network.apply(state.params, env.observe(state.envs)), -1)
     np.testing.assert_array_equal(played.replay.entries.action[0], best)
 
 
 @pytest.mark.parametrize("huber", [0.0, 0.1])
 def test_the_loss_is_that_of_the_td_errors(config, huber):
     config.huber, config.n_step = huber, 2
-    game, network = dqn.agent(config)
+    env, network = dqn.agent(config)
     tx = evaluation.make_optimizer(config)
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
-    played = jax.jit(dqn.make_play(config, game, network))
+    played = jax.jit(dqn.make_play(config, env, network))
     for key in jax.random.split(jax.random.key(1), 10):
         state = played(state, key)
-    update = dqn.make_update(config, game, network, tx, batch_size=8)
+    update = dqn.make_update(config, env, network, tx, batch_size=8)
     _, metrics = jax.jit(jax.vmap(update, (None, 0), axis_name=parallel.AXIS))(
         state, jax.random.split(jax.random.key(2), 1)
     )
@@ -173,7 +172,7 @@ def test_the_loss_is_that_of_the_td_errors(config, huber):
             for part in replay.n_step(state.replay, i[None], 2, config.discount)
         )
         q, next_q = (
-            network.apply(state.params, rocks.render(_one(s), game))[0]
+            network.apply(state.params, env.observe(_one(s)))[0]
             for s in (before, after)
         )
         error = float(reward + discount * next_q[next_q.argmax()] - q[action])
@@ -216,11 +215,11 @@ def test_the_best_checkpoint_is_that_of_what_the_game_is_about(config):
 def test_the_replay_holds_the_games_as_they_were_played(size, config):
     """A column may be more than a byte holds."""
     config.env.size = size
-    game, network = dqn.agent(config)
+    env, network = dqn.agent(config)
     state = jax.jit(tasks.make(config).init)(jax.random.key(0))
     paddle = jnp.full_like(state.envs.paddle, size - 1)
     state = state.replace(envs=state.envs.replace(paddle=paddle))
-    played = jax.jit(dqn.make_play(config, game, network))(state, jax.random.key(1))
+    played = jax.jit(dqn.make_play(config, env, network))(state, jax.random.key(1))
     before = jax.tree.map(lambda x: x[0], played.replay.entries.state)
     np.testing.assert_array_equal(before.paddle, paddle)
     np.testing.assert_array_equal(before.columns, state.envs.columns)

@@ -12,8 +12,9 @@ import pytest
 
 from dlx import streams, tasks
 from dlx.envs import rocks
+from dlx.envs.rocks_environment import Rocks
 from dlx.errors import UserError
-from dlx.rl import evaluation
+from dlx.rl import distributions, evaluation
 from dlx.rl import policy_gradient as pg
 from dlx.rl import returns as returns_
 from dlx.runtime import devices as parallel
@@ -94,16 +95,18 @@ def test_the_policy_gradient_of_a_bandit():
 
     def expected_loss(logits):
         arms = jnp.arange(3)
-        losses = pg.policy_gradient_loss(jnp.tile(logits[None], (3, 1)), arms, pay)
+        nll = distributions.Categorical().nll(jnp.tile(logits[None], (3, 1)), arms)
+        losses = pg.policy_gradient_loss(nll, pay)
         return jnp.sum(probs * losses)
 
     np.testing.assert_allclose(-jax.grad(expected_loss)(logits), by_hand, rtol=1e-5)
 
 
 def test_entropy():
-    np.testing.assert_allclose(pg.entropy(jnp.zeros((2, 3))), np.log(3), rtol=1e-6)
+    entropy = distributions.Categorical().entropy
+    np.testing.assert_allclose(entropy(jnp.zeros((2, 3))), np.log(3), rtol=1e-6)
     certain = jnp.array([[100.0, 0.0, 0.0]])
-    np.testing.assert_allclose(pg.entropy(certain), 0, atol=1e-6)
+    np.testing.assert_allclose(entropy(certain), 0, atol=1e-6)
 
 
 def _value_of_3(_, observations):
@@ -127,8 +130,9 @@ class _Three:
 )
 def test_truncation_bootstraps_and_termination_does_not(config, env, reward):
     game = rocks.Params(**env)
+    env = Rocks(game)
     config.rollout_steps, config.discount = 2, 0.5
-    rollout = pg.make_rollout(config, game, _Three)
+    rollout = pg.make_rollout(config, env, _Three)
     task_state = pg.State(
         step=jnp.int32(0),
         params={},
@@ -147,8 +151,8 @@ def test_truncation_bootstraps_and_termination_does_not(config, env, reward):
 
 def _whole_batch_loss(config, state, device_keys):
     """Loss and gradient of all devices' rollouts as one batch, on one device."""
-    game, network = pg.agent(config)
-    rollout = pg.make_rollout(config, game, network)
+    env, network = pg.agent(config)
+    rollout = pg.make_rollout(config, env, network)
     parts = []
     for device, key in enumerate(device_keys):
         local = {
@@ -160,7 +164,7 @@ def _whole_batch_loss(config, state, device_keys):
         parts.append((played, after.envs))
     played = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *(p for p, _ in parts))
     last = jax.tree.map(lambda *x: jnp.concatenate(x), *(e for _, e in parts))
-    loss = pg.make_loss(config, game, network)
+    loss = pg.make_loss(config, env, network)
     whole = jax.jit(
         jax.vmap(
             jax.value_and_grad(loss, has_aux=True),
@@ -175,16 +179,16 @@ def _whole_batch_loss(config, state, device_keys):
 
 def test_entropy_is_rewarded_and_a_wrong_value_costs(config):
     config.entropy_cost, config.value_cost = 0.3, 0.7
-    game, network = pg.agent(config)
-    params = network.init(jax.random.key(1), jnp.zeros((1, game.size, game.size, 1)))
+    env, network = pg.agent(config)
+    params = network.init(jax.random.key(1), jnp.zeros((1, 8, 8, 1)))
     state = parallel.first_copy(
         task := tasks.make(config), parallel.init(task, streams.Keys(0).init)
     )
-    after, played = pg.make_rollout(config, game, network)(
+    after, played = pg.make_rollout(config, env, network)(
         params, state, jax.random.key(2)
     )
     loss = jax.vmap(
-        pg.make_loss(config, game, network), (None, 0, 0, None), axis_name="devices"
+        pg.make_loss(config, env, network), (None, 0, 0, None), axis_name="devices"
     )
     add_axis = jax.tree.map(lambda x: x[None], (played, after.envs))
     total, parts = jax.device_get(loss(params, *add_axis, 0))
@@ -256,7 +260,7 @@ def test_seeds_differ_and_repeat(config):
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("algorithm", "ppo", "must be one of: 'a2c', 'reinforce', got 'ppo'"),
+        ("algorithm", "a3c", "must be one of: 'a2c', .* got 'a3c'"),
         ("network", "rnn", "config.network must be one of: .* got 'rnn'"),
         ("features", (), "positive integer widths"),
         ("num_envs", 33, "does not divide over 2 devices"),

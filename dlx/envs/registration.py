@@ -1,0 +1,55 @@
+"""Games by name: ours, gymnax's, JAXAtari's, or any that can be imported."""
+
+from typing import Any
+
+from dlx import choices
+from dlx.envs import rocks
+from dlx.envs.environment import Environment
+from dlx.envs.rocks_environment import Rocks
+from dlx.errors import UserError, user_error_in
+
+_PREFIXES = {"gymnax": "from_gymnax", "jaxtari": "from_jaxtari"}
+
+
+def make(name: str = "rocks", **fields: Any) -> Environment:
+    """Makes a game.
+
+    Args:
+      name: 'rocks'; 'gymnax/NAME' or 'jaxtari/NAME', a game of that library; or the
+        import path of an `Environment` or of a function that returns one, such as
+        'my_package.my_module.Corridor'.
+      **fields: The game's parameters: those of `rocks.Params`, the library's own, or
+        the arguments of the imported function.
+
+    Raises:
+      UserError: if there is no such game, or a parameter is invalid.
+    """
+    library, _, game = name.partition("/")
+    if name == "rocks":
+        with user_error_in("config.env"):
+            return Rocks(rocks.Params(**fields))
+    if library in _PREFIXES and game:
+        module = choices.imported(f"dlx.envs.{_PREFIXES[library]}")
+        return module.make(game, **fields)
+    found = _imported(name)
+    if callable(found):
+        with user_error_in("config.env"):
+            return found(**fields)
+    if fields:
+        raise UserError(
+            f"config.env.name is {name!r}, which takes no parameters; "
+            f"got {', '.join(sorted(fields))}"
+        )
+    return found
+
+
+def _imported(name):
+    path, _, attribute = name.rpartition(".")
+    found = path and choices.exists(path)
+    found = getattr(choices.imported(path), attribute, None) if found else None
+    if not found:
+        raise UserError(
+            f"config.env.name is {name!r}; it must be 'rocks', 'gymnax/NAME', "
+            "'jaxtari/NAME', or the import path of an Environment"
+        )
+    return found
