@@ -20,7 +20,7 @@ def config():
 
     config = flow_digits.get_config()
     config.judge, config.conditional = False, True
-    config.widths, config.solver_steps, config.batch_size = (8, 8), 2, 8
+    config.widths, config.solver_steps, config.batch_size = (8,), 2, 8
     config.num_steps, config.log_steps, config.warmup_steps = 4, 1, 0
     config.eval_steps = config.checkpoint_steps = 2
     config.eval_samples = config.last_eval_samples = 8
@@ -108,10 +108,24 @@ def test_a_run_interrupted_resumes_exactly_and_draws(config, terminating, tmp_pa
     }  # fmt: skip
 
 
+def test_levels_see_the_whole_image():
+    """One pixel changes the velocity everywhere, by way of the smallest level."""
+    network = networks.UNet(1, widths=(8, 8, 8), heads=0)
+    params = networks.init(network, jax.random.key(0), (16, 16, 1))
+    params = jax.tree.map(lambda p: p + 0.05, params)
+    x = jnp.zeros((1, 16, 16, 1))
+    time, labels = jnp.full(1, 0.5), jnp.zeros(1, jnp.int32)
+    apply = jax.jit(
+        lambda x: network.apply({"params": params}, x, time, labels, train=False)
+    )
+    change = np.abs(apply(x.at[0, 0, 0, 0].set(5.0)) - apply(x))[0, :, :, 0]
+    assert change.shape == (16, 16) and change.min() > 0
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("widths", (8, 12), "need multiples of 8"),
+        ("widths", (12,), "need multiples of 8"),
         ("widths", (8,) * 5, "need sides that are multiples of 32, got 8x8"),
         ("solver", "rk4", "config.solver must be one of: 'euler', 'heun', got 'rk4'"),
     ],
