@@ -2,7 +2,7 @@
 
 python -m launch.main --config=configs/vae_mnist_2d.py
 
-The negative log-likelihood of the test split is 135.72 nats with
+The negative log-likelihood of the test split at the last step is 135.72 nats with
 --config.last_eval_samples=50 (seed 0), after 108 s of training on one core of a shared
 Intel Xeon with JAX 0.10.2.
 """
