@@ -197,3 +197,17 @@ def test_mnist_is_prepared_from_downloaded_files(tmp_path):
         28,
         1,
     )
+
+
+@pytest.mark.real_data
+def test_sounds_are_read_without_tensorflow():
+    if not (REAL / "tfds" / "spoken_digit").exists():
+        pytest.skip(f"{REAL} is missing")
+    where = str(REAL / "tfds")
+    train, held, test = (
+        sources.load_sounds("spoken_digit", split, 1000, where, None, 100)
+        for split in ("train", "validation", "test")
+    )
+    assert [len(x.labels) for x in (train, held, test)] == [2150, 100, 250]
+    assert train.samples.std() > 100 and train.rate == 8000
+    assert "tensorflow" not in sys.modules
