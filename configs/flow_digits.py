@@ -1,6 +1,13 @@
 """Flow matching of handwritten digits, 8x8 pixels, without a download, in a minute.
 
 python -m launch.main --config=configs/flow_digits.py
+
+At the last step, with 400 samples of seed 0 alone: FID from the training images in the
+reference classifier's features is 19.8 (held-out real digits have 9.0), KID 0.97
+(0.001), precision 81 %, recall 87 %; each digit has 5.3 % to 14.3 % of the samples. The
+training loss still falls at the end. With 32 channels and batches of 128: FID 32.4 with
+10,000 samples, each digit 7.8 % to 14.2 %. Times were not measured: the machine had
+other work.
 """
 
 import ml_collections
@@ -20,10 +27,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.image_size = ml_collections.config_dict.placeholder(int)  # original
     config.streamed = False  # True if the data do not fit on the device
     config.accumulate = 1  # micro-batches of a step, for less memory
-    config.batch_size = 128
+    config.batch_size = 64
 
     # The network: channels of each level; see dlx/generative/flow/networks.py.
-    config.widths = (32,)
+    config.widths = (64,)
     config.blocks = 1  # of each level, on the way down and on the way up
     config.patch = 2  # side of the patches that the first layer sees
     config.heads = 0  # of attention at the smallest level
