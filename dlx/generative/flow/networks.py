@@ -13,8 +13,8 @@ from dlx.errors import UserError
 from dlx.models.layers import Conv, average_pool, upsample
 
 FIELDS = {
-    "widths": fields.row(fields.integer(), 1),
-    "blocks": fields.integer(),
+    "widths": fields.row(fields.integer(), 1, 16),
+    "blocks": fields.integer(1, 64),
     "patch": fields.integer(),
     "heads": fields.integer(0),
     "dropout": fields.real(0, below=1),

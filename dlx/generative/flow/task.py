@@ -30,7 +30,7 @@ FIELDS = (
         "label_dropout": fields.real(0, 1),
         "guidance": fields.real(0),
         "solver": fields.choice(*paths.SOLVERS),
-        "solver_steps": fields.integer(),
+        "solver_steps": fields.integer(1, 1000),
         "warmup_steps": fields.integer(0),
         "ema_decay": fields.real(0, below=1),
     }
