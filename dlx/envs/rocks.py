@@ -70,6 +70,8 @@ class Params:
                 raise ValueError(f"rocks: {name} must be an integer, got {value!r}")
             if value < low:
                 raise ValueError(f"rocks: {name} must be at least {low}, got {value}")
+            if value >= 2**31:
+                raise ValueError(f"rocks: {name} must be below 2**31, got {value}")
         if self.size > _MOST_SIZE:
             raise ValueError(
                 f"rocks: size must be at most {_MOST_SIZE}, got {self.size}"

@@ -14,6 +14,7 @@ from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
 
 FIELDS = {
+    "env": fields.group(),
     "num_envs": fields.integer(),
     "network": fields.choice("mlp", "cnn"),
     "features": fields.row(fields.integer()),

@@ -123,6 +123,7 @@ class _Run(contextlib.ExitStack):
 
     def start(self):
         """Restores the newest checkpoint or makes a first state; opens all files."""
+        processes.require_same("config", to_json(self.config.to_dict()))
         if self.first:
             self.enter_context(rundir.lock(self.workdir))
         self.checkpoints = self.enter_context(
