@@ -19,11 +19,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "celeb_a"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.image_size = 64  # the central square of 218x178 pixels, scaled
     config.streamed = True  # True if the data do not fit on the device
     config.batch_size = 64
 
     # The generator: channels of each layer, from the smallest image on.
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 128
     config.g_channels = (512, 256, 128, 64)
     config.g_kernel = (3, 3)

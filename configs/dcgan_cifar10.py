@@ -18,11 +18,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "cifar10"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.image_size = ml_collections.config_dict.placeholder(int)  # original
     config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 64
 
     # The generator: channels of each layer, from the smallest image on.
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 128
     config.g_channels = (512, 256, 128)
     config.g_kernel = (3, 3)

@@ -21,6 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "photographs"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.image_size = 256  # from which random squares of `crop` are cut
     config.crop = 192
     config.streamed = False  # True if the data do not fit on the device

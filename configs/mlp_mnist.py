@@ -19,7 +19,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.streamed = False  # True if the data do not fit on the device
+    config.accumulate = 1  # micro-batches of a step, for less memory
     config.batch_size = 128
     config.shift = 1  # largest random shift in training, in pixels
     config.shift_fill = "black"  # or 'reflect'

@@ -31,6 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.batch_size = 64
 
     # The generator: channels of each layer, from the shortest on.
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 128
     config.g_channels = (256, 128, 64)
     config.g_kernel = (5, 1)

@@ -2,7 +2,7 @@
 
 python -m launch.main --config=configs/vae_mnist_2d.py
 
-The negative log-likelihood of the test split is 135.72 nats with
+The negative log-likelihood of the test split at the last step is 135.72 nats with
 --config.last_eval_samples=50 (seed 0), after 108 s of training on one core of a shared
 Intel Xeon with JAX 0.10.2.
 """
@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 250
 
@@ -27,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.latents = 2
     config.features = (200, 200)
     config.gated = False  # gated linear units instead of tanh
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.channels = ()
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').

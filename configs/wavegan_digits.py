@@ -20,10 +20,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset = "spoken_digit"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
+    config.validation = 0  # training examples held out; 0 trains on all
     config.length = 4096  # samples
     config.batch_size = 64
 
     # The generator: channels of each layer, from the shortest on.
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 100
     config.g_channels = (512, 256, 128, 64)
     config.g_kernel = (25, 1)

@@ -4,10 +4,12 @@ A choice is a name, such as 'adam', or a ConfigDict of `name` and the settings o
 the name stands for, such as {'name': 'adam', 'b1': 0.8}.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import importlib
 import importlib.util
 import inspect
+import re
 from typing import Any
 
 from dlx import fields
@@ -117,3 +119,28 @@ def override(config: Any, field: str, value: Any) -> None:
         settings[setting] = value
     with config.unlocked(), config.ignore_type():
         config[field] = {"name": name} | settings if settings else name
+
+
+def from_flags(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Takes the flags of choices, which may name settings that the config lacks.
+
+    Returns:
+      The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.
+    """
+    pattern = rf"--?config\.(({'|'.join(CHOICES)})(\.\w+)?)(=(.*))?"
+    others, chosen, rest = [], [], iter(argv)
+    for argument in rest:
+        if found := re.fullmatch(pattern, argument, re.DOTALL):
+            field, text = found[1], found[5] if found[4] else next(rest, "")
+            chosen.append((field, _literal(text)))
+        else:
+            others.append(argument)
+    return others, chosen
+
+
+def _literal(text):
+    """The Python value of a text, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return {"true": True, "false": False}.get(text, text)

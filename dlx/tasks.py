@@ -20,6 +20,7 @@ OURS = {
     "classifier": "dlx.vision.classifier",
     "dqn": "dlx.rl.dqn",
     "fast_style": "dlx.style.feedforward",
+    "flow": "dlx.generative.flow.task",
     "gan": "dlx.generative.gan.task",
     "numpy_mlp": "dlx.vision.numpy_mlp",
     "policy_gradient": "dlx.rl.policy_gradient",

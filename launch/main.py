@@ -70,6 +70,7 @@ def main() -> int:
         paths.resolve(config)
         task = tasks.make(config)
         options = {"resume": _RESUME.value, "profile": _PROFILE.value}
+        options["began"] = start.BEGAN
         summary = loop.train(task, config, workdir, name=name, **options)
         if processes.first():
             _print_summary(summary, workdir)

@@ -4,7 +4,6 @@
 in one line. 128 + N: ended by signal N; a training's state is saved.
 """
 
-import ast
 from collections.abc import Callable, Sequence
 import contextlib
 import datetime
@@ -15,7 +14,10 @@ import pathlib
 import re
 import signal
 import sys
+import time
 import traceback
+
+BEGAN = time.monotonic()  # before the imports that take seconds
 
 
 class _Stream:
@@ -193,7 +195,7 @@ def _add_missing_access_times(directory):
 def _parse(commands, files, argv):
     """Parses flags like absl, but prints one line instead of a traceback."""
     try:
-        argv, chosen = _choices(argv)
+        argv, chosen = choices.from_flags(argv)
         sys.argv = argv  # where config_flags looks for overrides
         rest = flags.FLAGS(argv)
         given = rest[1:]
@@ -247,31 +249,6 @@ def _line_in_config_file(error, argv):
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
     return f"{file}:{lines[-1]}" if lines else None
-
-
-def _choices(argv):
-    """Takes the flags of choices, which may name settings that the config lacks.
-
-    Returns:
-      The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.
-    """
-    pattern = rf"--?config\.(({'|'.join(choices.CHOICES)})(\.\w+)?)(=(.*))?"
-    others, chosen, rest = [], [], iter(argv)
-    for argument in rest:
-        if found := re.fullmatch(pattern, argument, re.DOTALL):
-            field, text = found[1], found[5] if found[4] else next(rest, "")
-            chosen.append((field, _literal(text)))
-        else:
-            others.append(argument)
-    return others, chosen
-
-
-def _literal(text):
-    """The Python value of a text, or the text."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return {"true": True, "false": False}.get(text, text)
 
 
 def _flag_error(error, argv):

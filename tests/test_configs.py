@@ -10,7 +10,7 @@ import pytest
 
 from dlx import fields, tasks
 from dlx.data import sources
-from dlx.runtime import checks, devices
+from dlx.runtime import checks, devices, inspection
 from launch.sweep import plan
 
 # What the files' get_config takes, besides what it has if nothing is said.
@@ -90,8 +90,9 @@ def test_config_traces(path, arguments, monkeypatch, request):
     if "widths" in config:
         config.widths = config.widths[:1]  # each halves what is left of 8x8 pixels
     if config.get("kind") == "pictures":
-        config.update({"g_channels": config.g_channels[:2], "judge": False})
-        config.image_size = config.image_size and 8
+        config.judge, config.image_size = False, config.image_size and 8
+    if "g_channels" in config and config.kind == "pictures":
+        config.g_channels = config.g_channels[:2]
     if config.get("kind") == "sounds":
         tones = np.zeros((64, config.length), np.int16), np.zeros(64, np.int32)
         sounds = sources.Sounds(*tones, ["silence"], 8000)
@@ -110,6 +111,10 @@ def test_config_traces(path, arguments, monkeypatch, request):
     assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
         lambda x: (x.shape, x.dtype), state
     )
+    described = inspection.described(task, config)
+    leaves = jax.tree.leaves(state.params)
+    assert len(described["parameters"]) == len(leaves) + 1
+    assert f"{sum(x.size for x in leaves):,} parameters" in described["parameters"][-1]
     assert {"loss", "l2_params"} <= metrics.keys()
     assert all(m.shape == (2,) for m in metrics.values())
     for length in ("num_steps", "eval_steps", "checkpoint_steps"):

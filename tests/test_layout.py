@@ -8,10 +8,18 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 BASE = {"errors", "cache", "choices", "fields", "paths", "streams"}
-SHARED = BASE | {"figures", "optimizers", "models", "envs", "data", "runtime"}
+SHARED = BASE | {
+    "figures",
+    "gradients",
+    "optimizers",
+    "models",
+    "envs",
+    "data",
+    "runtime",
+}
 MAY = {
     **dict.fromkeys(BASE, BASE),
-    **{room: {"errors"} for room in ("figures", "models")},
+    **{room: {"errors"} for room in ("figures", "gradients", "models")},
     "optimizers": {"errors", "choices", "fields"},
     "envs": {"errors", "choices", "streams"},
     "runtime": BASE | {"figures"},

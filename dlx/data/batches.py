@@ -10,17 +10,15 @@ from collections.abc import Sequence
 import hashlib
 from typing import Any, Protocol
 
-import grain
 import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields, streams
-from dlx.data import order, sources
+from dlx.data import order, sources, splits
+from dlx.data.streamed import Streamed
 from dlx.runtime import checkpoint, devices
-
-_DIGESTED = 16  # examples of streamed data that a digest covers
 
 FIELDS = {
     "dataset": fields.text(),
@@ -28,6 +26,7 @@ FIELDS = {
     "manual_dir": fields.optional(fields.text()),
     "streamed": fields.flag(),
     "image_size": fields.optional(fields.integer()),
+    **splits.FIELDS,
     "batch_size": fields.integer(),
 }
 
@@ -71,7 +70,11 @@ class Batches(Protocol):
 
 
 class Resident:
-    """Batches of arrays that every device holds in full."""
+    """Batches of arrays that every device holds in full.
+
+    Attributes:
+      examples: The number of examples of an epoch.
+    """
 
     axis = None
 
@@ -92,7 +95,7 @@ class Resident:
         self._batch_size = batch_size
         self._seeds = np.array(seeds, np.uint32)
         self._arrays, self._are_on_devices = arrays, False
-        self._examples = len(next(iter(arrays.values())))
+        self.examples = len(next(iter(arrays.values())))
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
         """Returns all arrays, for any number of steps."""
@@ -104,14 +107,18 @@ class Resident:
 
     def batch(self, source, step, which=0):
         seed = jnp.asarray(self._seeds)[which]
-        epoch, index = order.first_of_batch(step, self._batch_size, self._examples)
+        epoch, index = order.first_of_batch(step, self._batch_size, self.examples)
         index += lax.axis_index(devices.AXIS).astype(jnp.uint32) * self._share
         index += jnp.arange(self._share, dtype=jnp.uint32)
-        epoch, index = epoch + index // self._examples, index % self._examples
-        index = order.shuffled(epoch, index, self._examples, streams.key(seed, "order"))
+        epoch, index = epoch + index // self.examples, index % self.examples
+        index = order.shuffled(epoch, index, self.examples, streams.key(seed, "order"))
         epoch = epoch.astype(jnp.int32)
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
+
+    def sample(self, name: str) -> np.ndarray:
+        """Returns a field of all examples, or of a few of streamed ones."""
+        return np.asarray(self._arrays[name])
 
     def digest(self):
         return checkpoint.digest(self._arrays)
@@ -121,79 +128,6 @@ class Resident:
 
     def restore(self, saved):
         del saved
-
-
-class Streamed:
-    """Batches read on the host while the devices train."""
-
-    axis = 0
-
-    def __init__(self, examples: Any, batch_size: int, seeds: Sequence[int]):
-        """Opens a stream for each seed.
-
-        Args:
-          examples: A sequence of dicts of arrays, whose shapes are all equal.
-          batch_size: The number of examples of a batch over all devices.
-          seeds: The seeds of the orders, one for each training side by side.
-
-        Raises:
-          UserError: if the devices do not divide the batch.
-        """
-        self._share = devices.per_device("config.batch_size", batch_size)
-        self._seeds = np.array(seeds, np.uint32)
-        self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
-        self._examples = examples
-
-    def source(self, num_steps: int) -> dict[str, jax.Array]:
-        """{name: [local devices, num_steps, seeds, batch of a device, ...]}."""
-        steps = [
-            next(iterator) for _ in range(num_steps) for iterator in self._iterators
-        ]
-
-        def stack(*arrays):
-            shape = num_steps, len(self._seeds), -1, self._share, *arrays[0].shape[1:]
-            return np.moveaxis(np.reshape(arrays, shape), 2, 0)
-
-        return devices.split(jax.tree.map(stack, *steps))
-
-    def batch(self, source, step, which=0):
-        num_steps = jax.tree.leaves(source)[0].shape[0]
-        examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
-        return examples | {"seed": jnp.asarray(self._seeds)[which]}
-
-    def digest(self):
-        """Digests the number of examples and a few of them, evenly spaced."""
-        number = len(self._examples)
-        places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
-        sample = [self._examples[int(place)] for place in places]
-        return checkpoint.digest((np.int64(number), sample))
-
-    def save(self):
-        return [iterator.get_state() for iterator in self._iterators]
-
-    def restore(self, saved):
-        for iterator, state in zip(self._iterators, saved, strict=True):
-            iterator.set_state(state)
-
-
-def _stream(examples, batch_size, seed):
-    """Returns an iterator over this process's part of all batches of one seed."""
-    processes = jax.process_count()
-    batches = (
-        grain.MapDataset.source(examples)
-        .map_with_index(
-            lambda i, example: example | {"index": np.int32(i % len(examples))}
-        )
-        .shuffle(seed=seed)
-        .repeat()
-        .map_with_index(
-            lambda i, example: example | {"epoch": np.int32(i // len(examples))}
-        )
-        .batch(batch_size // processes)
-    )
-    if processes > 1:
-        batches = batches[jax.process_index() :: processes]
-    return iter(batches.to_iter_dataset())
 
 
 class Fixed:
@@ -253,12 +187,28 @@ class Combined:
             batches.restore(saved[name])
 
 
+def _where(config, split):
+    """Arguments of `sources.load`."""
+    folders = config.data_dir, config.manual_dir
+    size, held_out = config.get("image_size"), splits.validation(config)
+    return config.dataset, split, *folders, size, held_out
+
+
+def evaluated(config) -> sources.Images:
+    """Loads the split on which a run is evaluated; see `splits.evaluated`.
+
+    Raises:
+      UserError: if the data are missing.
+    """
+    return sources.load(*_where(config, splits.evaluated(config)))
+
+
 def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     """Loads the training split of `config.dataset`, in batches.
 
     Args:
       config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed are read,
-        and seeds and image_size if it has them.
+        and seeds, image_size and validation if it has them.
       at_once: The number of batches of `batch_size` that a step takes.
 
     Returns:
@@ -269,8 +219,7 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     Raises:
       UserError: if the data are missing or the devices do not divide the batch.
     """
-    where = config.dataset, "train", config.data_dir, config.manual_dir
-    where += (config.get("image_size"),)
+    where = _where(config, "train")
     seeds = streams.seeds(config)
     if config.streamed:
         examples = sources.Examples(*where)

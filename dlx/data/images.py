@@ -88,12 +88,40 @@ def fit(image: np.ndarray, size: int | None) -> np.ndarray:
     """Crops the central square and scales it to `size` pixels, or keeps the image.
 
     Args:
-      image: [height, width, channels] uint8.
+      image: [height, width, channels], as `to_bytes` takes them.
       size: Height and width of the result. None keeps the image as it is.
+
+    Returns:
+      [height, width, channels] uint8.
     """
-    image = np.asarray(image, np.uint8)
-    if size is None:
+    image = to_bytes(image)
+    if size is None or image.shape[:2] == (size, size):
         return image
-    picture = Image.fromarray(image.squeeze())
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     small = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(small).reshape(size, size, -1)
+
+
+def to_bytes(image: np.ndarray) -> np.ndarray:
+    """Converts pixels to uint8, 0 ... 255.
+
+    Args:
+      image: Integers of 8 or 16 bits without a sign; other integers in 0 ... 255; truth
+        values; or floats in 0 ... 1.
+
+    Raises:
+      UserError: if a pixel is out of its range.
+    """
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return np.uint8((image + 128.0) // 257)
+    if image.dtype == bool:
+        return np.uint8(255 * image)
+    most = 1 if np.issubdtype(image.dtype, np.floating) else 255
+    if not (image.size and image.min() >= 0 and image.max() <= most):
+        raise UserError(
+            f"config.dataset has {image.dtype} pixels outside 0 ... {most}; scale them"
+        )
+    return np.uint8(np.round(image * (255 // most)))

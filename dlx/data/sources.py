@@ -1,29 +1,30 @@
-"""Data sets by name: uint8 images with integer labels, and sounds.
+"""Data sets of images by name.
 
 `digits` comes with scikit-learn and needs no download. `stacked_NAME` combines three
 grey images of NAME as the channels of one. `folder:PATH` has the image files of a
-folder, and `photographs` a few that come with scikit-image. Any other name is a TFDS
-builder (dlx/data/tfds.py).
+folder (dlx/data/files.py), and `photographs` a few that come with scikit-image. An
+import path names a function of the user. Any other name is a TFDS builder
+(dlx/data/tfds.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import itertools
-import pathlib
+from typing import Any, Protocol
 
 import numpy as np
 
-from dlx.data import images, tfds
+from dlx import choices
+from dlx.data import files, images, splits, tfds
+from dlx.data.sounds import Sounds
+from dlx.data.sounds import load as load_sounds
 from dlx.errors import UserError
 
-SPLITS = "train", "test"
+__all__ = ["Examples", "Images", "Sounds", "load", "load_sounds"]
+
+SPLITS = "train", "test"  # that every data set has
 STACKED = "stacked_"
-FOLDER = "folder:"
-_PHOTOGRAPHS = {
-    "train": ["skimage:astronaut", "skimage:coffee", "skimage:rocket"],
-    "test": ["skimage:chelsea"],
-}
-_TRIPLES = {"train": 128_000, "test": 26_000}
+_TRIPLES = {"train": 128_000, "test": 26_000, "validation": 26_000}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +33,81 @@ class Images:
 
     Attributes:
       images: [examples, height, width, channels] uint8.
-      labels: [examples] int32.
-      names: Names of the classes, by label.
+      labels: [examples, ...] int32; class labels are [examples].
+      names: Names of the classes, by label; empty if the labels are no classes.
     """
 
     images: np.ndarray
     labels: np.ndarray
     names: Sequence[str]
+
+
+class Source(Protocol):
+    """A data set.
+
+    Attributes:
+      names: Names of the classes, by label.
+      splits: Names of its splits.
+    """
+
+    names: Sequence[str]
+    splits: Sequence[str]
+
+    def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a split: images [examples, height, width, channels] uint8 and labels.
+
+        Args:
+          split: One of `splits`.
+          size: Height and width to which images are cropped and scaled, or None.
+        """
+
+    def examples(self, split: str, size: int | None) -> Sequence[dict[str, Any]]:
+        """Opens a split: {'image': [height, width, channels], 'label'} each."""
+
+
+class Arrays:
+    """A source whose splits are read as a whole; see `Source`."""
+
+    splits = SPLITS
+
+    def __init__(self, read: Callable[[str], Images]):
+        """Keeps `read`, which returns a split."""
+        self._read = read
+        self.names = read("train").names
+
+    def arrays(self, split, size):
+        whole = self._read(split)
+        if size is None:
+            return whole.images, whole.labels
+        return np.stack([images.fit(x, size) for x in whole.images]), whole.labels
+
+    def examples(self, split, size):
+        whole = self._read(split)
+        return [
+            {"image": image, "label": label}
+            for image, label in zip(whole.images, whole.labels, strict=True)
+        ]
+
+
+# A name, or a prefix that ends in a colon: the rest of the name -> a source.
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "digits": lambda _: Arrays(_digits),
+    files.FOLDER: files.folder,
+    "photographs": lambda _: files.photographs(),
+}
+
+
+def find(name: str, data_dir: str | None, manual_dir: str | None) -> Source:
+    """Finds a data set by its name; arguments and errors are those of `load`."""
+    for known, source in SOURCES.items():
+        if name == known or (known.endswith(":") and name.startswith(known)):
+            return source(name.removeprefix(known))
+    if "." in name and choices.exists(name.rpartition(".")[0]):
+        read = choices.imported(name)
+        if not callable(read):
+            raise UserError(f"config.dataset={name} is no function of a split's name")
+        return Arrays(read)
+    return tfds.Builder(name, data_dir, manual_dir)
 
 
 def load(
@@ -47,135 +116,111 @@ def load(
     data_dir: str | None = None,
     manual_dir: str | None = None,
     size: int | None = None,
+    validation: int = 0,
 ) -> Images:
     """Reads a whole split. Images of TFDS are decoded once and then cached.
 
     Args:
-      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs', or the name of a
-        TFDS builder whose examples have an 'image'. Examples without a 'label' are all
-        of one class.
-      split: 'train' or 'test'. If TFDS has no 'test' split, 'validation' replaces it.
+      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs', an import path of a
+        function from 'train' and 'test' to `Images`, or the name of a TFDS builder
+        whose examples have an 'image'. Examples without a 'label' are of one class.
+      split: One of `splits.SPLITS`. If TFDS has no 'test' split, its 'validation'
+        replaces it.
       data_dir: The folder of TFDS's data sets, by default ~/tensorflow_datasets.
       manual_dir: A folder with the builder's downloads, for data sets that have to be
         downloaded by hand.
       size: Images are cropped to squares and scaled to this size. None keeps them as
         they are; they must then have equal sizes.
+      validation: The number of training examples that are held out as the validation
+        split, if the data set has none.
 
     Raises:
       UserError: if the data set is unknown, missing, or has no images.
     """
-    if name == "digits":
-        return _digits(split)
     if name.startswith(STACKED):
         base = name.removeprefix(STACKED)
-        return _stacked(load(base, split, data_dir, manual_dir, size), split)
-    if _is_files(name):
-        examples = _ImageFiles(name, split, size)
-        pixels = np.stack([images.fit(example["image"], size) for example in examples])
-        return Images(pixels, np.zeros(len(pixels), np.int32), ["any"])
-    builder, split, names = tfds.image_split(name, split, data_dir, manual_dir)
-    return Images(*tfds.load_images(builder, split, size), names)
+        whole = load(base, split, data_dir, manual_dir, size, validation)
+        return _stacked(whole, split)
+    source = find(name, data_dir, manual_dir)
+    whole, held_out = _split(source, name, split, validation)
+    pixels, labels = source.arrays(whole, size)
+    if held_out:
+        part = splits.part(split, len(labels), held_out)
+        pixels, labels = pixels[part], labels[part]
+    return Images(pixels, labels, source.names)
 
 
 class Examples:
     """A split that is read and decoded one example at a time, for large data sets.
 
-    `[index]` returns {'images': [height, width, channels] uint8, 'labels': [] int32}.
+    `[index]` is {'images': [height, width, channels] uint8, 'labels': [...] int32}.
     """
 
-    def __init__(self, name, split, data_dir=None, manual_dir=None, size=None):
+    def __init__(
+        self, name, split, data_dir=None, manual_dir=None, size=None, validation=0
+    ):
         """Opens the split; the arguments and errors are those of `load`.
 
         Raises:
           UserError: if the data set is unknown, missing, or has no images.
         """
-        if name == "digits" or name.startswith(STACKED):
-            whole = load(name, split, data_dir, manual_dir, size)
-            self._source = [
-                {"image": image, "label": label}
-                for image, label in zip(whole.images, whole.labels, strict=True)
-            ]
-            self.names = whole.names
-        elif _is_files(name):
-            self._source, self.names = _ImageFiles(name, split, size), ["any"]
+        if name.startswith(STACKED):
+            stacked = load(name, split, data_dir, manual_dir, size, validation)
+            source, whole, held_out = Arrays(lambda _: stacked), split, 0
         else:
-            builder, split, self.names = tfds.image_split(
-                name, split, data_dir, manual_dir
-            )
-            self._source = builder.as_data_source(split)
-        self._size = size
+            source = find(name, data_dir, manual_dir)
+            whole, held_out = _split(source, name, split, validation)
+        self.names, self._size = source.names, size
+        self._source = source.examples(whole, size)
+        number = len(self._source)
+        self._part = (
+            splits.part(split, number, held_out) if held_out else np.arange(number)
+        )
 
     def __len__(self):
-        return len(self._source)
+        return len(self._part)
 
     def __getitem__(self, index):
-        example = self._source[index]
+        example = self._source[int(self._part[index])]
         return {
             "images": images.fit(example["image"], self._size),
             "labels": np.int32(example.get("label", 0)),
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Sounds:
-    """A split of a data set of sounds.
-
-    Attributes:
-      samples: [examples, length] int16.
-      labels: [examples] int32.
-      names: Names of the classes, by label.
-      rate: Samples per second.
-    """
-
-    samples: np.ndarray
-    labels: np.ndarray
-    names: Sequence[str]
-    rate: int
-
-
-def load_sounds(
-    name: str,
-    split: str,
-    length: int,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
-) -> Sounds:
-    """Reads a split of a TFDS builder whose examples have 'audio' and 'label'.
-
-    Args:
-      name: Name of the builder, for example 'spoken_digit'.
-      split: 'train' or 'test', which is every tenth of the builder's training examples.
-      length: Samples of each sound. Longer sounds are cropped to their middle, and
-        shorter ones padded with silence on both sides.
-      data_dir: See `load`.
-      manual_dir: See `load`.
-
-    Raises:
-      UserError: if the data set is unknown, missing, or has no sounds.
-    """
-    builder = tfds.prepared(name, data_dir, manual_dir)
-    features = builder.info.features
-    if not {"audio", "label"} <= set(features):
+def require_classes(name: str, labels: np.ndarray, names: Sequence[str]) -> None:
+    """Raises UserError if labels are no class labels, [examples] in 0 ... classes."""
+    if len(names) < 2:
         raise UserError(
-            f"config.dataset={builder.name} has the features "
-            f"{', '.join(sorted(features))}; an audio and a label are needed"
+            f"config.dataset={name} has {len(names)} class; a classifier needs labels "
+            "of at least 2"
         )
-    examples = list(builder.as_data_source("train"))
-    test = examples[::10]
-    del examples[::10]
-    examples = test if split == "test" else examples
-    samples = np.stack([_crop_or_pad(example["audio"], length) for example in examples])
-    labels = np.array([example["label"] for example in examples], np.int32)
-    rate = features["audio"].sample_rate
-    return Sounds(samples, labels, features["label"].names, rate)
+    if labels.ndim != 1:
+        raise UserError(
+            f"config.dataset={name} has labels of shape {labels.shape[1:]}; a "
+            "classifier needs one of each example"
+        )
+    without = np.sum((labels < 0) | (labels >= len(names)))
+    if without:
+        raise UserError(
+            f"config.dataset={name} has {without} of {len(labels)} examples without a "
+            "label; a classifier needs one of each"
+        )
 
 
-def _crop_or_pad(sound, length):
-    sound = np.asarray(sound, np.int16)
-    first = max(0, len(sound) - length) // 2
-    sound = sound[first : first + length]
-    before = (length - len(sound)) // 2
-    return np.pad(sound, (before, length - len(sound) - before))
+def _split(source, name, split, validation):
+    """The source's own split to read, and how many of it are held out."""
+    has_own = {"validation", "test"} <= set(source.splits)
+    if split == "test":
+        found = "test" if "test" in source.splits else "validation"
+    else:
+        found = split if has_own and split == "validation" else "train"
+    if found not in source.splits:
+        raise UserError(
+            f"config.dataset={name} has no {split!r} split; it has: "
+            f"{', '.join(source.splits)}"
+        )
+    return found, 0 if has_own or split == "test" else validation
 
 
 def _digits(split):
@@ -204,47 +249,10 @@ def _stacked(base, split):
             "config.dataset: only grey images can be stacked, but these have "
             f"{base.images.shape[-1]} channels"
         )
-    generator = np.random.default_rng(SPLITS.index(split))
+    generator = np.random.default_rng(list(_TRIPLES).index(split))
     triples = generator.integers(len(base.images), size=(_TRIPLES[split], 3))
     images = np.moveaxis(base.images[triples, ..., 0], 1, -1)
     classes = len(base.names)
     labels = base.labels[triples] @ np.array([classes**2, classes, 1], np.int32)
     names = ["-".join(three) for three in itertools.product(base.names, repeat=3)]
     return Images(np.ascontiguousarray(images), labels.astype(np.int32), names)
-
-
-def _is_files(name):
-    return name.startswith(FOLDER) or name == "photographs"
-
-
-def _files(name, split):
-    """Lists the files of a split; every tenth of a folder is in the test split."""
-    if not name.startswith(FOLDER):
-        return _PHOTOGRAPHS[split]
-    folder = pathlib.Path(name.removeprefix(FOLDER)).expanduser()
-    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-    paths = sorted(
-        str(path) for path in folder.rglob("*") if path.suffix.lower() in suffixes
-    )
-    if len(paths) < 2:
-        raise UserError(f"config.dataset: {folder} has fewer than two images")
-    test = paths[::10]
-    return test if split == "test" else sorted(set(paths) - set(test))
-
-
-class _ImageFiles:
-    """Examples from image files, each read when it is needed."""
-
-    def __init__(self, name, split, size):
-        self._paths = _files(name, split)
-        if size is None:
-            raise UserError(
-                f"config.dataset={name} needs config.image_size, the size to which "
-                "image files are scaled"
-            )
-
-    def __len__(self):
-        return len(self._paths)
-
-    def __getitem__(self, index):
-        return {"image": np.asarray(images.read(self._paths[index]).convert("RGB"))}

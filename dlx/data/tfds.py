@@ -11,6 +11,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import types
 from typing import Any
 import zipfile
 import zlib
@@ -33,6 +34,7 @@ def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
     """
     import tensorflow_datasets
 
+    _do_without_tensorflow()
     folder = data_dir and os.path.expanduser(data_dir)
     if folder and not os.path.isdir(folder):
         raise UserError(f"config.data_dir: there is no folder {folder}")
@@ -52,6 +54,15 @@ def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
                 _prepare(name, builder, manual_dir)
         builder = find()
     return builder
+
+
+def _do_without_tensorflow():
+    """Lets TFDS's Audio feature name its dtype without importing TensorFlow (4 s)."""
+    from tensorflow_datasets.core.features import audio_feature
+
+    if "tensorflow" not in sys.modules:
+        dtypes = types.SimpleNamespace(as_dtype=np.dtype)
+        audio_feature.tf = types.SimpleNamespace(dtypes=dtypes)
 
 
 def _prepare(name, builder, manual_dir):
@@ -81,32 +92,34 @@ def _prepare(name, builder, manual_dir):
         )
 
 
-def image_split(
-    name: str, split: str, data_dir: str | None, manual_dir: str | None
-) -> tuple[Any, str, list[str]]:
-    """Returns the builder, its name of the split, and the names of its classes.
+class Builder:
+    """A TFDS builder as a source of images; see `sources.Source`."""
 
-    Raises:
-      UserError: if the data set is missing, has no images or lacks the split.
-    """
-    builder = prepared(name, data_dir, manual_dir)
-    features = builder.info.features
-    keys = set(features) if hasattr(features, "keys") else set()
-    if "image" not in keys:
-        raise UserError(
-            f"config.dataset={builder.name} has the features "
-            f"{', '.join(sorted(keys)) or 'none'}; an image is needed"
-        )
-    splits = builder.info.splits
-    candidates = [split, "validation"] if split == "test" else [split]
-    available = [name for name in candidates if name in splits]
-    if not available:
-        raise UserError(
-            f"config.dataset={builder.name} has no {split!r} split; it has: "
-            f"{', '.join(splits)}"
-        )
-    names = features["label"].names if "label" in keys else ["any"]
-    return builder, available[0], names
+    def __init__(self, name: str, data_dir: str | None, manual_dir: str | None):
+        """Opens the builder.
+
+        Raises:
+          UserError: if the data set is missing or has no images.
+        """
+        self._builder = prepared(name, data_dir, manual_dir)
+        features = self._builder.info.features
+        keys = set(features) if hasattr(features, "keys") else set()
+        if "image" not in keys:
+            raise UserError(
+                f"config.dataset={self._builder.name} has the features "
+                f"{', '.join(sorted(keys)) or 'none'}; an image is needed"
+            )
+        label = features["label"] if "label" in keys else None
+        # Only class labels have names; of several labels, each has.
+        self.names = getattr(label, "names", []) if "label" in keys else ["any"]
+        self.splits = tuple(self._builder.info.splits)
+
+    def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
+        return load_images(self._builder, split, size)
+
+    def examples(self, split: str, size: int | None) -> Any:
+        del size
+        return self._builder.as_data_source(split)
 
 
 def load_images(
@@ -169,7 +182,11 @@ def _decode(source, size):
     decoded, labels = [], []
     for first in range(0, len(source), _DECODED):
         indices = range(first, min(first + _DECODED, len(source)))
-        for example in source.__getitems__(indices):
+        try:
+            examples = source.__getitems__(indices)
+        except ValueError as error:  # a kind of image that TFDS cannot decode
+            raise UserError(f"config.dataset: {_first_line(error)}") from None
+        for example in examples:
             decoded.append(images.fit(example["image"], size))
             labels.append(example.get("label", 0))
     shapes = {image.shape for image in decoded}
@@ -179,6 +196,8 @@ def _decode(source, size):
             f"{' and '.join(map(str, sorted(shapes)[:2]))}; equal "
             "sizes or config.image_size are needed"
         )
+    if len({np.shape(label) for label in labels}) > 1:
+        raise UserError("config.dataset has different numbers of labels an example")
     return np.stack(decoded), np.array(labels, np.int32)
 
 

@@ -10,10 +10,12 @@ import numpy as np
 from dlx import fields
 from dlx.generative import interpolation
 from dlx.generative.modalities import Modality
+from dlx.runtime.task import Task
 
 SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
 _PATHS, _STEPS = 8, 12  # interpolations in a figure, and the steps of each
 _BATCH = 500  # samples in one call of the generator
+_PAUSE = 8  # frames for which an animation shows its last one
 
 # Precision and recall look at each sample's three nearest neighbours.
 FIELDS = {"eval_samples": fields.integer(4), "last_eval_samples": fields.integer(4)}
@@ -29,7 +31,13 @@ class Sampler:
       modality: The modality of the samples.
     """
 
-    def __init__(self, modality: Modality, generate: Generate, latents: int):
+    def __init__(
+        self,
+        modality: Modality,
+        generate: Generate,
+        latents: int,
+        forming: Generate | None = None,
+    ):
         """Keeps the generator.
 
         Args:
@@ -37,9 +45,12 @@ class Sampler:
           generate: (state, z [batch, latents] float32, labels [batch] integers, key) ->
             [batch, height, width, channels] float32.
           latents: The number of latent dimensions.
+          forming: Like `generate`, with an axis [frames] before the others: samples as
+            they form, if they do so step by step.
         """
         self.modality = modality
         self._generate, self._latents = generate, latents
+        self._forming = forming
 
     def samples(self, state: Any, key: jax.Array, number: int) -> np.ndarray:
         """Draws samples, [number, height, width, channels] float32, in batches."""
@@ -51,6 +62,15 @@ class Sampler:
             labels = self._labels(label_key, size)
             batches.append(np.asarray(self._generate(state, z, labels, generate_key)))
         return np.concatenate(batches)[:number]
+
+    def forming(self, state: Any, key: jax.Array, number: int) -> np.ndarray | None:
+        """Samples as they form, [frames, number, height, width, channels], or None."""
+        if self._forming is None:
+            return None
+        z_key, label_key, generate_key = jax.random.split(key, 3)
+        z = jax.random.normal(z_key, (number, self._latents))
+        labels = self._labels(label_key, number)
+        return np.asarray(self._forming(state, z, labels, generate_key))
 
     def interpolations(
         self, state: Any, key: jax.Array, paths: int, steps: int
@@ -138,15 +158,40 @@ def make_figures(sampler: Sampler):
     modality = sampler.modality
 
     def figures(state, key):
-        sheet_key, paths_key = jax.random.split(key)
+        sheet_key, paths_key, forming_key = jax.random.split(key, 3)
         samples = sampler.samples(state, sheet_key, SHEET)
         paths = sampler.interpolations(state, paths_key, _PATHS, _STEPS)
-        return {
+        pictures = {
             "sheet": modality.show(samples, COLUMNS),
             "interpolation": modality.show(paths, _STEPS),
-        } | modality.figures(samples)
+        }
+        steps = sampler.forming(state, forming_key, SHEET)
+        if steps is not None:
+            frames = [modality.show(frame, COLUMNS) for frame in steps]
+            pictures["forming"] = np.stack(frames + frames[-1:] * _PAUSE)
+        return pictures | modality.figures(samples)
 
     return figures
+
+
+def task(config, sampler: Sampler, **options: Any) -> Task:
+    """Makes a task that is measured and drawn by its samples.
+
+    Args:
+      config: See `evaluate`.
+      sampler: The sampler; its modality has the training batches.
+      options: The task's `init`, `step` and `counts`.
+    """
+    modality = sampler.modality
+    return Task(
+        evaluate=make_evaluate(config, sampler),
+        figures=make_figures(sampler),
+        frames=make_frames(sampler),
+        metric=modality.metric,
+        batches=modality.batches,
+        about=modality.about,
+        **options,
+    )
 
 
 def make_frames(sampler: Sampler):

@@ -38,7 +38,7 @@ class Checkpoints:
     def __init__(
         self,
         directory: pathlib.Path,
-        metric: str,
+        metric: str | None,
         *,
         local: Sequence[str] = (),
         keep: int = 1,
@@ -48,7 +48,8 @@ class Checkpoints:
 
         Args:
           directory: The folder.
-          metric: The metric that selects the best checkpoint; higher is better.
+          metric: The metric that selects the best checkpoint; higher is better. With
+            None the newest is the best.
           local: Names of the state's fields that differ between devices. They are not
             restored on another number of devices.
           keep: The number of newest checkpoints to keep.
@@ -275,7 +276,8 @@ class Checkpoints:
 
 def of_run(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
     """Opens a run's checkpoints, for a `with`; options are those of `Checkpoints`."""
-    folder, metric = workdir / "checkpoints", f"eval/{task.metric}"
+    folder = workdir / "checkpoints"
+    metric = f"eval/{task.metric}" if task.selects else None
     return Checkpoints(folder, metric, local=task.local, **options)
 
 

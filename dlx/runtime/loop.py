@@ -57,6 +57,7 @@ def train(
     name: str,
     resume: bool = True,
     profile: bool = False,
+    began: float | None = None,
 ) -> dict[str, Any]:
     """Trains to the end, from the workdir's newest checkpoint or from the start.
 
@@ -73,6 +74,7 @@ def train(
       resume: Resumes a run that the workdir holds; otherwise such a run is refused.
       profile: Writes profile/: a trace of the second call of the training program, and
         report.txt, a table of time and memory.
+      began: `time.monotonic()` when the command began; by default now.
 
     Returns:
       The contents of summary.json. 'status' is 'done', or 'preempted' with a 'signal'.
@@ -83,7 +85,7 @@ def train(
     """
     checks.require_schedule(config)
     rundir.require_own(workdir, config, resume)
-    run = _Run(task, config, workdir, name, profile)
+    run = _Run(task, config, workdir, name, profile, began)
     saved = functools.partial(rundir.saved, workdir)
     with signals.caught(saved) as stop, run, processes.together():
         run.start()
@@ -104,13 +106,13 @@ def train(
 class _Run(contextlib.ExitStack):
     """A run under way: its state, and the files that it writes to."""
 
-    def __init__(self, task, config, workdir, name, profile):
+    def __init__(self, task, config, workdir, name, profile, began):
         super().__init__()
         self.task, self.config, self.workdir, self.name = task, config, workdir, name
         self.first = processes.first()  # the process that writes
         self.keys = streams.Keys(config.seed)
         self.data = task.batches and task.batches.digest()
-        self.seconds = profiling.Stopwatch()
+        self.seconds = profiling.Stopwatch(began)
         self.profiler = profiling.Profiler(workdir / "profile") if profile else None
         self.step, self.state, self.saved = 0, None, None
         self.line, self.evaluation = {}, {}  # the latest ones
@@ -162,7 +164,7 @@ class _Run(contextlib.ExitStack):
         self.line, self.evaluation = (
             numbers(notes.get(name, {})) for name in ("line", "evaluation")
         )
-        self.seconds["train"] = notes["train_seconds"]
+        self.seconds["train"] = self.seconds.earlier = notes["train_seconds"]
         if self.task.batches:
             self.task.batches.restore(notes["batches"])
         if self.first:
@@ -170,6 +172,7 @@ class _Run(contextlib.ExitStack):
 
     def compile(self):
         """Compiles the training program."""
+        self.seconds["start"] = self.seconds.wall
         way = self.config.get("parallel", devices.DEFAULT)
         self.device_keys = devices.device_keys(self.keys.steps)
         self.next_source()
@@ -182,7 +185,7 @@ class _Run(contextlib.ExitStack):
         memory.require_for_program(self.steps)
         if self.profiler:
             one = devices.train_steps(self.task, self.state, 1, way)
-            self.profiler.begin(one.lower(*inputs), self.seconds)
+            self.profiler.begin(one.lower(*inputs))
 
     def next_source(self):
         """Reads the next call's data ahead, and notes where reading stood before."""

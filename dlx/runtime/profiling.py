@@ -16,12 +16,22 @@ from dlx.runtime.writers import write_whole
 _SIDE = 2048  # side of the matrices whose product measures a device's peak
 
 
-class Stopwatch(collections.defaultdict):
-    """Seconds by activity."""
+ACTIVITIES = "start", "compile", "step", "input", "evaluate", "figures", "checkpoint"
 
-    def __init__(self):
+
+class Stopwatch(collections.defaultdict):
+    """Seconds by activity: 'train', which includes 'input', and others of ACTIVITIES.
+
+    Attributes:
+      began: `time.monotonic()` at the start.
+      earlier: The seconds of 'train' that earlier starts of a run took.
+    """
+
+    def __init__(self, began: float | None = None):
+        """Starts at `began`, by default now."""
         super().__init__(float)
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
+        self.earlier = 0.0
 
     @contextlib.contextmanager
     def __call__(self, activity: str) -> Iterator[None]:
@@ -31,6 +41,13 @@ class Stopwatch(collections.defaultdict):
             yield
         finally:
             self[activity] += time.monotonic() - began
+
+    def activities(self) -> dict[str, float]:
+        """Seconds of this start by activity: ACTIVITIES and 'other'."""
+        spent = {name: self.get(name, 0.0) for name in ACTIVITIES}
+        step = self.get("train", 0.0) - self.earlier - spent["input"]
+        spent["step"] = max(0.0, step)
+        return spent | {"other": max(0.0, self.wall - sum(spent.values()))}
 
     @property
     def wall(self) -> float:
@@ -47,11 +64,11 @@ class Profiler:
     def __init__(self, folder: pathlib.Path):
         """Args: folder: The folder to write, made if it is missing."""
         self._folder, self._calls = folder, 0
-        self._flops = self._before = 0.0
+        self._flops = 0.0
 
-    def begin(self, lowered: Any, seconds: Stopwatch) -> None:
-        """Notes the program of one step, and the seconds trained so far."""
-        self._flops, self._before = flops(lowered), seconds["train"]
+    def begin(self, lowered: Any) -> None:
+        """Notes the program of one step."""
+        self._flops = flops(lowered)
 
     def call(self) -> contextlib.AbstractContextManager:
         """Counts a call, and traces it for TensorBoard and Perfetto if it is due."""
@@ -63,35 +80,22 @@ class Profiler:
 
     def write(self, seconds: Stopwatch, log_steps: int) -> None:
         """Writes report.txt."""
-        spent = dict(seconds) | {"train": seconds["train"] - self._before}
         steps = self._calls * log_steps
-        text = report(spent, seconds.wall, self._flops, steps, self._folder)
+        text = report(seconds, self._flops, steps, self._folder)
         self._folder.mkdir(exist_ok=True)
         write_whole(self._folder / "report.txt", text)
 
 
-def report(
-    seconds: dict[str, float], wall: float, flops: float, steps: int, folder: Any
-) -> str:
+def report(seconds: Stopwatch, flops: float, steps: int, folder: Any) -> str:
     """Writes the profile report.
 
     Args:
-      seconds: Seconds by activity: 'compile', 'train' (which includes 'input'),
-        'input', 'evaluate', 'figures', 'checkpoint'.
-      wall: Seconds of the whole run.
+      seconds: Seconds by activity.
       flops: Floating-point operations of one step on one device, as XLA counts them.
-      steps: The number of steps in the 'train' seconds.
+      steps: The number of steps that this start trained.
       folder: The folder that holds the trace.
     """
-    shares = {
-        "compile": seconds.get("compile", 0.0),
-        "step": seconds.get("train", 0.0) - seconds.get("input", 0.0),
-        "input": seconds.get("input", 0.0),
-        "evaluate": seconds.get("evaluate", 0.0),
-        "figures": seconds.get("figures", 0.0),
-        "checkpoint": seconds.get("checkpoint", 0.0),
-    }
-    shares["other"] = wall - sum(shares.values())
+    shares, wall = seconds.activities(), seconds.wall
     lines = [f"{'seconds':12}{'':>10}  share"]
     for name, spent in shares.items():
         lines.append(f"{name:12}{spent:10.2f}  {100 * spent / wall:5.1f} %")

@@ -42,6 +42,7 @@ def summarize(
       data: The digest of the training data; None if there are none.
       **more: Further fields.
     """
+    activities = seconds.activities()
     return {
         "task": config.task,
         "config": name,
@@ -54,6 +55,8 @@ def summarize(
         "compile_seconds": round(seconds["compile"], 3),
         "train_seconds": round(seconds["train"], 3),
         "wall_seconds": round(seconds.wall, 3),
+        "seconds": {name: round(s, 3) for name, s in activities.items()},
+        "goodput": round(activities["step"] / seconds.wall, 4),
         **{count: step * n for count, n in task.counts.items()},
         "devices": jax.device_count(),
         "processes": jax.process_count(),

@@ -60,6 +60,8 @@ class Task:
         frames at every evaluation, with the same key, and joins them to a GIF.
       metric: The metric from `evaluate` that selects the best checkpoint and is shown
         on the progress bar; higher is better.
+      selects: Whether evaluations select the best checkpoint; otherwise it is the last
+        one, as if evaluations use the test split.
       shown: Further metrics of the step that the progress bar shows.
       counts: What one step consumes over all devices, such as {'env_steps': 960} or
         {'examples': 128}.
@@ -79,5 +81,6 @@ class Task:
     batches: Any = None
     frames: Callable[[State, jax.Array], dict[str, Any]] | None = None
     local: tuple[str, ...] = ()
+    selects: bool = True
     shown: tuple[str, ...] = ()
     about: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from dlx import fields, figures, optimizers
-from dlx.data import batches, images, sources
+from dlx.data import batches, images, splits
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -156,6 +156,7 @@ def make(config) -> Task:
         figures=draw,
         frames=frames,
         metric="minus_loss",
+        selects=splits.selects(config),
         counts={"examples": config.batch_size},
         batches=batches.Combined(photographs=training, fixed=batches.Fixed(fixed)),
         shown=("content_loss", "style_loss"),
@@ -172,8 +173,7 @@ def _painting_statistics(config, extractor):
 
 def _test_images(config):
     """Test images, [config.eval_images, size, size, 3] uint8."""
-    where = config.data_dir, config.manual_dir, config.image_size
-    test = sources.load(config.dataset, "test", *where).images[: config.eval_images]
+    test = batches.evaluated(config).images[: config.eval_images]
     if test.shape[-1] != 3:
         raise UserError(
             f"config.dataset={config.dataset} has grey images; the network needs colour"

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from dlx import choices, fields, optimizers, streams
+from dlx.data import splits
 from dlx.errors import user_error_in
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -252,6 +253,7 @@ def make(config) -> Task:
         evaluate=evaluation.make_evaluate(data, logits),
         figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
+        selects=splits.selects(config),
         counts={"examples": config.batch_size},
         batches=data.batches,
     )

@@ -6,6 +6,8 @@ config says otherwise. The learning rate rises linearly over `warmup_steps` and 
 evaluated (Polyak and Juditsky 1992); with an `ema_decay` of 0 it equals the weights.
 """
 
+import functools
+
 import chex
 from flax import linen as nn
 from flax import struct
@@ -14,7 +16,8 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import choices, fields, optimizers, streams
+from dlx import choices, fields, gradients, optimizers, streams
+from dlx.data import splits
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -23,6 +26,7 @@ from dlx.vision import evaluation, networks
 FIELDS = evaluation.FIELDS | {
     "network": choices.FIELD,
     "dtype": fields.choice("float32", "bfloat16"),
+    "accumulate": fields.integer(),
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
     "dropout": fields.real(0, below=1),
@@ -120,9 +124,10 @@ def make_optimizer(config) -> optax.GradientTransformation:
 
 
 def make_loss(config, network: nn.Module):
-    """Returns the loss, (params, state, images, labels, key) -> [], and new stats."""
+    """Returns the loss, (params, (images, labels), key, state) -> [], and new stats."""
 
-    def loss(params, state, images, labels, key):
+    def loss(params, batch, key, state):
+        images, labels = batch
         logits, new = network.apply(
             {"params": params, "batch_stats": state.batch_stats},
             images,
@@ -140,12 +145,17 @@ def make_loss(config, network: nn.Module):
 def make_step(config, data: evaluation.Data, network: nn.Module, tx):
     """Returns the task's `step`."""
     loss = make_loss(config, network)
+    share = devices.per_device("config.batch_size", config.batch_size)
+    micro_batches = gradients.micro_batches(config, share)
 
     def step(state, batch, key):
         augment_key, dropout_key = jax.random.split(key)
         images = data.prepare(augment_key, batch, state.scale)
-        (total, (stats, accuracy)), grads = jax.value_and_grad(loss, has_aux=True)(
-            state.params, state, images, batch["labels"], dropout_key
+        gradient = gradients.value_and_grad(
+            functools.partial(loss, state=state), micro_batches
+        )
+        (total, (stats, accuracy)), grads = gradient(
+            state.params, (images, batch["labels"]), dropout_key
         )
         grads, stats = lax.pmean((grads, stats), devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
@@ -200,6 +210,7 @@ def make(config) -> Task:
         evaluate=evaluation.make_evaluate(data, logits),
         figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
+        selects=splits.selects(config),
         counts={"examples": config.batch_size},
         batches=data.batches,
     )

@@ -71,12 +71,12 @@ def scale_of(images: np.ndarray) -> Scale:
 
 
 class Data:
-    """A config's data set: training batches, the test split, and a scale.
+    """A config's data set: training batches, the evaluated split, and a scale.
 
     Attributes:
       batches: Batches of {'images': [..., height, width, channels] uint8, 'labels':
         int32}.
-      test: The test split.
+      test: The split that is evaluated; see `dlx.data.splits`.
       sample: [examples, height, width, channels] uint8. Training images for statistics:
         all images, or a thousand evenly spaced ones of a streamed data set.
       scale: The scale of these images, with which a run begins. A run's state holds its
@@ -104,10 +104,11 @@ class Data:
             divide the batch.
         """
         self._config = config
-        self.test = sources.load(
-            config.dataset, "test", config.data_dir, config.manual_dir
-        )
+        self.test = batches.evaluated(config)
+        sources.require_classes(config.dataset, self.test.labels, self.test.names)
         self.batches, self.sample = batches.of_images(config)
+        labels = self.batches.sample("labels")
+        sources.require_classes(config.dataset, labels, self.test.names)
         self.scale = scale_of(self.sample)
         self.shape = self.test.images.shape[1:]
         self.num_classes = len(self.test.names)
@@ -115,11 +116,6 @@ class Data:
             raise UserError(
                 f"config.shift={config.shift} shifts images of {self.shape[0]}x"
                 f"{self.shape[1]} pixels out of sight; use fewer pixels"
-            )
-        if self.num_classes < 2:
-            raise UserError(
-                f"config.dataset={config.dataset} has {self.num_classes} class; a "
-                "classifier needs at least 2"
             )
 
     def examples(self) -> np.ndarray:

@@ -128,11 +128,12 @@ NETWORKS = {
     "convmixer": ConvMixer,
 }
 _GIVEN = {"num_classes", "examples", "dtype", "axis_name", "parent", "name"}
+_MOST = 4096  # layers, or channels of one
 _SETTINGS = {
-    int: fields.integer(),
+    int: fields.integer(1, _MOST),
     bool: fields.flag(),
     float: fields.real(0, below=1),  # rates of dropout
-    tuple: fields.row(fields.integer()),
+    tuple: fields.row(fields.integer(1, _MOST)),
 }
 
 

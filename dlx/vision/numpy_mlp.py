@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields
+from dlx.data import splits
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation
@@ -224,6 +225,7 @@ def make(config) -> Task:
         evaluate=evaluation.make_evaluate(data, logits),
         figures=evaluation.make_figures(data, logits, filters),
         metric="accuracy",
+        selects=splits.selects(config),
         counts={"examples": config.batch_size},
         batches=data.batches,
     )

@@ -88,7 +88,7 @@ def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:
 def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], object]:
     """A function that trains `steps` steps on noise like the loop, with batches."""
     load = sources.load
-    sources.load = lambda *_: images(shape)
+    sources.load = lambda *_, **__: images(shape)
     try:
         task = tasks.make(config)
     finally:

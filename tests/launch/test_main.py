@@ -108,8 +108,8 @@ def test_choices_take_settings_that_the_config_file_lacks(tmp_path):
     assert code == 0, err
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["optimizer"] == {"name": "lion", "b1": 0.8, "schedule": "linear"}
-    code, out, err = _run("evaluate", f"--workdir={tmp_path}")
-    assert code == 0 and "accuracy" in out, err
+    code, out, err = _run("evaluate", f"--workdir={tmp_path}", "--split=test")
+    assert code == 0 and "step 4, test split" in out and "accuracy" in out, err
 
 
 CONFIG = "--config=configs/pg_rocks8.py"

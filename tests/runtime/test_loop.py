@@ -15,7 +15,7 @@ import pytest
 
 from dlx import tasks
 from dlx.errors import DivergedError, UserError
-from dlx.runtime import loop, restore, signals, writers
+from dlx.runtime import loop, profiling, restore, signals, writers
 
 
 def _train(config, workdir, **options):
@@ -42,6 +42,10 @@ def test_what_a_run_leaves_behind(config, tmp_path, capfd):
     assert expected.items() <= summary.items()
     assert len(summary["params_sha256"]) == 64
     assert 0 < summary["train_seconds"] < summary["wall_seconds"]
+    assert set(summary["seconds"]) == {*profiling.ACTIVITIES, "other"}
+    spent, wall = summary["seconds"].values(), summary["wall_seconds"]
+    assert min(spent) >= 0 and abs(sum(spent) - wall) < 0.01
+    assert abs(summary["goodput"] - summary["seconds"]["step"] / wall) < 0.001
     assert summary["metrics"]["starts"] == 64
     stored = json.loads((workdir / "config.json").read_text())
     assert stored == json.loads(config.to_json())
@@ -83,6 +87,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(config, terminating, tm
     )
     assert [_timeless(line) for line in ours] == [_timeless(line) for line in theirs]
     assert resumed["train_seconds"] > stopped["train_seconds"], "it adds up"
+    step = resumed["seconds"]["step"]  # of this start alone
+    added = resumed["train_seconds"] - stopped["train_seconds"]
+    assert 0 < step <= added + 0.01
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def make_networks(
             temperature=config.temperature,
             num_classes=num_classes,
             axis_name=devices.AXIS,
+            dtype=jnp.dtype(config.get("dtype", "float32")),
         )
         discriminators = networks.make_discriminators(
             channels=config.d_channels,
@@ -40,6 +41,7 @@ def make_networks(
             minibatch_std=config.minibatch_std,
             num_classes=num_classes,
             axis_name=devices.AXIS,
+            dtype=jnp.dtype(config.get("dtype", "float32")),
         )
     return generator, discriminators
 

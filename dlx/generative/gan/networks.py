@@ -8,6 +8,7 @@ factors of width 1.
 from collections.abc import Sequence
 import itertools
 import math
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -33,6 +34,7 @@ class Generator(nn.Module):
       num_classes: The number of classes of a conditional generator; 0 if it is
         unconditional.
       axis_name: Name of the mapped axis over which batches are normalised together.
+      dtype: The dtype of the arithmetic. Parameters, statistics and images are float32.
     """
 
     shape: Sequence[int]
@@ -43,6 +45,7 @@ class Generator(nn.Module):
     temperature: float = 1.0
     num_classes: int = 0
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, z: jax.Array, labels: jax.Array, *, train: bool) -> jax.Array:
@@ -60,14 +63,20 @@ class Generator(nn.Module):
         if self.num_classes:
             embedded = nn.Embed(self.num_classes, z.shape[-1])(labels)
             z = jnp.concatenate([z, embedded], axis=-1)
-        x = nn.Dense(int(np.prod(small)) * self.channels[0], use_bias=False)(z)
+        first = int(np.prod(small)) * self.channels[0]
+        x = nn.Dense(first, use_bias=False, dtype=self.dtype)(z)
         x = x.reshape(len(x), *small, self.channels[0])
         for width in (*self.channels[1:], self.shape[-1]):
             x = nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, axis_name=self.axis_name
+                use_running_average=not train,
+                momentum=0.9,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
             )(x)
-            x = Conv(math.prod(self.factor) * width, self.kernel)(nn.relu(x))
+            wide = math.prod(self.factor) * width
+            x = Conv(wide, self.kernel, dtype=self.dtype)(nn.relu(x))
             x = upsample(x, self.factor)
+        x = x.astype(jnp.float32)
         if self.output == "tanh":
             return jnp.tanh(x)
         if self.has_rng("gumbel"):
@@ -97,6 +106,7 @@ class Discriminator(nn.Module):
         that of Miyato and Koyama (2018, eq. 3); 0 if it is unconditional.
       axis_name: Name of the mapped axis that shares out a batch. `norm` and
         `minibatch_std` take statistics of the whole batch.
+      dtype: The dtype of the arithmetic. Parameters, statistics and logits are float32.
     """
 
     channels: Sequence[int]
@@ -107,6 +117,7 @@ class Discriminator(nn.Module):
     minibatch_std: bool
     num_classes: int = 0
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -132,10 +143,16 @@ class Discriminator(nn.Module):
         for number, width in enumerate(self.channels):
             # Batch normalisation would remove a bias.
             normed = self.norm == "batch" and number > 0
-            conv = Conv(width, self.kernel, self.factor, use_bias=not normed)
+            conv = Conv(
+                width, self.kernel, self.factor, use_bias=not normed, dtype=self.dtype
+            )
             x = layer(conv, x)
             if normed:
-                norm = nn.BatchNorm(use_running_average=False, axis_name=self.axis_name)
+                norm = nn.BatchNorm(
+                    use_running_average=False,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                )
                 x = norm(x)
             x = nn.leaky_relu(x, 0.2)
             if self.has_rng("dropout"):
@@ -143,6 +160,7 @@ class Discriminator(nn.Module):
                     self.make_rng("dropout"), 1 - dropout, x.shape
                 )
                 x = jnp.where(mask, x / (1 - dropout), 0)
+        x = x.astype(jnp.float32)
         if self.minibatch_std:
             variance = self._over_devices((x - self._over_devices(x)[None]) ** 2)
             deviation = jnp.mean(jnp.sqrt(variance + 1e-8))
@@ -168,17 +186,7 @@ class Discriminators(nn.Module):
     """Several discriminators, each with its own input and parameters.
 
     Neighbours with equal channels are computed together, by `vmap`. All attributes
-    except `channels` are those of every discriminator; see Discriminator.
-
-    Attributes:
-      channels: Channels of each convolution of each discriminator.
-      kernel: See Discriminator.
-      factor: See Discriminator.
-      features: See Discriminator.
-      norm: See Discriminator.
-      minibatch_std: See Discriminator.
-      num_classes: See Discriminator.
-      axis_name: See Discriminator.
+    except `channels`, which has an entry for each, are those of Discriminator.
     """
 
     channels: Sequence[Sequence[int]]
@@ -189,6 +197,7 @@ class Discriminators(nn.Module):
     minibatch_std: bool
     num_classes: int = 0
     axis_name: str | None = None
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -212,6 +221,7 @@ class Discriminators(nn.Module):
                 self.minibatch_std,
                 self.num_classes,
                 self.axis_name,
+                self.dtype,
             )
             logits.append(discriminators(x[part], labels[part], dropout[part]))
             first += number
@@ -228,6 +238,7 @@ def make_generator(
     temperature: float = 1.0,
     num_classes: int = 0,
     axis_name: str | None = None,
+    dtype: Any = jnp.float32,
 ) -> Generator:
     """Makes a generator. The arguments are its attributes.
 
@@ -245,16 +256,8 @@ def make_generator(
             f"{len(channels)} layers that each enlarge an image by factors of "
             f"{tuple(factor)} do not end at {shape[0]}x{shape[1]}"
         )
-    return Generator(
-        tuple(shape),
-        tuple(channels),
-        tuple(kernel),
-        tuple(factor),
-        output,
-        temperature,
-        num_classes,
-        axis_name,
-    )
+    rows = map(tuple, (shape, channels, kernel, factor))
+    return Generator(*rows, output, temperature, num_classes, axis_name, dtype)
 
 
 def make_discriminators(
@@ -267,6 +270,7 @@ def make_discriminators(
     minibatch_std: bool = False,
     num_classes: int = 0,
     axis_name: str | None = None,
+    dtype: Any = jnp.float32,
 ) -> Discriminators:
     """Makes discriminators. The arguments are their attributes.
 
@@ -277,16 +281,8 @@ def make_discriminators(
         _require_widths(widths)
     if norm not in ("batch", "spectral", "none"):
         raise ValueError(f"unknown norm {norm!r}; there are: batch, spectral, none")
-    return Discriminators(
-        tuple(tuple(widths) for widths in channels),
-        tuple(kernel),
-        tuple(factor),
-        tuple(features),
-        norm,
-        minibatch_std,
-        num_classes,
-        axis_name,
-    )
+    rows = map(tuple, (map(tuple, channels), kernel, factor, features))
+    return Discriminators(*rows, norm, minibatch_std, num_classes, axis_name, dtype)
 
 
 def _require_widths(widths):

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import optax
 
 from dlx import choices, fields, optimizers
-from dlx.data import batches
 from dlx.errors import UserError
 from dlx.generative import modalities, sampling
 from dlx.generative.gan import inputs, losses
@@ -25,13 +24,10 @@ _KERNEL = fields.row(fields.integer(), 2, 2)
 _WIDTHS = fields.row(fields.integer())
 
 FIELDS = (
-    batches.FIELDS
+    modalities.FIELDS
     | sampling.FIELDS
     | {
-        "kind": fields.choice(*modalities.MODALITIES),
-        "judge": fields.flag(),
-        "corpus": fields.optional(fields.text()),
-        "length": fields.integer(),
+        "dtype": fields.choice("float32", "bfloat16"),
         "latents": fields.integer(),
         "conditional": fields.flag(),
         "g_channels": _WIDTHS,
@@ -231,16 +227,12 @@ def make(config) -> Task:
         average = jax.tree.map(jnp.copy, generator_variables(params, stats))
         return State(jnp.int32(0), params, stats, opt_state, average)
 
-    return Task(
+    return sampling.task(
+        config,
+        samples,
         init=init,
         step=make_step(config, modality, game, txs),
-        evaluate=sampling.make_evaluate(config, samples),
-        figures=sampling.make_figures(samples),
-        frames=sampling.make_frames(samples),
-        metric=modality.metric,
         counts={"examples": config.batch_size * config.d_steps},
-        batches=modality.batches,
-        about=modality.about,
     )
 
 

@@ -23,7 +23,17 @@ import ml_collections
 import numpy as np
 
 from dlx import cache, optimizers, streams
-from dlx.data import augment, batches, images, order, sources, tfds
+from dlx.data import (
+    augment,
+    batches,
+    files,
+    images,
+    order,
+    sources,
+    splits,
+    streamed,
+    tfds,
+)
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers, mlp
 from dlx.runtime import checkpoint, loop, restore
@@ -33,7 +43,7 @@ from dlx.vision import classifier, evaluation, networks
 FOLDER = "reference_classifiers"  # in dlx's cache
 _BATCH = 500  # images in one call of the network
 _TRAINED_BY = (
-    *(augment, batches, images, order, sources, tfds),
+    *(augment, batches, files, images, order, sources, splits, streamed, tfds),
     *(evaluation, classifier, networks, cpu_conv, layers, mlp, optimizers, streams),
 )
 
@@ -93,7 +103,10 @@ class ReferenceClassifier:
 
 @functools.cache
 def load(
-    dataset: str, data_dir: str | None, manual_dir: str | None
+    dataset: str,
+    data_dir: str | None,
+    manual_dir: str | None,
+    image_size: int | None = None,
 ) -> ReferenceClassifier:
     """Loads the classifier of a data set. Trains it if it is missing or damaged.
 
@@ -101,11 +114,12 @@ def load(
       dataset: See dlx/data/sources.py.
       data_dir: See dlx/data/sources.py.
       manual_dir: See dlx/data/sources.py.
+      image_size: Height and width of the images; None for the data set's own.
 
     Raises:
       UserError: if the data are missing.
     """
-    config = make_config(dataset, data_dir, manual_dir)
+    config = make_config(dataset, data_dir, manual_dir, image_size)
     name = f"{dataset.replace('/', '-')}-{_config_digest(config)}"
     workdir = cache.folder(FOLDER, name)
     trained_at = _ensure_trained(config, workdir)
@@ -188,7 +202,8 @@ def _train_in_child(config, workdir):
         "config = reference_classifier.make_config(*where); "
         "reference_classifier.train(config, pathlib.Path(workdir))"
     )
-    where = config.dataset, config.data_dir, config.manual_dir, str(workdir)
+    where = config.dataset, config.data_dir, config.manual_dir
+    where += config.get("image_size"), str(workdir)
     child = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps(where),
@@ -200,7 +215,7 @@ def _train_in_child(config, workdir):
         sys.exit(abs(child.returncode))
 
 
-def make_config(dataset, data_dir, manual_dir):
+def make_config(dataset, data_dir, manual_dir, image_size=None):
     """A config like configs/cnn_mnist.py, a bit wider and a third as long."""
     config = ml_collections.ConfigDict()
     config.task = "classifier"
@@ -208,6 +223,8 @@ def make_config(dataset, data_dir, manual_dir):
     config.dataset = dataset
     config.data_dir = data_dir
     config.manual_dir = manual_dir
+    if image_size is not None:
+        config.image_size = image_size
     config.streamed = False
     config.batch_size = 128
     config.shift = 1

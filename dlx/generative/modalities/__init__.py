@@ -5,12 +5,19 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from dlx.data.batches import Batches
+from dlx import fields
+from dlx.data import batches
 from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.texts import Texts
 
 MODALITIES = {"pictures": Images, "sounds": Sounds, "texts": Texts}
+FIELDS = batches.FIELDS | {
+    "kind": fields.choice(*MODALITIES),
+    "judge": fields.flag(),
+    "corpus": fields.optional(fields.text()),
+    "length": fields.integer(),
+}
 
 
 class Modality(Protocol):
@@ -27,7 +34,7 @@ class Modality(Protocol):
       about: See `dlx.runtime.task.Task`.
     """
 
-    batches: Batches
+    batches: batches.Batches
     shape: tuple[int, int, int]
     num_classes: int
     output: str

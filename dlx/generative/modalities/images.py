@@ -38,7 +38,7 @@ class ModeClassifier:
         """
         dataset = config.dataset.removeprefix(sources.STACKED)
         self._classifier = reference_classifier.load(
-            dataset, config.data_dir, config.manual_dir
+            dataset, config.data_dir, config.manual_dir, config.get("image_size")
         )
         self._stacked = dataset != config.dataset
         self.name, self.digest = self._classifier.name, self._classifier.digest
@@ -171,9 +171,10 @@ class Images:
 
     def __init__(self, config):
         """Loads `config.dataset`. Raises UserError if the data are missing."""
-        where = config.data_dir, config.manual_dir, config.image_size
-        test = sources.load(config.dataset, "test", *where)
-        self.batches, self._real = batches.of_images(config, at_once=config.d_steps)
+        test = batches.evaluated(config)
+        self.batches, self._real = batches.of_images(
+            config, at_once=config.get("d_steps", 1)
+        )
         self.shape = test.images.shape[1:]
         self.num_classes = len(test.names)
         self._measures = Measures(config, self._real, test)

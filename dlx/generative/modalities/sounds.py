@@ -10,7 +10,7 @@ import numpy as np
 
 from dlx import figures as drawing
 from dlx import streams
-from dlx.data import batches, sources
+from dlx.data import batches, sources, splits
 from dlx.generative.measures import fid, modes
 
 _WINDOW, _HOP = 256, 64
@@ -31,13 +31,13 @@ class Sounds:
         Raises:
           UserError: if the data are missing.
         """
-        where = config.data_dir, config.manual_dir
+        where = config.data_dir, config.manual_dir, splits.validation(config)
         sounds, test = (
             sources.load_sounds(config.dataset, split, config.length, *where)
-            for split in sources.SPLITS
+            for split in ("train", splits.evaluated(config))
         )
         arrays = {"sounds": sounds.samples, "labels": sounds.labels}
-        size = config.batch_size * config.d_steps
+        size = config.batch_size * config.get("d_steps", 1)
         self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, 1
         self.num_classes = len(sounds.names)

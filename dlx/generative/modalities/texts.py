@@ -45,7 +45,7 @@ class Texts:
         self._lines = [text[at : at + config.length] for at in starts]
         codes = np.array([encode(line) for line in self._lines], np.uint8)
         arrays = {"codes": codes, "labels": np.zeros(len(codes), np.int32)}
-        size = config.batch_size * config.d_steps
+        size = config.batch_size * config.get("d_steps", 1)
         self.batches = batches.Resident(arrays, size, streams.seeds(config))
         self.shape = config.length, 1, len(CHARACTERS)
         self.num_classes = 1

@@ -1,6 +1,7 @@
 """Variational autoencoders of binary images: networks and log-densities."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -11,15 +12,15 @@ from dlx.generative.measures import likelihood
 from dlx.models.layers import Conv, upsample
 
 
-def dense(x: jax.Array, width: int, gated: bool) -> jax.Array:
+def dense(x: jax.Array, width: int, gated: bool, dtype: Any = None) -> jax.Array:
     """Adds a dense layer to the calling module, [..., n] -> [..., width].
 
     Its activation is tanh, or a gated linear unit if `gated` (Dauphin et al. 2017,
     equation 1).
     """
     if gated:
-        return nn.glu(nn.Dense(2 * width)(x))
-    return nn.tanh(nn.Dense(width)(x))
+        return nn.glu(nn.Dense(2 * width, dtype=dtype)(x))
+    return nn.tanh(nn.Dense(width, dtype=dtype)(x))
 
 
 class Encoder(nn.Module):
@@ -31,21 +32,24 @@ class Encoder(nn.Module):
       gated: Whether dense layers are gated linear units instead of tanh.
       channels: Channels of each convolution before the dense layers, each of which
         halves the image. () means no convolutions.
+      dtype: The dtype of the arithmetic. Parameters and results are float32.
     """
 
     latents: int
     features: Sequence[int]
     gated: bool
     channels: Sequence[int]
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         """[batch, height, width, c] -> mean and log std, [batch, latents] each."""
         for channels in self.channels:
-            x = nn.gelu(Conv(channels, (3, 3), strides=2)(x))
+            x = nn.gelu(Conv(channels, (3, 3), strides=2, dtype=self.dtype)(x))
         x = x.reshape(len(x), -1)
         for width in self.features:
-            x = dense(x, width, self.gated)
+            x = dense(x, width, self.gated, self.dtype)
+        x = x.astype(jnp.float32)
         mean, log_std = nn.Dense(self.latents)(x), nn.Dense(self.latents)(x)
         return mean, log_std
 
@@ -60,6 +64,7 @@ class Decoder(nn.Module):
       channels: Channels of each convolution after the dense layers, each of which
         doubles the image. () means no convolutions.
       bias: [height, width, channels] float32. Initial bias of the logits.
+      dtype: The dtype of the arithmetic. Parameters and logits are float32.
     """
 
     shape: Sequence[int]
@@ -67,22 +72,25 @@ class Decoder(nn.Module):
     gated: bool
     channels: Sequence[int]
     bias: np.ndarray
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         """[..., latents] -> logits [..., height, width, channels]."""
         lead, x = z.shape[:-1], z.reshape(-1, z.shape[-1])
         for width in self.features:
-            x = dense(x, width, self.gated)
+            x = dense(x, width, self.gated, self.dtype)
         if self.channels:
             small = [side >> len(self.channels) for side in self.shape[:2]]
-            x = nn.Dense(small[0] * small[1] * self.channels[0])(x)
+            x = nn.Dense(small[0] * small[1] * self.channels[0], dtype=self.dtype)(x)
             x = x.reshape(len(x), *small, self.channels[0])
             for channels in (*self.channels[1:], self.shape[-1]):
                 x = nn.gelu(x)
-                x = upsample(Conv(4 * channels, (3, 3))(x))
+                x = upsample(Conv(4 * channels, (3, 3), dtype=self.dtype)(x))
         else:
-            x = nn.Dense(int(np.prod(self.shape)), use_bias=False)(x)
+            pixels = int(np.prod(self.shape))
+            x = nn.Dense(pixels, use_bias=False, dtype=self.dtype)(x)
+        x = x.astype(jnp.float32)
         bias = self.param("bias", lambda _: jnp.asarray(self.bias))
         return (x.reshape(-1, *self.shape) + bias[None]).reshape(*lead, *self.shape)
 
@@ -97,6 +105,7 @@ class VAE(nn.Module):
       gated: Whether dense layers are gated linear units instead of tanh.
       channels: Channels of the encoder's convolutions; the decoder has them in reverse.
       bias: [height, width, channels] float32. Initial bias of the logits.
+      dtype: The dtype of the arithmetic. Parameters and logits are float32.
     """
 
     shape: Sequence[int]
@@ -105,11 +114,19 @@ class VAE(nn.Module):
     gated: bool
     channels: Sequence[int]
     bias: np.ndarray
+    dtype: Any = jnp.float32
 
     def setup(self):
-        self.encoder = Encoder(self.latents, self.features, self.gated, self.channels)
+        self.encoder = Encoder(
+            self.latents, self.features, self.gated, self.channels, self.dtype
+        )
         self.decoder = Decoder(
-            self.shape, self.features[::-1], self.gated, self.channels[::-1], self.bias
+            self.shape,
+            self.features[::-1],
+            self.gated,
+            self.channels[::-1],
+            self.bias,
+            self.dtype,
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -174,6 +191,7 @@ def make(
     gated: bool,
     channels: Sequence[int],
     pixel_means: np.ndarray,
+    dtype: Any = jnp.float32,
 ) -> VAE:
     """Makes a VAE whose initial decoder predicts the pixels' means.
 
@@ -184,6 +202,7 @@ def make(
       gated: Whether dense layers are gated linear units instead of tanh.
       channels: Channels of the convolutions; () for a fully connected model.
       pixel_means: [height, width, channels] float in [0, 1].
+      dtype: The dtype of the arithmetic.
 
     Raises:
       ValueError: if a width is not a positive integer or the convolutions cannot halve
@@ -199,4 +218,6 @@ def make(
         )
     means = np.clip(pixel_means, 1e-3, 1 - 1e-3)
     bias = np.log(means / (1 - means)).astype(np.float32)
-    return VAE(tuple(shape), latents, tuple(features), gated, tuple(channels), bias)
+    return VAE(
+        tuple(shape), latents, tuple(features), gated, tuple(channels), bias, dtype
+    )

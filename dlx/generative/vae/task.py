@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from dlx import choices, fields, optimizers, streams
-from dlx.data import batches, sources
+from dlx.data import batches, sources, splits
 from dlx.errors import user_error_in
 from dlx.generative import sampling
 from dlx.generative.measures import likelihood
@@ -29,6 +29,7 @@ FIELDS = batches.FIELDS | {
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
     "gated": fields.flag(),
+    "dtype": fields.choice("float32", "bfloat16"),
     "objective": fields.choice("vae", "iwae"),
     "samples": fields.integer(),
     "free_bits": fields.real(0),
@@ -64,7 +65,7 @@ def bits(key: jax.Array, images: jax.Array) -> jax.Array:
 def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
     """Returns the training batches, the test split, and the model of the config."""
     train, images = batches.of_images(config)
-    test = sources.load(config.dataset, "test", config.data_dir, config.manual_dir)
+    test = batches.evaluated(config)
     with user_error_in("config"):
         network = networks.make(
             test.images.shape[1:],
@@ -72,6 +73,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
             features=config.features,
             gated=config.gated,
             channels=config.channels,
+            dtype=jnp.dtype(config.get("dtype", "float32")),
             pixel_means=np.mean(images, axis=0) / 255,
         )
     return train, test, networks.Model(network)
@@ -165,6 +167,7 @@ def make(config) -> Task:
         figures=figures,
         frames=frames,
         metric="log_likelihood",
+        selects=splits.selects(config),
         counts={"examples": config.batch_size},
         batches=train,
     )

@@ -1,0 +1,1 @@
+"""Flow matching: straight paths from noise to data."""
