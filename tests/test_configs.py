@@ -20,7 +20,7 @@ VARIANTS = {
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
-    "pqn_minatar": ["SpaceInvaders"],
+    **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo")},
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
