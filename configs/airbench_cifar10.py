@@ -38,7 +38,8 @@ def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config.widths = {"full": (64, 256, 256), "small": (32, 96, 128)}[size]
     config.dtype = "float32"  # or 'bfloat16', for a GPU
 
-    # The optimiser: Nesterov SGD on summed losses; rates are for 1,024 examples.
+    # The optimiser on summed losses; Nesterov SGD's rate is for 1,024 examples.
+    config.optimizer = "sgd"  # others are in dlx/optimizers.py
     config.learning_rate = 11.5
     config.bias_scale = 64.0  # factor of the biases' learning rate
     config.momentum = 0.85

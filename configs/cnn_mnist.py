@@ -27,13 +27,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.brightness = 0.0
     config.contrast = 0.0
 
-    # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
+    # The network; others are in dlx/vision/networks.py. `channels` are those of 'cnn'.
     config.network = "cnn"
     config.features = (128,)
     config.channels = (8, 32, 64)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.dropout = 0.2
 
-    # The optimiser: AdamW, warmed up, its learning rate falling as a cosine to 0.
+    # The optimiser, warmed up, its learning rate falling as a cosine to 0.
+    config.optimizer = "adamw"  # others are in dlx/optimizers.py
     config.learning_rate = 5e-3
     config.warmup_steps = 200
     config.weight_decay = 1e-2

@@ -50,7 +50,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.alpha = 0.6
     config.beta = 0.4  # rises to 1 over the run
 
-    # The optimiser: Adam, its learning rate falling linearly to 0.
+    # The optimiser, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 3e-3
     config.max_grad_norm = 10.0
 

@@ -49,7 +49,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.margin = 0
     config.tile = 0
 
-    # The optimiser: Adam, its learning rate falling to 0.
+    # The optimiser, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 3e-3
     config.max_grad_norm = 1.0
 

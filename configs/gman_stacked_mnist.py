@@ -57,12 +57,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_steps = 1
     config.g_steps = 1
 
-    # The optimisers: Adam, one for each player.
+    # The optimisers, one for each player.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.g_learning_rate = 1e-3
     config.d_learning_rate = 1e-3
     config.adam_b1 = 0.5
     config.adam_b2 = 0.99
-    config.schedule = "cosine"  # or 'constant'
+    config.schedule = "cosine"  # or 'linear' or 'constant'
     config.ema_decay = 0.999
 
     # The run.

@@ -43,7 +43,8 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     # wall; with a constant 0.15, one start in 256 was missed at some evaluations.
     config.entropy_cost = 0.2
 
-    # The optimiser: Adam, its learning rate also falling linearly to 0.
+    # The optimiser, its learning rate also falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 2e-2
     config.max_grad_norm = 0.5
 

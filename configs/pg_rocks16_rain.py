@@ -40,7 +40,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.value_cost = 0.5
     config.entropy_cost = 0.05  # falls to 0 over the run
 
-    # The optimiser: Adam, its learning rate also falling linearly to 0.
+    # The optimiser, its learning rate also falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 2e-2
     config.max_grad_norm = 0.5
 

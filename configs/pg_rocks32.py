@@ -46,7 +46,8 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     # Falls to 0 over the run.
     config.entropy_cost = {"mlp": 0.15, "cnn": 0.2}[network]
 
-    # The optimiser: Adam, its learning rate also falling linearly to 0.
+    # The optimiser, its learning rate also falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = {"mlp": 2e-2, "cnn": 1e-2}[network]
     config.max_grad_norm = 0.5
 

@@ -1,6 +1,6 @@
 """PQN learns rocks on a 16x16 screen.
 
-    python -m launch.main --config=configs/pqn_rocks16.py
+python -m launch.main --config=configs/pqn_rocks16.py
 """
 
 import ml_collections

@@ -1,6 +1,6 @@
 """PQN learns rocks on a 32x32 screen.
 
-    python -m launch.main --config=configs/pqn_rocks32.py
+python -m launch.main --config=configs/pqn_rocks32.py
 """
 
 import ml_collections

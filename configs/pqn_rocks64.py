@@ -1,6 +1,6 @@
 """PQN learns rocks on a 64x64 screen.
 
-    python -m launch.main --config=configs/pqn_rocks64.py
+python -m launch.main --config=configs/pqn_rocks64.py
 """
 
 import ml_collections

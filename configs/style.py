@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The optimisation: equal steps at each scale, each sqrt(2) times as large.
     config.start = "content"  # or 'noise' or 'grey'
     config.scales = 4
-    config.optimizer = "adam"  # or 'lbfgs'
+    config.optimizer = "adam"  # or 'lbfgs'; others are in dlx/optimizers.py
     config.learning_rate = 0.05
     config.last_learning_rate = 0.02  # at the end, as a share of it
     config.lbfgs_memory = 10

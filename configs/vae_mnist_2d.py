@@ -35,7 +35,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.warmup_steps = 0  # over which the KL's weight rises to 1
     config.free_bits = 0.0  # nats of KL in each dimension that are not penalised
 
-    # The optimiser: Adam, its learning rate falling as a cosine to 0.
+    # The optimiser, its learning rate falling as a cosine to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 2e-3
     config.adam_epsilon = 1e-4
 

@@ -1,7 +1,10 @@
 """Paths given by the user: in flags and configs."""
 
+import errno
+import os
 import pathlib
 import re
+import stat
 
 from dlx.errors import UserError
 
@@ -26,6 +29,19 @@ def path(text: str | pathlib.Path) -> pathlib.Path:
         return pathlib.Path(text).expanduser()
     except RuntimeError as error:  # unknown user or no home folder
         raise UserError(f"{text}: {error}") from None
+
+
+def read_text(path: pathlib.Path, errors: str = "strict") -> str:
+    """Reads a regular file. Unlike Path.read_text it does not wait for a pipe's writer.
+
+    Raises:
+      OSError: if the file is missing, cannot be read or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, errors=errors) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return file.read()
 
 
 def resolve(config) -> None:

@@ -7,12 +7,10 @@ the latter needs no change here.
 """
 
 import contextlib
-import importlib
-import importlib.util
 import traceback
 import types
 
-from dlx import fields
+from dlx import choices, fields
 from dlx.errors import UserError
 from dlx.runtime import checks, seeds
 from dlx.runtime.task import Abilities, Task
@@ -39,12 +37,12 @@ def module(config) -> types.ModuleType:
     """
     name = config.get("task")
     path = OURS.get(name, name)
-    if not isinstance(path, str) or "." not in path or not _exists(path):
+    if not isinstance(path, str) or "." not in path or not choices.exists(path):
         raise UserError(
             f"config.task is {name!r}; it must be an import path of a module with "
             f"make(config), or one of: {', '.join(OURS)}"
         )
-    found = importlib.import_module(path)
+    found = choices.imported(path)
     if not hasattr(found, "make"):
         raise UserError(f"config.task is {name!r}, which has no make(config)")
     return found
@@ -92,10 +90,3 @@ def _missing_fields(config):
         raise UserError(
             f"the config has no {names!r}, which task {config.task!r} needs"
         ) from error
-
-
-def _exists(path):
-    try:
-        return importlib.util.find_spec(path) is not None
-    except (ModuleNotFoundError, ValueError):  # of a package above it
-        return False

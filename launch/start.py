@@ -4,6 +4,7 @@
 in one line. 128 + N: ended by signal N; a training's state is saved.
 """
 
+import ast
 from collections.abc import Callable, Sequence
 import contextlib
 import datetime
@@ -67,7 +68,7 @@ import jax
 import ml_collections
 from ml_collections import config_flags
 
-from dlx import cache, paths
+from dlx import cache, choices, paths
 from dlx.errors import UserError, exit_status, first_line
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
@@ -177,6 +178,8 @@ def _add_missing_access_times(directory):
 def _parse(commands, files, argv):
     """Parses flags like absl, but prints one line instead of a traceback."""
     try:
+        argv, chosen = _choices(argv)
+        sys.argv = argv  # where config_flags looks for overrides
         rest = flags.FLAGS(argv)
         given = rest[1:]
         if commands and not (given and given[0] in commands):
@@ -189,6 +192,8 @@ def _parse(commands, files, argv):
             )
         if "config" in flags.FLAGS:
             _require_config(flags.FLAGS["config"])
+        for field, value in chosen:
+            choices.override(flags.FLAGS.config, field, value)
         return rest
     except (Exception, KeyboardInterrupt) as error:
         # A config file is a program, which can raise anything.
@@ -227,6 +232,31 @@ def _line_in_config_file(error, argv):
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
     return f"{file}:{lines[-1]}" if lines else None
+
+
+def _choices(argv):
+    """Takes the flags of choices, which may name settings that the config lacks.
+
+    Returns:
+      The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.
+    """
+    pattern = rf"--?config\.(({'|'.join(choices.CHOICES)})(\.\w+)?)(=(.*))?"
+    others, chosen, rest = [], [], iter(argv)
+    for argument in rest:
+        if found := re.fullmatch(pattern, argument, re.DOTALL):
+            field, text = found[1], found[5] if found[4] else next(rest, "")
+            chosen.append((field, _literal(text)))
+        else:
+            others.append(argument)
+    return others, chosen
+
+
+def _literal(text):
+    """The Python value of a text, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return {"true": True, "false": False}.get(text, text)
 
 
 def _flag_error(error, argv):

@@ -7,13 +7,13 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-BASE = {"errors", "cache", "fields", "paths", "streams"}
+BASE = {"errors", "cache", "choices", "fields", "paths", "streams"}
 SHARED = BASE | {"figures", "optimizers", "models", "envs", "data", "runtime"}
 MAY = {
     **dict.fromkeys(BASE, BASE),
     **{room: {"errors"} for room in ("figures", "models")},
-    "optimizers": {"errors", "fields"},
-    "envs": {"errors", "streams"},
+    "optimizers": {"errors", "choices", "fields"},
+    "envs": {"errors", "choices", "streams"},
     "runtime": BASE | {"figures"},
     "data": BASE | {"runtime"},
     **dict.fromkeys(("rl", "vision"), SHARED),
@@ -76,6 +76,6 @@ def test_nothing_imports_in_a_circle():
     assert list(graphlib.TopologicalSorter(rooms).static_order())
 
 
-def test_only_tasks_and_games_by_name_turn_a_string_into_a_module():
+def test_only_choices_turns_a_string_into_a_module():
     users = {m for m, p in FILES.items() if "import_module" in p.read_text()}
-    assert users == {"dlx.tasks", "dlx.envs.registration"}
+    assert users == {"dlx.choices"}

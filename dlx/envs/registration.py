@@ -1,9 +1,8 @@
 """Games by name: ours, gymnax's, JAXAtari's, or any that can be imported."""
 
-import importlib
-import importlib.util
 from typing import Any
 
+from dlx import choices
 from dlx.envs import rocks
 from dlx.envs.environment import Environment
 from dlx.envs.rocks_environment import Rocks
@@ -30,7 +29,7 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
         with user_error_in("config.env"):
             return _rocks(**fields)
     if library in _PREFIXES and game:
-        module = importlib.import_module(f"dlx.envs.{_PREFIXES[library]}")
+        module = choices.imported(f"dlx.envs.{_PREFIXES[library]}")
         return module.make(game, **fields)
     found = _imported(name)
     if callable(found):
@@ -50,11 +49,8 @@ def _rocks(*, sparse=False, **fields):
 
 def _imported(name):
     path, _, attribute = name.rpartition(".")
-    try:
-        is_module = bool(path) and importlib.util.find_spec(path) is not None
-    except (ModuleNotFoundError, ValueError):  # of a package above it
-        is_module = False
-    found = getattr(importlib.import_module(path), attribute, None) if is_module else 0
+    found = path and choices.exists(path)
+    found = getattr(choices.imported(path), attribute, None) if found else None
     if not found:
         raise UserError(
             f"config.env.name is {name!r}; it must be 'rocks', 'gymnax/NAME', "

@@ -27,4 +27,4 @@ class CNN(nn.Module):
         """[batch, height, width, channels] float32 -> [batch, features[-1]] float32."""
         for channels in self.channels:
             x = nn.relu(Conv(channels, (3, 3), strides=2)(x))
-        return MLP(self.features, self.layer_norm)(x)
+        return MLP(self.features, layer_norm=self.layer_norm)(x)

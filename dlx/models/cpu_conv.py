@@ -47,7 +47,7 @@ def matmul_conv(
       lhs_dilation: None or ones.
       rhs_dilation: None or ones.
       dimension_numbers: Ignored; the layout is NHWC, HWIO, NHWC, as Flax has it.
-      feature_group_count: 1.
+      feature_group_count: 1, or the number of channels (a depthwise convolution).
       precision: See `lax.dot_general`.
       preferred_element_type: See `lax.dot_general`.
 
@@ -55,12 +55,13 @@ def matmul_conv(
       [batch, out_height, out_width, out_channels].
 
     Raises:
-      NotImplementedError: if there is dilation or more than one group.
+      NotImplementedError: if there is dilation or another number of groups.
     """
     del dimension_numbers
     dilated = math.prod(lhs_dilation or (1,)) * math.prod(rhs_dilation or (1,)) != 1
-    if dilated or feature_group_count != 1:
-        raise NotImplementedError("matmul_conv knows no dilation and no groups")
+    is_depthwise = feature_group_count == lhs.shape[-1] == rhs.shape[-1]
+    if dilated or not (feature_group_count == 1 or is_depthwise):
+        raise NotImplementedError("matmul_conv knows no dilation and no such groups")
     kernel = rhs.shape[:2]
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], kernel, window_strides, padding)
@@ -72,6 +73,8 @@ def matmul_conv(
     if min(height, width) < 1:  # smaller than the kernel
         shape = len(lhs), max(0, height), max(0, width), rhs.shape[-1]
         return jnp.zeros(shape, preferred_element_type or lhs.dtype)
+    if is_depthwise and feature_group_count > 1:
+        return _depthwise(padded, rhs, window_strides, (height, width))
     product = functools.partial(
         _product, precision=precision, dtype=preferred_element_type
     )
@@ -116,6 +119,21 @@ def _shifted(x, kernel, strides, shape, product):
     y = product(x, kernel.reshape(-1, groups * out_channels))
     y = jnp.split(y, groups, axis=-1)
     return sum(part[:, n : n + height] for n, part in enumerate(y))
+
+
+def _depthwise(x, kernel, strides, shape):
+    """Adds shifted inputs, each multiplied by one weight of every channel.
+
+    Arguments are as in `_shifted`; the kernel is [height, width, 1, channels].
+    """
+    (down, right), (height, width) = strides, shape
+    shifted = (
+        x[:, i : i + down * height : down, j : j + right * width : right]
+        * kernel[i, j][None, None]
+        for i in range(kernel.shape[0])
+        for j in range(kernel.shape[1])
+    )
+    return functools.reduce(jnp.add, (part[:, :height, :width] for part in shifted))
 
 
 def _winograd(x, kernel, product):

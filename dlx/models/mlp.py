@@ -1,6 +1,7 @@
 """Fully connected networks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -23,7 +24,7 @@ class Dense(nn.Dense):
             return super().__call__(jnp.zeros(x.shape))
         kernel, bias = (self.get_variable("params", key) for key in ("kernel", "bias"))
         rows = kernel[x.indices[..., 0]] * x.data[..., None]
-        return jnp.sum(rows, axis=1) + bias[None]
+        return (jnp.sum(rows, axis=1) + bias[None]).astype(self.dtype or rows.dtype)
 
 
 class MLP(nn.Module):
@@ -31,10 +32,12 @@ class MLP(nn.Module):
 
     Attributes:
       features: The width of each layer.
+      dtype: The dtype of the arithmetic; None for that of inputs and parameters.
       layer_norm: Normalises each layer before its ReLU (Ba et al. 2016).
     """
 
     features: Sequence[int]
+    dtype: Any = None
     layer_norm: bool = False
 
     @nn.compact
@@ -45,6 +48,6 @@ class MLP(nn.Module):
         """
         x = x if isinstance(x, BCOO) else x.reshape(x.shape[0], -1)
         for layer, width in enumerate(self.features):
-            x = Dense(width, name=f"Dense_{layer}")(x)
-            x = nn.relu(nn.LayerNorm()(x) if self.layer_norm else x)
+            x = Dense(width, dtype=self.dtype, name=f"Dense_{layer}")(x)
+            x = nn.relu(nn.LayerNorm(dtype=self.dtype)(x) if self.layer_norm else x)
         return x

@@ -28,7 +28,7 @@ class Distribution(Protocol):
 
 
 class Categorical:
-    """Of logits [..., num_actions] float32."""
+    """A categorical distribution, given logits [..., num_actions] float32."""
 
     def sample(self, outputs, key):
         return jax.random.categorical(key, outputs)
@@ -45,7 +45,9 @@ class Categorical:
 
 
 class Gaussian:
-    """Of means and logarithmic deviations, [..., *action_shape] float32 each.
+    """A normal distribution, given means and logarithms of standard deviations.
+
+    Both are [..., *action_shape] float32.
 
     Dimensions are independent. Actions are not bounded; games clip them.
 

@@ -228,7 +228,7 @@ def make(config) -> Task:
     """
     batch_size = devices.per_device("config.batch_size", config.batch_size)
     env, network = agent(config)
-    tx = optimizers.make(config, config.updates)
+    tx = evaluation.make_optimizer(config, config.updates)
     play_one = make_play(config, env, network)
     update = make_update(config, env, network, tx, batch_size)
 

@@ -1,12 +1,13 @@
-"""Parts that all agents share: game, torso, evaluation and figures."""
+"""Parts that all agents share: game, torso, optimiser, evaluation and figures."""
 
 from collections.abc import Callable
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import optax
 
-from dlx import fields
+from dlx import fields, optimizers
 from dlx.envs import registration
 from dlx.envs.environment import Environment
 from dlx.errors import UserError, user_error_in
@@ -55,6 +56,26 @@ def make_torso(config) -> nn.Module:
             channels=config.channels,
             layer_norm=config.get("layer_norm", False),
         )
+
+
+def make_optimizer(config, updates: int = 1) -> optax.GradientTransformation:
+    """Makes the optimiser of the config; its learning rate falls linearly to 0.
+
+    Args:
+      config: Its learning_rate, max_grad_norm and num_steps are read, and optimizer if
+        it has one, which is Adam otherwise.
+      updates: The number of updates in each step.
+
+    Raises:
+      UserError: if the config is invalid.
+    """
+    return optimizers.make(
+        config.get("optimizer", "adam"),
+        config.num_steps * updates,
+        learning_rate=config.learning_rate,
+        schedule="linear",
+        max_grad_norm=config.max_grad_norm,
+    )
 
 
 def greedy(env: Environment, scores: Scores, params):

@@ -38,9 +38,9 @@ def make_torso(
             f"channels={tuple(channels)}"
         )
     if name == "mlp":
-        return MLP(tuple(features), layer_norm)
+        return MLP(tuple(features), layer_norm=layer_norm)
     if name == "cnn":
-        return CNN(tuple(channels), tuple(features), layer_norm)
+        return CNN(tuple(channels), tuple(features), layer_norm=layer_norm)
     raise ValueError(f"unknown network {name!r}; known are: mlp, cnn")
 
 

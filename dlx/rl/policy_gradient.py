@@ -191,10 +191,10 @@ def make(config) -> Task:
     rollout = make_rollout(config, env, network)
     if config.algorithm == "ppo":
         parts = rollouts.num_minibatches(config, num_envs)
-        tx = optimizers.make(config, config.epochs * parts)
+        tx = evaluation.make_optimizer(config, config.epochs * parts)
         update = ppo.make_update(config, env, network, tx, parts)
     else:
-        tx = optimizers.make(config)
+        tx = evaluation.make_optimizer(config)
         update = make_update(config, env, network, tx)
 
     def init(key):

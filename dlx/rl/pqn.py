@@ -117,7 +117,7 @@ def make(config) -> Task:
     num_envs = devices.per_device("config.num_envs", config.num_envs)
     parts = rollouts.num_minibatches(config, num_envs)
     env, network = agent(config)
-    tx = optimizers.make(config, config.epochs * parts)
+    tx = evaluation.make_optimizer(config, config.epochs * parts)
     rollout = make_rollout(config, env, network)
     loss = make_loss(env, network)
 

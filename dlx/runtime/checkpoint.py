@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from dlx import paths
 from dlx.errors import UserError
 from dlx.runtime import processes
 from dlx.runtime.task import State, Task
@@ -193,7 +194,7 @@ class Checkpoints:
 
     def _read_metrics(self, step):
         try:
-            return numbers(json.loads(self._metrics_path(step).read_text()))
+            return numbers(json.loads(paths.read_text(self._metrics_path(step))))
         except FileNotFoundError:
             return self._older_metrics(step)
         except (OSError, ValueError):
@@ -224,6 +225,7 @@ class Checkpoints:
     def _restore(self, step, abstract):
         damage = None
         try:
+            _require_files(self._directory / str(step))
             about = self._read(step, about=ocp.args.JsonRestore()).about
             older = "metrics" in about  # version 0.1.0's, which had no checksum
             if not older and about.pop("check", None) != _check(about):
@@ -287,6 +289,13 @@ def _cannot_be_read_now(error):
     """Whether a TensorStore error says nothing about a file's contents."""
     code = re.match(r"([A-Z]+(_[A-Z]+)*): ", str(error))
     return isinstance(error, ValueError) and code and code[1] not in _CODES
+
+
+def _require_files(folder):
+    """Raises DamagedError if a checkpoint holds something that cannot be read."""
+    for path in folder.rglob("*"):
+        if not path.is_file() and not path.is_dir():
+            raise DamagedError(f"{path.name} is not a file")
 
 
 def _check(about):

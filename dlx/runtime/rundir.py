@@ -11,12 +11,20 @@ from typing import IO, Any
 from absl import logging
 import jax
 
+from dlx import paths
 from dlx.errors import UserError
 from dlx.runtime.task import State
 from dlx.runtime.writers import numbers, to_json
 
 _LOCKS = pathlib.Path("/proc/locks")
 _SPACE = 2**20  # bytes for everything but checkpoints
+# Types of what programs read from a summary; any of it may be missing.
+_SUMMARY = {
+    **dict.fromkeys(("task", "config", "status", "metric", "params_sha256"), str),
+    **dict.fromkeys(("step", "seed"), int),
+    **dict.fromkeys(("train_seconds", "wall_seconds", "compile_seconds"), int | float),
+    "metrics": dict,
+}
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
@@ -26,12 +34,15 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
       UserError: if it is missing or damaged.
     """
     path = workdir / "config.json"
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing")
     try:
-        return json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
+        config = json.loads(paths.read_text(path))
+        if not isinstance(config, dict) or not isinstance(config.get("task"), str):
+            raise ValueError("it is not a config")
+    except FileNotFoundError:
+        raise UserError(f"{workdir} holds no run: {path.name} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
+    return config
 
 
 def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
@@ -42,9 +53,12 @@ def read_summary(workdir: pathlib.Path) -> dict[str, Any]:
     """
     path = workdir / "summary.json"
     try:
-        summary = json.loads(path.read_text())
+        summary = json.loads(paths.read_text(path))
         if not isinstance(summary, dict):
             raise ValueError("it is not a summary")
+        for name, kind in _SUMMARY.items():
+            if not isinstance(summary.get(name), kind | None):
+                raise ValueError(f"{name!r} is {summary[name]!r:.60}")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -13,6 +13,9 @@ from absl import logging
 from tensorboardX import SummaryWriter
 import tqdm
 
+from dlx import paths
+
+_TOO_LARGE = 2**63  # no step, and more than plots can show
 PLAIN_SECONDS = 10.0  # between progress lines when stderr is not a terminal
 
 
@@ -125,7 +128,14 @@ def numbers(metrics: Any) -> dict[str, float]:
     if not isinstance(metrics, dict):
         return {}
     read = {k: math.nan if n is None else n for k, n in metrics.items()}
-    return {k: n for k, n in read.items() if isinstance(n, int | float)}
+    return {k: n for k, n in read.items() if _is_number(n)}
+
+
+def _is_number(value):
+    """Whether a value is a float, or an integer that is not absurdly large."""
+    return isinstance(value, float) or (
+        isinstance(value, int) and abs(value) < _TOO_LARGE
+    )
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -135,7 +145,7 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     crash cut short, is skipped silently.
     """
     try:
-        *whole, _ = path.read_text(errors="replace").split("\n")
+        *whole, _ = paths.read_text(path, errors="replace").split("\n")
     except FileNotFoundError:
         return []
     except OSError as error:

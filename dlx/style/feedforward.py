@@ -100,6 +100,17 @@ def require(config) -> None:
         )
 
 
+def make_optimizer(config) -> optax.GradientTransformation:
+    """Makes the optimiser of the config. Raises UserError if it is invalid."""
+    return optimizers.make(
+        config.get("optimizer", "adam"),
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule="linear",
+        max_grad_norm=config.max_grad_norm,
+    )
+
+
 def make(config) -> Task:
     """Builds the task.
 
@@ -110,7 +121,7 @@ def make(config) -> Task:
       UserError: if the config is invalid, or photos, painting or network are missing.
     """
     require(config)
-    network, tx = make_network(config), optimizers.make(config)
+    network, tx = make_network(config), make_optimizer(config)
     extractor = features.load(config, (*config.content_layers, *config.style_layers))
     resolution = Resolution(config, extractor, (config.crop, config.crop))
     fixed = {

@@ -17,10 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import fields, figures
+from dlx import choices, fields, figures, optimizers
 from dlx.data import batches
 from dlx.errors import UserError
-from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Task
 from dlx.style.problem import StyleProblem
@@ -36,7 +35,7 @@ FIELDS = STYLE_FIELDS | {
     "size": fields.integer(),
     "scales": fields.integer(1, _MOST_SCALES),
     "start": fields.choice("content", "noise", "grey"),
-    "optimizer": fields.choice("adam", "lbfgs"),
+    "optimizer": choices.FIELD,
     "learning_rate": fields.real(above=0),
     "last_learning_rate": fields.real(0),
     "lbfgs_memory": fields.integer(),
@@ -75,18 +74,20 @@ def require(config) -> None:
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
-    """Makes Adam, whose rate decays at each resolution, or L-BFGS with line search."""
+    """Makes L-BFGS with line search, or one whose rate decays at each resolution."""
     if config.optimizer == "lbfgs":
         return optax.lbfgs(memory_size=config.lbfgs_memory)
     steps = config.num_steps // config.scales  # of each resolution
-    decay = optax.cosine_decay_schedule(
-        config.learning_rate, steps, config.last_learning_rate
+    decay = optax.cosine_decay_schedule(1.0, steps, config.last_learning_rate)
+    tx = optimizers.make(
+        config.optimizer,
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule=lambda step: decay(step % steps),
+        b1=0.9,
+        b2=0.8,
     )
-
-    def schedule(step):
-        return decay(step % steps)
-
-    return optax.with_extra_args_support(optax.adam(schedule, b1=0.9, b2=0.8))
+    return optax.with_extra_args_support(tx)
 
 
 def make(config) -> Task:
@@ -169,7 +170,7 @@ def descend(config, problem: StyleProblem, tx, index: int, state: State, fixed):
     )  # fmt: skip
     params = optax.apply_updates(params, updates)
     params = jax.tree.map(lambda picture: jnp.clip(picture, 0, 1), params)
-    average = moving_average(
+    average = optimizers.moving_average(
         params["pictures"], average, config.average_decay, state.step - first_step
     )
     metrics["l2_params"] = optax.tree.norm(params)

@@ -11,24 +11,23 @@ from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from dlx import fields, streams
-from dlx.errors import UserError
+from dlx import choices, fields, optimizers, streams
+from dlx.errors import user_error_in
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import airbench_network, evaluation
 from dlx.vision.classifier import cross_entropy
 
 _LOOKAHEAD_STEPS = 5
-_WHITENED = 5000  # images whose patches determine the whitening
 
 FIELDS = evaluation.FIELDS | {
     "widths": fields.row(fields.integer(), 1),
     "patch": fields.integer(),
     "patch_stride": fields.integer(),
     "dtype": fields.choice("float32", "bfloat16"),
+    "optimizer": choices.FIELD,
     "learning_rate": fields.real(above=0),
     "bias_scale": fields.real(above=0),
     "weight_decay": fields.real(0),
@@ -92,28 +91,36 @@ def lookahead(fast, slow, step, num_steps: int):
 
 
 def make_optimizer(config, params) -> optax.GradientTransformation:
-    """Makes Nesterov SGD. Rates and decay are those for a sum over 1,024 examples.
+    """Makes the optimiser, Nesterov SGD unless the config says otherwise.
+
+    Rate and decay of SGD are those for a sum over 1,024 examples. Other optimisers,
+    whose updates do not grow with the loss, take both as they are.
 
     Args:
       config: Its learning_rate, bias_scale, weight_decay, momentum, batch_size,
-        num_steps and whiten_bias_steps are read.
+        num_steps and whiten_bias_steps are read, and optimizer if it has one.
       params: The network's parameters.
     """
-    scale = 1024 * (1 + 1 / (1 - config.momentum))
-    rate = config.learning_rate / scale
+    choice = config.get("optimizer", "sgd")
+    is_sgd = choices.read(choice)[0] == "sgd"
+    scale = 1024 * (1 + 1 / (1 - config.momentum)) if is_sgd else 1
     decay = config.weight_decay * config.batch_size / scale
 
-    def sgd(rate, until=config.num_steps):
-        def schedule(step):
-            return -rate * jnp.where(step < until, triangle(step, config.num_steps), 0)
+    def group(factor, until=config.num_steps):
+        def shape(step):
+            return jnp.where(step < until, triangle(step, config.num_steps), 0)
 
-        return optax.chain(
-            optax.add_decayed_weights(decay / rate),
-            optax.trace(config.momentum, nesterov=True),
-            optax.scale_by_schedule(schedule),
+        rate = config.learning_rate / scale * factor
+        return optimizers.make(
+            choice,
+            config.num_steps,
+            learning_rate=rate,
+            schedule=shape,
+            weight_decay=decay / rate if is_sgd else config.weight_decay,
+            momentum=config.momentum,
         )
 
-    def group(path, _):
+    def name_of_group(path, _):
         names = [entry.key for entry in path]
         if names[0] == "whiten":
             return "frozen" if names[-1] == "kernel" else "whiten_bias"
@@ -122,32 +129,27 @@ def make_optimizer(config, params) -> optax.GradientTransformation:
     return optax.multi_transform(
         {
             "frozen": optax.set_to_zero(),
-            "whiten_bias": sgd(rate, config.whiten_bias_steps),
-            "bias": sgd(rate * config.bias_scale),
-            "weight": sgd(rate),
+            "whiten_bias": group(1, config.whiten_bias_steps),
+            "bias": group(config.bias_scale),
+            "weight": group(1),
         },
-        jax.tree_util.tree_map_with_path(group, params),
+        jax.tree_util.tree_map_with_path(name_of_group, params),
     )
 
 
 def make_network(config, data: evaluation.Data) -> nn.Module:
     """Makes the network; its first layer whitens patches of the training images."""
-    side = (min(data.shape[:2]) - config.patch) // config.patch_stride + 1
-    if side < 2 ** len(config.widths):
-        raise UserError(
-            f"config.widths={tuple(config.widths)} are too many groups: each halves an "
-            f"image, and config.patch leaves {side} pixels of {config.dataset}'s images"
+    with user_error_in(f"config, {config.dataset}"):
+        return airbench_network.whitened(
+            data.num_classes,
+            data.examples,
+            config.patch,
+            config.patch_stride,
+            tuple(config.widths),
+            whiten_bias=config.whiten_bias_steps > 0,
+            dtype=jnp.dtype(config.dtype),
+            axis_name=devices.AXIS,
         )
-    images = np.asarray(data.scale(data.sample[:_WHITENED]))
-    return airbench_network.Airbench(
-        data.num_classes,
-        airbench_network.whitening(images, config.patch),
-        config.patch_stride,
-        tuple(config.widths),
-        whiten_bias=config.whiten_bias_steps > 0,
-        dtype=jnp.dtype(config.dtype),
-        axis_name=devices.AXIS,
-    )
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:

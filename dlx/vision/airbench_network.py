@@ -4,7 +4,7 @@ It consists of a frozen convolution that whitens 2x2 patches, three groups of tw
 convolutions, and one dense layer (section 3, and the listing in appendix A).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -15,6 +15,8 @@ import numpy as np
 
 from dlx.models.layers import Conv, max_pool
 from dlx.models.receptive_field import ReceptiveField
+
+_WHITENED = 5000  # images whose patches determine the whitening
 
 
 def whitening(images: np.ndarray, size: int, epsilon: float = 5e-4) -> np.ndarray:
@@ -166,8 +168,47 @@ class Airbench(nn.Module):
         if wanted:
             return {name: features[name] for name in wanted}
         x = jnp.max(x, axis=(1, 2)).astype(jnp.float32)
+        self.sow("intermediates", "features", x)
         head = nn.Dense(self.num_classes, use_bias=False, kernel_init=uniform)
         return head(x) / 9
+
+
+def whitened(
+    num_classes: int,
+    examples: Callable[[], np.ndarray],
+    patch: int = 2,
+    stride: int = 1,
+    widths: Sequence[int] = (64, 256, 256),
+    whiten_bias: bool = True,
+    dtype: Any = jnp.float32,
+    axis_name: str | None = None,
+) -> Airbench:
+    """Makes the network for images of any size.
+
+    Args:
+      num_classes: The number of classes.
+      examples: Returns scaled training images, whose patches are whitened.
+      patch: Side of a whitened patch in pixels.
+      stride: Stride of the patches.
+      widths: Channels of each group.
+      whiten_bias: Whether the first convolution has a bias.
+      dtype: The dtype of the arithmetic.
+      axis_name: Name of the mapped axis over which batches are normalised together.
+
+    Raises:
+      ValueError: if the groups, each of which halves an image, are too many.
+    """
+    images = examples()[:_WHITENED]
+    side = (min(images.shape[1:3]) - patch) // stride + 1
+    if side < 2 ** len(widths):
+        raise ValueError(
+            f"widths={tuple(widths)} are too many groups: each halves an image, and a "
+            f"patch of {patch} leaves {side} pixels of these images"
+        )
+    kernel = whitening(images, patch)
+    return Airbench(
+        num_classes, kernel, stride, tuple(widths), whiten_bias, dtype, axis_name
+    )
 
 
 def views(images: jax.Array) -> list[tuple[float, jax.Array]]:

@@ -1,7 +1,8 @@
-"""Image classifiers, trained with AdamW on softmax cross-entropy.
+"""Image classifiers, trained on softmax cross-entropy.
 
-`config.network` is the network. The learning rate rises linearly over `warmup_steps`
-and falls to 0 over the run as a cosine. An exponential moving average of the weights is
+`config.network` is the network and `config.optimizer` the optimiser, AdamW unless the
+config says otherwise. The learning rate rises linearly over `warmup_steps` and falls to
+0 over the run as a cosine. An exponential moving average of the weights is
 evaluated (Polyak and Juditsky 1992); with an `ema_decay` of 0 it equals the weights.
 """
 
@@ -13,18 +14,19 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import fields
-from dlx.errors import UserError, user_error_in
-from dlx.optimizers import moving_average
+from dlx import choices, fields, optimizers, streams
+from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 from dlx.vision import evaluation, networks
 
 FIELDS = evaluation.FIELDS | {
-    "network": fields.choice("mlp", "cnn"),
+    "network": choices.FIELD,
+    "dtype": fields.choice("float32", "bfloat16"),
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
     "dropout": fields.real(0, below=1),
+    "optimizer": choices.FIELD,
     "learning_rate": fields.real(above=0),
     "weight_decay": fields.real(0),
     "warmup_steps": fields.integer(0),
@@ -69,23 +71,23 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
     return optax.softmax_cross_entropy(logits, targets)
 
 
-def make_network(config, num_classes: int) -> nn.Module:
+def make_network(config, data: evaluation.Data) -> nn.Module:
     """Makes the network of the config. Raises UserError if it is invalid."""
-    with user_error_in("config.network"):
-        return networks.make(
-            config.network,
-            num_classes=num_classes,
-            features=config.features,
-            channels=config.channels,
-            dropout=config.dropout,
-            axis_name=devices.AXIS,
-        )
+    shared = ("features", "channels", "dropout")
+    return networks.make(
+        config.network,
+        num_classes=data.num_classes,
+        examples=data.examples,
+        dtype=jnp.dtype(config.get("dtype", "float32")),
+        axis_name=devices.AXIS,
+        **{name: config[name] for name in shared if name in config},
+    )
 
 
 def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
     """Returns the data, and (state, images) -> logits of the moving average."""
     data = evaluation.Data(config)
-    network = make_network(config, data.num_classes)
+    network = make_network(config, data)
 
     @jax.jit
     def logits(state, images):
@@ -97,20 +99,24 @@ def classify(config) -> tuple[evaluation.Data, evaluation.Logits]:
 def feature_extractor(config, state: State):
     """Returns data, network and variables for use as a feature extractor."""
     data = evaluation.Data(config)
-    return data, make_network(config, data.num_classes), state.average
+    return data, make_network(config, data), state.average
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """Makes AdamW with a warm-up and a cosine decay. Raises UserError if invalid."""
+    """Makes the optimiser of the config. Raises UserError if it is invalid."""
     if config.num_steps <= config.warmup_steps:
         raise UserError(
             f"config.num_steps={config.num_steps} leaves no step after the warm-up of "
             f"config.warmup_steps={config.warmup_steps}"
         )
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, config.warmup_steps, config.num_steps
+    return optimizers.make(
+        config.get("optimizer", "adamw"),
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule="cosine",
+        warmup_updates=config.warmup_steps,
+        weight_decay=config.weight_decay,
     )
-    return optax.adamw(schedule, weight_decay=config.weight_decay)
 
 
 def make_loss(config, network: nn.Module):
@@ -145,7 +151,9 @@ def make_step(config, data: evaluation.Data, network: nn.Module, tx):
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         variables = {"params": params, "batch_stats": stats}
-        average = moving_average(variables, state.average, config.ema_decay, state.step)
+        average = optimizers.moving_average(
+            variables, state.average, config.ema_decay, state.step
+        )
         state = State(state.step + 1, params, stats, opt_state, average, state.scale)
         return state, {
             "loss": total,
@@ -169,10 +177,16 @@ def make(config) -> Task:
     """
     tx = make_optimizer(config)
     data, logits = classify(config)
-    network = make_network(config, data.num_classes)
+    network = make_network(config, data)
+
+    def variables_of(key):
+        return network.init(key, jnp.zeros((1, *data.shape)), train=False)
+
+    # Networks check here whether they fit the images.
+    jax.eval_shape(variables_of, streams.key(0, "unused"))
 
     def init(key):
-        variables = network.init(key, jnp.zeros((1, *data.shape)), train=False)
+        variables = variables_of(key)
         params, stats = variables["params"], variables.get("batch_stats", {})
         average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
         return State(jnp.int32(0), params, stats, tx.init(params), average, data.scale)

@@ -17,6 +17,7 @@ from dlx import figures as drawing
 from dlx.data import augment, batches, sources
 from dlx.errors import UserError
 
+_EXAMPLES = 5000
 _BATCH = 500  # test images in one call of the network
 
 FIELDS = batches.FIELDS | {
@@ -121,6 +122,10 @@ class Data:
                 "classifier needs at least 2"
             )
 
+    def examples(self) -> np.ndarray:
+        """Returns up to 5,000 of the training images, scaled."""
+        return np.asarray(self.scale(self.sample[:_EXAMPLES]))
+
     def prepare(
         self, key: jax.Array, batch: dict[str, jax.Array], scale: Scale
     ) -> jax.Array:
@@ -176,7 +181,7 @@ def make_figures(data: Data, logits: Logits, filters: Callable[[Any], Any]):
     Args:
       data: Data whose test split is classified.
       logits: The network.
-      filters: state -> first-layer filters [height, width, channels, number].
+      filters: state -> first-layer filters [height, width, channels, number], or None.
     """
     images, labels, names = data.test.images, data.test.labels, data.test.names
 
@@ -193,7 +198,9 @@ def make_figures(data: Data, logits: Logits, filters: Callable[[Any], Any]):
             wrong = wrong[np.argsort(-log_probs[wrong, guesses[wrong]])][:40]
             titles = [f"{names[labels[i]]}, not {names[guesses[i]]}" for i in wrong]
             pictures["mistakes"] = drawing.grid(images[wrong], titles)
-        pictures["filters"] = drawing.filters(np.asarray(filters(state)))
+        kernel = filters(state)
+        if kernel is not None:
+            pictures["filters"] = drawing.filters(np.asarray(kernel))
         return pictures
 
     return figures

@@ -1,16 +1,27 @@
-"""Networks of image classifiers, made by name.
+"""Networks of image classifiers, by name or import path.
 
 Each sows its last hidden layer, [batch, width], as the intermediate 'features'.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import functools
+import inspect
+import math
+from typing import Any
 
 from flax import linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
+from dlx import choices, fields
+from dlx.errors import UserError, user_error_in
 from dlx.models.layers import Conv, max_pool
 from dlx.models.mlp import MLP
 from dlx.models.receptive_field import ReceptiveField
+from dlx.vision import airbench_network
+from dlx.vision.patches import ConvMixer, ViT
+from dlx.vision.resnet import ResNet
 
 
 class MLPClassifier(nn.Module):
@@ -20,16 +31,18 @@ class MLPClassifier(nn.Module):
       num_classes: The number of classes.
       features: Width of each hidden layer.
       dropout: Dropout rate of the last hidden layer.
+      dtype: The dtype of the arithmetic. Parameters and logits are float32.
     """
 
     num_classes: int
-    features: Sequence[int]
-    dropout: float
+    features: Sequence[int] = (128,)
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
         """[batch, height, width, channels] float32 -> [batch, num_classes] float32."""
-        x = MLP(self.features)(images)
+        x = MLP(self.features, self.dtype)(images).astype(jnp.float32)
         self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
@@ -43,13 +56,15 @@ class CNNClassifier(nn.Module):
       channels: Channels of each convolution.
       features: Width of each dense layer.
       dropout: Dropout rate of the last hidden layer.
+      dtype: The dtype of the arithmetic. Parameters, statistics and logits are float32.
       axis_name: Name of the mapped axis over which batches are normalised together.
     """
 
     num_classes: int
-    channels: Sequence[int]
-    features: Sequence[int]
-    dropout: float
+    channels: Sequence[int] = (16, 32)
+    features: Sequence[int] = (128,)
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
     axis_name: str | None = None
 
     @property
@@ -82,60 +97,111 @@ class CNNClassifier(nn.Module):
         """
         x, features = images, {}
         for name, channels in zip(self.layers, self.channels, strict=True):
-            x = Conv(channels, (3, 3), use_bias=False)(x)
+            x = Conv(channels, (3, 3), use_bias=False, dtype=self.dtype)(x)
             x = max_pool(x)  # first, as the next two then process a quarter
             x = nn.BatchNorm(
-                use_running_average=not train, momentum=0.9, axis_name=self.axis_name
+                use_running_average=not train,
+                momentum=0.9,
+                dtype=self.dtype,
+                axis_name=self.axis_name,
             )(x)
             features[name] = x = nn.relu(x)
         if wanted:
             return {name: features[name] for name in wanted}
-        x = MLP(self.features)(x)
+        x = MLP(self.features, self.dtype)(x).astype(jnp.float32)
         self.sow("intermediates", "features", x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.num_classes)(x)
 
 
+NETWORKS = {
+    "mlp": MLPClassifier,
+    "cnn": CNNClassifier,
+    "airbench": airbench_network.whitened,
+    "resnet18": functools.partial(
+        ResNet, widths=(64, 128, 256, 512), blocks=(2, 2, 2, 2), projection=True
+    ),
+    "resnet20": functools.partial(
+        ResNet, widths=(16, 32, 64), blocks=(3, 3, 3), projection=False
+    ),
+    "vit": ViT,
+    "convmixer": ConvMixer,
+}
+_GIVEN = {"num_classes", "examples", "dtype", "axis_name", "parent", "name"}
+_SETTINGS = {
+    int: fields.integer(),
+    bool: fields.flag(),
+    float: fields.real(0, below=1),  # rates of dropout
+    tuple: fields.row(fields.integer()),
+}
+
+
+def settings(name: str) -> dict[str, Any]:
+    """Returns the settings of one of NETWORKS, and their default values."""
+    parameters = inspect.signature(NETWORKS[name]).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in _GIVEN}
+
+
 def make(
-    name: str,
+    choice: Any,
     *,
     num_classes: int,
-    features: Sequence[int],
-    channels: Sequence[int],
-    dropout: float,
+    examples: Callable[[], np.ndarray],
+    dtype: Any = jnp.float32,
     axis_name: str | None = None,
+    **defaults: Any,
 ) -> nn.Module:
     """Makes a classifier.
 
     Args:
-      name: 'mlp', fully connected, or 'cnn', convolutional.
+      choice: One of NETWORKS, or the import path of a Flax module like them; or a
+        ConfigDict of `name` and settings, which are attributes of the module.
       num_classes: The number of classes.
-      features: Widths of the dense layers before the last.
-      channels: Channels of the convolutions of 'cnn'.
-      dropout: Dropout rate, in [0, 1).
+      examples: Returns [examples, height, width, channels] float32, scaled training
+        images, from which 'airbench' computes its first layer.
+      dtype: The dtype of the arithmetic.
       axis_name: Name of the mapped axis over which batches are normalised together.
+      defaults: Settings that hold if the choice does not set them.
 
     Raises:
-      ValueError: if the name is unknown or a width is not a positive integer.
+      UserError: if there is no such network or setting, or a value is invalid.
     """
-    widths = [*features, *channels]
-    if not all(isinstance(w, int) and w > 0 for w in widths):
-        raise ValueError(
-            f"layers need positive integer widths, got features={tuple(features)} and "
-            f"channels={tuple(channels)}"
+    name, given = choices.read(choice)
+    if name not in NETWORKS and "." not in name:
+        raise UserError(
+            f"config.network is {name!r}; choose one of: {', '.join(NETWORKS)}, or an "
+            "import path of a Flax module"
         )
-    if name == "mlp":
-        return MLPClassifier(num_classes, tuple(features), dropout)
-    if name == "cnn":
-        return CNNClassifier(
-            num_classes, tuple(channels), tuple(features), dropout, axis_name
-        )
-    raise ValueError(f"unknown network {name!r}; there are: mlp, cnn")
+    network = NETWORKS.get(name) or choices.imported(name)
+    ours = {key: value for known in NETWORKS for key, value in settings(known).items()}
+    own = choices.settings_of(network)
+    arguments = choices.known(
+        "config.network", name, defaults | given, own - _GIVEN, others=ours
+    )
+    if name in NETWORKS:
+        kinds = {key: _SETTINGS[type(default)] for key, default in ours.items()}
+        fields.check(arguments, kinds, "config.network")
+    available = {"dtype": dtype, "axis_name": axis_name, "examples": examples}
+    arguments |= {key: value for key, value in available.items() if key in own}
+    with user_error_in(f"config.network: {name}"):
+        return network(num_classes=num_classes, **arguments)
 
 
-def first_filters(params, shape: Sequence[int]) -> jax.Array:
-    """Returns the first layer's weights as [height, width, channels, filters]."""
-    if "Conv_0" in params:
-        return params["Conv_0"]["kernel"]
-    kernel = params["MLP_0"]["Dense_0"]["kernel"]
-    return kernel.reshape(*shape, kernel.shape[-1])
+def first_filters(params, shape: Sequence[int]) -> jax.Array | None:
+    """Finds the weights of the layer that sees the images.
+
+    Args:
+      params: A network's parameters.
+      shape: Height, width and channels of an image.
+
+    Returns:
+      [height, width, channels, filters], or None if the network has no such layer.
+    """
+    kernels = jax.tree.leaves(params)
+    for kernel in kernels:
+        if kernel.ndim == 4 and kernel.shape[2] == shape[-1] and kernel.shape[0] > 1:
+            return kernel
+    for kernel in kernels:
+        if kernel.ndim == 2 and len(kernel) == math.prod(shape):
+            return kernel.reshape(*shape, -1)
+    return None

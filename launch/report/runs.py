@@ -152,7 +152,11 @@ def inside(root: pathlib.Path, name: str) -> pathlib.Path:
     if not parts or name.startswith(("/", "\\")) or ".." in parts or "\0" in name:
         raise UserError(f"{name!r} is not a path below {root.name}")
     path = root.joinpath(*parts)
-    if path.resolve() != root.resolve().joinpath(*parts):
+    try:
+        is_inside = path.resolve() == root.resolve().joinpath(*parts)
+    except RuntimeError:  # a loop of symbolic links, before Python 3.13
+        is_inside = False
+    if not is_inside:
         raise UserError(f"{name!r} leads out of {root.name}")
     return path
 

@@ -11,7 +11,7 @@ from typing import Any
 from absl import logging
 import jax
 
-from dlx import paths, tasks
+from dlx import choices, paths, tasks
 from dlx.errors import DivergedError, UserError, user_error_in
 from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
@@ -144,6 +144,9 @@ def _read(path):
 def _override(config, settings):
     """Sets fields. Names with dots are fields of nested configs."""
     for name, value in settings.items():
+        if name.split(".")[0] in choices.CHOICES:
+            choices.override(config, name, value)
+            continue
         if not _has(config, name):
             raise ValueError(f"the config has no {name!r}")
         config.update_from_flattened_dict({name: value})

@@ -95,7 +95,24 @@ def test_evaluate_prints_the_same_numbers(whole):
     assert printed == {name: f"{number:.6g}" for name, number in metrics.items()}
 
 
+def test_choices_take_settings_that_the_config_file_lacks(tmp_path):
+    flags = [
+        "--config=configs/mlp_mnist.py", "--config.dataset=digits",
+        "--config.num_steps=4", "--config.log_steps=2", "--config.eval_steps=4",
+        "--config.checkpoint_steps=4", "--config.warmup_steps=0",
+        "--config.optimizer=lion", "--config.optimizer.b1=0.8",
+        "--config.optimizer.schedule", "linear",
+    ]  # fmt: skip
+    code, _, err = _run("main", *flags, f"--workdir={tmp_path}")
+    assert code == 0, err
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["optimizer"] == {"name": "lion", "b1": 0.8, "schedule": "linear"}
+    code, out, err = _run("evaluate", f"--workdir={tmp_path}")
+    assert code == 0 and "accuracy" in out, err
+
+
 CONFIG = "--config=configs/pg_rocks8.py"
+MLP = "--config=configs/mlp_mnist.py"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,8 @@ CONFIG = "--config=configs/pg_rocks8.py"
             "airbench, classifier, dqn, fast_style, gan",
         ),
         ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
+        ([MLP, "--config.optimizer=adma"], "config.optimizer is 'adma'; choose one"),
+        ([MLP, "--config.optimizer.beta=1"], "adamw has no setting 'beta'"),
         ([CONFIG, "stray"], "unexpected argument 'stray'"),
         ([], "--config is missing"),
         ([CONFIG, "--workdir=/proc/nowhere"], "cannot write in /proc/nowhere"),

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dlx import optimizers, streams, tasks
+from dlx import streams, tasks
 from dlx.errors import UserError
 from dlx.models.mlp import MLP
-from dlx.rl import dqn, q_learning, replay
+from dlx.rl import dqn, evaluation, q_learning, replay
 from dlx.rl.networks import QNetwork
 from dlx.runtime import devices as parallel
 
@@ -126,7 +126,7 @@ def test_the_learning_rate_falls_over_all_updates_of_the_run(config):
     """Adam moves by the learning rate where gradients do not change."""
     config.num_steps, config.updates, config.learning_rate = 5, 4, 1.0
     config.max_grad_norm = 1.0
-    tx = optimizers.make(config, config.updates)
+    tx = evaluation.make_optimizer(config, config.updates)
     params = jnp.ones(1)
     state, moved = tx.init(params), []
     for _ in range(20):
@@ -152,7 +152,7 @@ def test_an_epsilon_that_takes_no_time_to_fall_is_down_at_once(config):
 def test_the_loss_is_that_of_the_td_errors(config, huber):
     config.huber, config.n_step = huber, 2
     env, network = dqn.agent(config)
-    tx = optimizers.make(config)
+    tx = evaluation.make_optimizer(config)
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
     played = jax.jit(dqn.make_play(config, env, network))

@@ -77,7 +77,7 @@ def test_it_learns_to_paint_and_its_pictures_are_of_any_size(config, tmp_path):
 def test_two_devices_end_where_one_ends(config, monkeypatch):
     monkeypatch.setattr(feedforward, "crop", lambda key, images, side: images)
     # Adam would scale up gradients that consist of rounding errors only.
-    monkeypatch.setattr(optimizers, "make", lambda config: optax.sgd(0.1))
+    monkeypatch.setattr(optimizers, "make", lambda *_, **__: optax.sgd(0.1))
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (4, 24, 24, 3), 0, 256, jnp.uint8)

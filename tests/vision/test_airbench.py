@@ -176,5 +176,7 @@ def test_an_unknown_dtype_is_a_user_error(config):
 
 def test_too_many_groups_are_a_user_error(config):
     config.widths = (8, 16, 16)
-    with pytest.raises(UserError, match="leaves 7 pixels of digits's images"):
+    with pytest.raises(
+        UserError, match=r"config, digits: .*patch of 2 leaves 7 pixels"
+    ):
         tasks.make(config)

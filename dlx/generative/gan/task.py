@@ -12,13 +12,12 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from dlx import fields
+from dlx import choices, fields, optimizers
 from dlx.data import batches
 from dlx.errors import UserError
 from dlx.generative import modalities, sampling
 from dlx.generative.gan import inputs, losses
 from dlx.generative.gan.game import Game, generator_variables, make_networks
-from dlx.optimizers import moving_average
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 
@@ -61,7 +60,8 @@ FIELDS = (
         "d_learning_rate": fields.real(above=0),
         "adam_b1": fields.real(0, below=1),
         "adam_b2": fields.real(0, below=1),
-        "schedule": fields.choice("constant", "cosine"),
+        "optimizer": choices.FIELD,
+        "schedule": fields.choice(*optimizers.SCHEDULES),
         "ema_decay": fields.real(0, below=1),
     }
 )
@@ -114,20 +114,25 @@ def require(config) -> None:
 
 
 def make_optimizers(config) -> dict[str, optax.GradientTransformation]:
-    """Makes an Adam for each player, each with its own rate (Heusel et al. 2017)."""
+    """Makes one for each player, each with its own rate (Heusel et al. 2017)."""
 
-    def adam(rate, updates):
-        if config.schedule == "cosine":
-            rate = optax.cosine_decay_schedule(rate, config.num_steps * updates)
-        return optax.adam(rate, config.adam_b1, config.adam_b2)
+    def make(rate, updates):
+        return optimizers.make(
+            config.get("optimizer", "adam"),
+            config.num_steps * updates,
+            learning_rate=rate,
+            schedule=config.schedule,
+            b1=config.adam_b1,
+            b2=config.adam_b2,
+        )
 
     return {
-        "generator": adam(config.g_learning_rate, config.g_steps),
-        "discriminators": adam(config.d_learning_rate, config.d_steps),
+        "generator": make(config.g_learning_rate, config.g_steps),
+        "discriminators": make(config.d_learning_rate, config.d_steps),
     }
 
 
-def make_updates(config, game: Game, optimizers):
+def make_updates(config, game: Game, txs):
     """Returns one update of the discriminators, and one of the generator.
 
     Each is (state, key, real, labels) -> (state, metrics), on one device.
@@ -135,7 +140,9 @@ def make_updates(config, game: Game, optimizers):
 
     def apply(state, player, grads, stats):
         grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = optimizers[player].update(grads, state.opt_state[player])
+        updates, opt_state = txs[player].update(
+            grads, state.opt_state[player], state.params[player]
+        )
         params = optax.apply_updates(state.params[player], updates)
         return state.replace(
             params=state.params | {player: params},
@@ -173,9 +180,9 @@ def make_updates(config, game: Game, optimizers):
     return update_discriminators, update_generator
 
 
-def make_step(config, modality: modalities.Modality, game: Game, optimizers):
+def make_step(config, modality: modalities.Modality, game: Game, txs):
     """Returns the task's `step`: the discriminators' updates, then the generator's."""
-    update_discriminators, update_generator = make_updates(config, game, optimizers)
+    update_discriminators, update_generator = make_updates(config, game, txs)
 
     def step(state, batch, key):
         d_key, g_key = jax.random.split(key)
@@ -194,7 +201,9 @@ def make_step(config, modality: modalities.Modality, game: Game, optimizers):
             jax.random.split(g_key, config.g_steps),
         )
         variables = generator_variables(state.params, state.batch_stats)
-        average = moving_average(variables, state.average, config.ema_decay, state.step)
+        average = optimizers.moving_average(
+            variables, state.average, config.ema_decay, state.step
+        )
         metrics = jax.tree.map(jnp.mean, d_metrics | g_metrics)
         metrics["l2_params"] = optax.tree.norm(state.params)
         return state.replace(step=state.step + 1, average=average), metrics
@@ -213,18 +222,18 @@ def make(config) -> Task:
     """
     require(config)
     modality = modalities.load(config)
-    game, optimizers = Game(config, modality), make_optimizers(config)
+    game, txs = Game(config, modality), make_optimizers(config)
     samples = make_sampler(config, modality, game.generator)
 
     def init(key):
         params, stats = game.init(key)
-        opt_state = {name: tx.init(params[name]) for name, tx in optimizers.items()}
+        opt_state = {name: tx.init(params[name]) for name, tx in txs.items()}
         average = jax.tree.map(jnp.copy, generator_variables(params, stats))
         return State(jnp.int32(0), params, stats, opt_state, average)
 
     return Task(
         init=init,
-        step=make_step(config, modality, game, optimizers),
+        step=make_step(config, modality, game, txs),
         evaluate=sampling.make_evaluate(config, samples),
         figures=sampling.make_figures(samples),
         frames=sampling.make_frames(samples),

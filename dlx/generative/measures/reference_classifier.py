@@ -25,7 +25,7 @@ import numpy as np
 from dlx import cache, optimizers, streams
 from dlx.data import augment, batches, images, order, sources, tfds
 from dlx.errors import UserError
-from dlx.models import cpu_conv, layers
+from dlx.models import cpu_conv, layers, mlp
 from dlx.runtime import checkpoint, loop, restore
 from dlx.runtime.rundir import read_summary
 from dlx.vision import classifier, evaluation, networks
@@ -34,7 +34,7 @@ FOLDER = "reference_classifiers"  # in dlx's cache
 _BATCH = 500  # images in one call of the network
 _TRAINED_BY = (
     *(augment, batches, images, order, sources, tfds),
-    *(evaluation, classifier, networks, cpu_conv, layers, optimizers, streams),
+    *(evaluation, classifier, networks, cpu_conv, layers, mlp, optimizers, streams),
 )
 
 
@@ -57,7 +57,7 @@ class ReferenceClassifier:
         self.names = data.test.names
         self.accuracy = accuracy
         self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
-        network = classifier.make_network(run.config, data.num_classes)
+        network = classifier.make_network(run.config, data)
 
         @jax.jit
         def classify(state, images):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from dlx import figures as drawing
-from dlx import streams
+from dlx import paths, streams
 from dlx.data import batches
 from dlx.errors import UserError
 from dlx.generative.measures import ngrams
@@ -98,6 +98,6 @@ def _read(corpus):
     if corpus is None:
         return " ".join(topics.topics.values())
     try:
-        return pathlib.Path(corpus).read_text()
+        return paths.read_text(pathlib.Path(corpus))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config.corpus: cannot read {corpus}: {error}") from None

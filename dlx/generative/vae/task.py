@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import fields, streams
+from dlx import choices, fields, optimizers, streams
 from dlx.data import batches, sources
 from dlx.errors import user_error_in
 from dlx.generative import sampling
@@ -33,6 +33,7 @@ FIELDS = batches.FIELDS | {
     "samples": fields.integer(),
     "free_bits": fields.real(0),
     "warmup_steps": fields.integer(0),
+    "optimizer": choices.FIELD,
     "learning_rate": fields.real(above=0),
     "adam_epsilon": fields.real(above=0),
     "eval_samples": fields.integer(),  # importance samples of each image
@@ -127,8 +128,13 @@ def make(config) -> Task:
     """
     train, test, model = load(config)
     loss = make_loss(config, model)
-    schedule = optax.cosine_decay_schedule(config.learning_rate, config.num_steps)
-    tx = optax.adam(schedule, eps=config.adam_epsilon)
+    tx = optimizers.make(
+        config.get("optimizer", "adam"),
+        config.num_steps,
+        learning_rate=config.learning_rate,
+        schedule="cosine",
+        eps=config.adam_epsilon,
+    )
 
     def init(key):
         x = jnp.zeros((1, *test.images.shape[1:]))
@@ -142,7 +148,7 @@ def make(config) -> Task:
         beta = jnp.minimum(1.0, warm)
         total, grads = jax.value_and_grad(loss)(state.params, noise_key, x, beta)
         grads = lax.pmean(grads, devices.AXIS)
-        updates, opt_state = tx.update(grads, state.opt_state)
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return State(state.step + 1, params, opt_state), {
             "loss": total,
