@@ -21,6 +21,7 @@ VARIANTS = {
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
     **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo", "dqn")},
+    "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
