@@ -64,5 +64,5 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.checkpoint_steps = 1000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.eval_episodes = 1000
+    config.eval_rocks = 10_000
     return config

@@ -5,14 +5,26 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import tempfile
 
 from dlx.errors import UserError
 
 
 def folder(*parts: str) -> pathlib.Path:
-    """Returns a path below $XDG_CACHE_HOME/dlx, by default ~/.cache/dlx."""
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    """Returns a path below $XDG_CACHE_HOME/dlx, by default ~/.cache/dlx.
+
+    A user without a home folder has the cache in the temporary folder.
+    """
+    root = os.environ.get("XDG_CACHE_HOME") or _home() / ".cache"
     return pathlib.Path(root, "dlx", *parts)
+
+
+def _home():
+    """The user's home folder, or one in the temporary folder for users without."""
+    try:
+        return pathlib.Path.home()
+    except RuntimeError:  # neither $HOME nor an entry in the list of users
+        return pathlib.Path(tempfile.gettempdir(), f"dlx-{os.getuid()}")
 
 
 @contextlib.contextmanager

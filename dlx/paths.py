@@ -31,6 +31,13 @@ def path(text: str | pathlib.Path) -> pathlib.Path:
         raise UserError(f"{text}: {error}") from None
 
 
+def names(text: str) -> list[str]:
+    """Splits a list of names at commas; a file whose name has a comma stays whole."""
+    if "," in text and not text.startswith(_NAMES) and path(text).exists():
+        return [text]
+    return text.split(",")
+
+
 def read_text(path: pathlib.Path, errors: str = "strict") -> str:
     """Reads a regular file. Unlike Path.read_text it does not wait for a pipe's writer.
 
@@ -49,7 +56,7 @@ def resolve(config) -> None:
     for field in _FIELDS:
         value = config.get(field)
         if isinstance(value, str) and value:
-            config[field] = ",".join(map(_absolute, value.split(",")))
+            config[field] = ",".join(map(_absolute, names(value)))
     dataset = config.get("dataset")
     if isinstance(dataset, str) and dataset.startswith(_FOLDER):
         config.dataset = _FOLDER + _absolute(dataset.removeprefix(_FOLDER))

@@ -41,7 +41,9 @@ _STEPS = flags.DEFINE_integer(
 )
 _SPHERICAL = flags.DEFINE_bool("spherical", False, "Interpolate spherically.")
 _N = flags.DEFINE_integer("n", 64, "The number of samples.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "The samples' random seed.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "The samples' random seed.", lower_bound=0, upper_bound=2**32 - 1
+)
 
 
 def main(command: str, *paths: str) -> None:
@@ -169,7 +171,7 @@ def _vector(flag, command, codec):
 def _image(text, test):
     """The image that a number or a path names, [height, width, channels] uint8."""
     if not text.isdigit():
-        return preprocess.to_dataset_format(images.read(text), test.images)
+        return preprocess.named(text, images.read(text), test.images)
     if int(text) >= len(test.images):
         last = len(test.images) - 1
         raise UserError(f"no test image {text}; they are numbered 0 ... {last}")

@@ -34,8 +34,8 @@ def main(*paths: str) -> None:
     data, logits = classify(run.config)
     batch = np.stack(
         [
-            preprocess.to_dataset_format(picture, data.test.images)
-            for picture in pictures
+            preprocess.named(path, picture, data.test.images)
+            for path, picture in zip(paths, pictures, strict=True)
         ]
     )
     probabilities = jax.nn.softmax(np.asarray(logits(run.state, batch)))

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageOps
 
+from dlx.errors import UserError
+
 _LEAST_CONTRAST = 0.02  # of the grey range; a picture with less is empty
 _INK = 64  # a grey value above this is part of the drawing
 
@@ -19,6 +21,9 @@ def to_dataset_format(picture: Image.Image, examples: np.ndarray) -> np.ndarray:
 
     Returns:
       [size, size, 1 or 3] uint8.
+
+    Raises:
+      UserError: if nothing is drawn on a picture for a data set of grey images.
     """
     size = examples.shape[1]
     if examples.shape[-1] == 3:
@@ -26,7 +31,7 @@ def to_dataset_format(picture: Image.Image, examples: np.ndarray) -> np.ndarray:
         return np.asarray(square)
     drawing = _light_on_dark(np.asarray(picture.convert("L"), np.float32))
     if drawing is None:
-        return np.zeros((size, size, 1), np.uint8)
+        raise UserError("nothing is drawn on it")
     drawing = drawing[_bounding_box(drawing > _INK)]
     scale = _typical_extent(examples) / max(drawing.shape)
     shape = [max(1, round(side * scale)) for side in drawing.shape[::-1]]
@@ -35,6 +40,14 @@ def to_dataset_format(picture: Image.Image, examples: np.ndarray) -> np.ndarray:
     top, left = (size - small.shape[0]) // 2, (size - small.shape[1]) // 2
     image[top : top + small.shape[0], left : left + small.shape[1], 0] = small
     return image
+
+
+def named(name: str, picture: Image.Image, examples: np.ndarray) -> np.ndarray:
+    """Converts like `to_dataset_format`; an error begins with the picture's name."""
+    try:
+        return to_dataset_format(picture, examples)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
 
 
 def _light_on_dark(grey):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import contextlib
 import datetime
 import functools
+import itertools
 import os
 import pathlib
 import re
@@ -146,8 +147,22 @@ def experiment(workdir: pathlib.Path | None) -> tuple[str, pathlib.Path]:
     """
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     name = pathlib.Path(path).stem
+    return name, workdir or _new_folder(pathlib.Path("runs", name))
+
+
+def _new_folder(parent):
+    """Makes a folder named by the time, with '-2' and so on if that is taken."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return name, pathlib.Path(workdir or f"runs/{name}/{stamp}")
+    for number in itertools.count(1):
+        folder = parent / (stamp if number == 1 else f"{stamp}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write in {parent}: {error.strerror}") from None
+    raise AssertionError
 
 
 def _enable_compilation_cache():

@@ -12,7 +12,11 @@ BUNDLED = "skimage:"  # prefix of the name of a photograph in scikit-image
 
 
 def read(name: str | pathlib.Path) -> Image.Image:
-    """Reads an image, upright, in grey or RGB. Transparent pixels become white.
+    """Reads an image, upright, in 8-bit grey or RGB. Transparent pixels become white.
+
+    Integers of 16 or 32 bits are taken as 16-bit greys, or as 8-bit ones if none is
+    above 255. Floats are taken as greys in [0, 1], or in 0 ... 255 or 0 ... 65,535 if
+    one is above 1 or 255.
 
     Args:
       name: A file's name, an open file, or skimage:NAME for one of the photographs that
@@ -27,17 +31,34 @@ def read(name: str | pathlib.Path) -> Image.Image:
         name = paths.path(name)
     try:
         with Image.open(name) as file:
-            picture = ImageOps.exif_transpose(file)
+            picture = _eight_bits(ImageOps.exif_transpose(file))
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 white = Image.new("RGBA", picture.size, "white")
                 picture = Image.alpha_composite(white, picture)
-            return picture.convert("L" if picture.mode in ("1", "L", "I;16") else "RGB")
+            return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
     except UnidentifiedImageError:
         raise UserError(f"{name} is not an image") from None
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {name}: {reason}") from None
+
+
+def _eight_bits(picture):
+    """Converts a picture of deeper greys to 8 bits; Pillow would clip them."""
+    if picture.mode != "F" and not picture.mode.startswith("I"):
+        return picture
+    grey = np.asarray(picture, np.float64)
+    if not np.isfinite(grey).all():
+        raise ValueError("it has pixels that are not finite")
+    if grey.min(initial=0) < 0:
+        raise ValueError(f"it has pixels below 0, the least is {grey.min():g}")
+    scales = (1.0, 255.0, 65_535.0) if picture.mode == "F" else (255.0, 65_535.0)
+    most = grey.max(initial=0)
+    white = next((scale for scale in scales if most <= scale), None)
+    if white is None:
+        raise ValueError(f"it has pixels above {scales[-1]:g}, the largest is {most:g}")
+    return Image.fromarray(np.uint8(np.round(grey * (255 / white))))
 
 
 def _bundled(name):

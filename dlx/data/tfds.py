@@ -34,6 +34,8 @@ def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
     import tensorflow_datasets
 
     folder = data_dir and os.path.expanduser(data_dir)
+    if folder and not os.path.isdir(folder):
+        raise UserError(f"config.data_dir: there is no folder {folder}")
 
     def find():
         return tensorflow_datasets.builder(

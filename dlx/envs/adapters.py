@@ -9,6 +9,7 @@ Both take the fields of `rocks.Params` by name. The rules are those of `rocks`; 
 adapters implement none.
 """
 
+from collections.abc import Sequence
 import functools
 from typing import Any, ClassVar
 
@@ -89,9 +90,25 @@ class RocksVectorEnv(gymnasium.vector.VectorEnv):
         )
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts all games. The seed determines their rocks."""
+        """Starts all games. The seed determines their rocks.
+
+        Of a list of seeds, one for each game, all together determine the rocks of all.
+
+        Raises:
+          ValueError: if the list has another length than there are games.
+        """
+        if isinstance(seed, Sequence | np.ndarray):
+            if len(seed) != self.num_envs:
+                raise ValueError(
+                    f"rocks: {len(seed)} seeds were given for {self.num_envs} games"
+                )
+            (seed,) = np.random.SeedSequence(seed).generate_state(1)
+            seed = int(seed)
         super().reset(seed=seed)
         self._seed, self._steps = _draw_seed(self.np_random), 0
         observations, self._state = _reset(self._seed, self.game, self.num_envs)

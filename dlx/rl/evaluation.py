@@ -21,7 +21,7 @@ FIELDS = {
     "layer_norm": fields.flag(),
     "discount": fields.real(0, 1),
     "eval_episodes": fields.integer(),
-    "eval_rocks": fields.integer(),  # of runs before `eval_episodes`
+    "eval_rocks": fields.integer(),  # instead of eval_episodes, of rocks
 }
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score

@@ -245,7 +245,10 @@ class Checkpoints:
             raise DamagedError("its bytes differ from the saved ones")
         if other:
             fields = ", ".join(other)
-            logging.warning("the number of devices changed: %s start again", fields)
+            logging.warning(
+                "the number of devices or of environments changed: %s start again",
+                fields,
+            )
             state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
 

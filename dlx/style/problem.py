@@ -5,6 +5,7 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import paths
 from dlx.data import images
 from dlx.errors import UserError
 from dlx.style import features, losses
@@ -29,7 +30,7 @@ class StyleProblem:
         """Loads images and network. Raises UserError if any is missing."""
         self._config = config
         self._photograph = images.read(config.content)
-        self._paintings = [images.read(name) for name in config.style.split(",")]
+        self._paintings = [images.read(name) for name in paths.names(config.style)]
         self._blends = _normalised_blends(config, len(self._paintings))
         layers = *config.content_layers, *config.style_layers
         self._extractor = features.load(config, layers)

@@ -15,6 +15,7 @@ from typing import Any
 import zipfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dlx import paths
@@ -39,7 +40,8 @@ def read(name: str) -> dict[str, np.ndarray]:
       UserError: if the file cannot be read or holds no weights.
     """
     path = _fetch(name) if name.startswith("hf:") else paths.path(name)
-    readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".pth": read_pth}
+    readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+    readers |= dict.fromkeys((".pth", ".pt", ".bin"), read_pth)
     if path.suffix not in readers:
         endings = ", ".join(readers)
         raise UserError(f"{name}: unknown format; weight files end in {endings}")
@@ -84,7 +86,11 @@ _STORAGES = {
     "HalfStorage": np.float16,
     "DoubleStorage": np.float64,
     "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
 }
+_MODULE = "module."  # before every name that torch.nn.DataParallel saves
+_INSIDE = "state_dict", "model_state_dict", "model"  # keys of training checkpoints
 
 
 class _Tensors(pickle.Unpickler):
@@ -128,14 +134,27 @@ def _view(storage, offset, shape, strides, *_):
 def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Reads a state dict that `torch.save` wrote, in the zip or the older format.
 
+    It may lie inside a training checkpoint, and names may begin with 'module.'.
+
     Raises:
       pickle.UnpicklingError: if it holds anything but dicts of tensors.
     """
     with path.open("rb") as file:
         tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    if not all(isinstance(array, np.ndarray) for array in tensors.values()):
+    if not isinstance(tensors, dict):
         raise pickle.UnpicklingError("it is not a dict of tensors")
-    return {name: np.array(array) for name, array in tensors.items()}
+    while inside := [tensors[k] for k in _INSIDE if isinstance(tensors.get(k), dict)]:
+        tensors = inside[0]
+    arrays = {
+        name.removeprefix(_MODULE): np.array(array)
+        for name, array in tensors.items()
+        if isinstance(name, str) and isinstance(array, np.ndarray)
+    }
+    if not arrays:
+        raise pickle.UnpicklingError(
+            f"it has no tensors, but {', '.join(map(str, list(tensors)[:_SHOWN]))}"
+        )
+    return arrays
 
 
 def _read_zip(file):

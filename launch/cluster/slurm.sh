@@ -21,15 +21,26 @@
 # Exit codes after which the job is requeued: preempted (128 + SIGTERM), a lost process.
 requeue="143 75"
 
-if [ -n "$SLURM_ARRAY_TASK_ID" ]; then
-    seed=$SLURM_ARRAY_TASK_ID
-    set -- "$@" --config.seed="$seed"
-    for argument; do
-        shift
-        case $argument in --workdir=*) argument=$argument/seed$seed ;; esac
-        set -- "$@" "$argument"
-    done
+# absl takes -flag and --flag, and a value after "=" or as the next argument.
+workdir=
+arguments=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --workdir=* | -workdir=*) workdir=${1#*=} ;;
+        --workdir | -workdir) workdir=$2 && shift ;;
+        *) arguments+=("$1") ;;
+    esac
+    shift
+done
+if [ -z "$workdir" ]; then
+    echo "slurm.sh: --workdir is missing; without it a requeued job would start again" >&2
+    exit 2
 fi
+if [ -n "$SLURM_ARRAY_TASK_ID" ]; then
+    workdir=$workdir/seed$SLURM_ARRAY_TASK_ID
+    arguments+=(--config.seed="$SLURM_ARRAY_TASK_ID")
+fi
+set -- "${arguments[@]}" --workdir="$workdir"
 if [ "${SLURM_NTASKS:-1}" -gt 1 ]; then set -- "$@" --distributed; fi
 
 # Without --kill-on-bad-exit srun would wait forever for the remaining processes.

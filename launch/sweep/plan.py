@@ -17,6 +17,8 @@ from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
 from dlx.runtime.writers import to_json
 
+_INSTALLED = pathlib.Path(__file__).parents[2]  # the folder that has launch and configs
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -128,8 +130,13 @@ def is_done(run: Run) -> bool:
 
 
 def _read(path):
-    """The config of a file, or of a file, a colon and an argument."""
+    """The config of a file, or of a file, a colon and an argument.
+
+    A relative path that does not exist is looked for beside the installed packages.
+    """
     path, *argument = path.split(":")
+    if not pathlib.Path(path).exists() and (_INSTALLED / path).exists():
+        path = str(_INSTALLED / path)
     spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
     module = importlib.util.module_from_spec(spec)
     try:

@@ -57,3 +57,28 @@ def test_sizes_keep_the_proportions():
     assert images.resize(wide, (3, 512)).shape == (3, 512, 3)
     assert images.resize(Image.new("L", (1, 1), 255), (5, 5)).min() == 1
     assert images.read("skimage:chelsea").size == (451, 300)
+
+
+def test_deep_pictures_keep_their_greys(tmp_path):
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (4, 1))
+    deep = ramp.astype(np.uint16) * 257  # black is 0, white is 65,535
+    for name, array in {
+        "8.png": ramp,
+        "16.png": deep,
+        "16.tif": deep,
+        "16 big-endian.tif": deep.astype(">u2"),
+        "32.tif": deep.astype(np.int32),
+        "float to 1.tif": ramp / np.float32(255),
+        "float to 255.tif": ramp.astype(np.float32),
+    }.items():
+        picture = _saved(tmp_path, name, Image.fromarray(array))
+        assert picture.mode == "L"
+        np.testing.assert_array_equal(np.asarray(picture), ramp, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "why"), [(np.nan, "not finite"), (-3, "below 0"), (1e9, "above 65535")]
+)
+def test_greys_of_no_known_scale_are_refused(pixel, why, tmp_path):
+    with pytest.raises(UserError, match=why):
+        _saved(tmp_path, "x.tif", Image.fromarray(np.full((2, 2), pixel, np.float32)))

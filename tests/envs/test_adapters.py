@@ -105,6 +105,17 @@ def test_vector_env_plays_the_batched_game():
             )
 
 
+def test_a_seed_for_each_game():
+    envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=3, size=16)
+    first, again, other = (
+        envs.reset(seed=s)[0] for s in ([1, 2, 3], [1, 2, 3], [1, 2, 4])
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    with pytest.raises(ValueError, match="2 seeds were given for 3 games"):
+        envs.reset(seed=[1, 2])
+
+
 def test_vector_env_under_gymnasiums_own_wrappers():
     envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=3, size=4, rocks_per_episode=1)
     envs = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)

@@ -20,7 +20,7 @@ SLURM = "slurmctld", "slurmd", "munged", "mungekey", "sbatch"
 FOLDER = pathlib.Path("launch/cluster")
 SHORT = [
     "--config=configs/pg_rocks8.py", "--config.num_envs=32", "--config.features=(16,)",
-    "--config.eval_episodes=10",
+    "--config.eval_rocks=100",
 ]  # fmt: skip
 
 
@@ -137,6 +137,50 @@ def _submit(environment, workdir, *options, settings=()):
         text=True,
         check=True,
     ).stdout.strip()
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """Slurm's commands, which print what they are called with."""
+    (tmp_path / "srun").write_text(
+        "#!/bin/bash\nprintf '[%s]' \"${@:4}\"; exit ${CODE:-0}\n"
+    )
+    (tmp_path / "scontrol").write_text("#!/bin/bash\necho scontrol $*\n")
+    for name in "srun", "scontrol":
+        (tmp_path / name).chmod(0o755)
+
+    def call(*arguments, **variables):
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "SLURM_JOB_ID": "7"} | variables
+        return subprocess.run(
+            ["bash", FOLDER / "slurm.sh", "--config=c.py", *arguments],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return call
+
+
+def test_a_job_without_a_workdir_is_refused(stub):
+    done = stub(CODE="143")
+    assert done.returncode == 2 and "--workdir is missing" in done.stderr
+    assert done.stdout == ""  # neither run nor queued again
+
+
+@pytest.mark.parametrize(
+    "workdir",
+    [
+        ["--workdir=/x y"],
+        ["--workdir", "/x y"],
+        ["-workdir=/x y"],
+        ["-workdir", "/x y"],
+    ],
+)
+def test_each_seed_of_an_array_has_its_own_folder(workdir, stub):
+    done = stub(*workdir, "--noresume", SLURM_ARRAY_TASK_ID="3")
+    assert "[--workdir=/x y/seed3]" in done.stdout
+    assert "[--config=c.py][--noresume][--config.seed=3]" in done.stdout
+    assert "[--workdir=/x y]" in stub(*workdir).stdout
+    assert "scontrol requeue 7" in stub(*workdir, CODE="143").stdout
 
 
 @pytest.mark.slow

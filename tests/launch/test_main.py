@@ -12,6 +12,7 @@ import ml_collections
 import pytest
 
 from dlx import paths
+from launch import start
 
 SMALL = [
     "--config=configs/pg_rocks8.py",
@@ -21,7 +22,7 @@ SMALL = [
     "--config.log_steps=20",
     "--config.eval_steps=400",
     "--config.checkpoint_steps=200",
-    "--config.eval_episodes=10",
+    "--config.eval_rocks=100",
 ]
 # The last flag of a kind counts.
 _FLAGS = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"
@@ -283,6 +284,24 @@ def test_a_config_knows_which_of_its_fields_are_paths(tmp_path, monkeypatch):
     config.weights = "random"
     paths.resolve(config)
     assert config.weights == "random"
+
+
+def test_a_comma_in_a_files_name_does_not_split_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sun, sea.jpg").touch()
+    config = ml_collections.ConfigDict({"style": "sun, sea.jpg"})
+    paths.resolve(config)
+    assert config.style == f"{tmp_path}/sun, sea.jpg"
+    assert paths.names(config.style) == [config.style]
+    assert paths.names("a.jpg,b.jpg") == ["a.jpg", "b.jpg"]
+
+
+def test_runs_that_start_in_the_same_second_have_folders_of_their_own(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    folders = [start._new_folder(pathlib.Path("runs", "x")) for _ in range(3)]
+    assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
 
 
 def test_compiled_programs_take_a_bounded_space(tmp_path, monkeypatch):

@@ -104,10 +104,10 @@ def test_a_sideways_photograph_is_turned(tmp_path):
 
 
 def test_odd_pictures():
-    blank = preprocess.to_dataset_format(
-        Image.new("RGB", (1, 1), "white"), DIGITS.images
-    )
-    assert blank.shape == (8, 8, 1) and not blank.any()
+    clear = Image.new("RGBA", (50, 50), (255, 255, 255, 0))
+    for nothing in Image.new("RGB", (1, 1), "white"), clear.convert("L"):
+        with pytest.raises(UserError, match=r"7.png: nothing is drawn on it"):
+            preprocess.named("7.png", nothing, DIGITS.images)
     wide = preprocess.to_dataset_format(
         _seven("white", "black", size=(4000, 200)), DIGITS.images
     )

@@ -24,7 +24,7 @@ def get_config():
     config = ml_collections.ConfigDict()
     config.configs = ("configs/pg_rocks8.py",)
     short = dict(num_steps=20, log_steps=5, eval_steps=5, checkpoint_steps=10)
-    short |= dict(num_envs=32, eval_episodes=10)
+    short |= dict(num_envs=32, eval_rocks=100)
     narrow = dict(features=(4,), **short)
     config.variants = (("narrow", narrow), ("as it is", short))
     config.grid = ml_collections.ConfigDict({"env": {"paddle_width": (1, 3)}})
@@ -112,6 +112,13 @@ def _sweep(**fields):
     config = text["get_config"]()
     config.update(fields)
     return config
+
+
+def test_the_sweeps_of_an_installed_dlx_find_their_configs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert plan._read("configs/pg_rocks8.py").task == "policy_gradient"
+    with pytest.raises(UserError, match=r"configs/none.py: No such file"):
+        plan._read("configs/none.py")
 
 
 def test_nothing_compiled_outlives_a_run(monkeypatch):

@@ -22,7 +22,7 @@ def config():
     config.features = (16,)
     config.num_steps, config.log_steps = 12, 2
     config.eval_steps = config.checkpoint_steps = 4
-    config.eval_episodes = 10
+    config.eval_rocks = 100
     config.target_rate, config.target_steps, config.n_step = 0.0, 3, 1
     config.dueling = False
     return config

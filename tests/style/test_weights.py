@@ -13,6 +13,7 @@ import zipfile
 
 from huggingface_hub import constants
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -48,7 +49,8 @@ class _Torch(pickle.Pickler):
             return None
         key = str(len(self.storages))
         self.storages[key] = obj.array
-        kind = sys.modules["torch"].FloatStorage
+        name = {"bfloat16": "BFloat16Storage"}.get(obj.array.dtype.name, "FloatStorage")
+        kind = getattr(sys.modules["torch"], name)
         more = (None,) if self._legacy else ()
         return "storage", kind, key, "cpu", obj.array.size, *more
 
@@ -69,7 +71,8 @@ def torch(monkeypatch):
     _rebuild_tensor_v2.__module__ = "torch._utils"
     _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
     fake[1]._rebuild_tensor_v2 = _rebuild_tensor_v2
-    fake[0].FloatStorage = type("FloatStorage", (), {"__module__": "torch"})
+    for name in "FloatStorage", "BFloat16Storage":
+        setattr(fake[0], name, type(name, (), {"__module__": "torch"}))
     for module in fake:
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -128,6 +131,27 @@ def test_what_pytorch_itself_writes(legacy, tmp_path):
         np.testing.assert_array_equal(found[name], tensor.detach().numpy())
 
 
+@pytest.mark.usefixtures("torch")
+@pytest.mark.parametrize("suffix", ["pth", "pt", "bin"])
+@pytest.mark.parametrize("save", [_save_zip, _save_legacy])
+def test_the_usual_ways_to_save_are_read(save, suffix, tmp_path):
+    half = {name: array.astype(jnp.bfloat16) for name, array in ARRAYS.items()}
+    for arrays, saved in [
+        (ARRAYS, {"state_dict": ARRAYS, "epoch": 3}),
+        (ARRAYS, {"model": {"state_dict": ARRAYS}}),
+        (ARRAYS, {f"module.{name}": array for name, array in ARRAYS.items()}),
+        (half, half),
+    ]:
+        save(tmp_path / f"weights.{suffix}", saved)
+        found = weights.read(str(tmp_path / f"weights.{suffix}"))
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+    save(tmp_path / "none.pth", {"epoch": 3, "optimizer": {}})
+    with pytest.raises(UserError, match="it has no tensors, but epoch, optimizer"):
+        weights.read(str(tmp_path / "none.pth"))
+
+
 class _Evil:
     def __reduce__(self):
         return os.mkdir, (_Evil.path,)
@@ -154,7 +178,7 @@ def test_no_tensor_reaches_beyond_its_storage(tmp_path):
 def test_a_file_that_is_none_is_a_line(tmp_path):
     for name, why in [
         ("none.npz", "cannot read .*No such file"),
-        ("weights.h5", "weight files end in .safetensors, .npz, .pth"),
+        ("weights.h5", "weight files end in .safetensors, .npz, .pth, .pt, .bin"),
     ]:
         with pytest.raises(UserError, match=why):
             weights.read(str(tmp_path / name))
