@@ -46,6 +46,10 @@ def require_discrete(config, env: Environment) -> None:
 
 def make_torso(config) -> nn.Module:
     """Makes the torso of `config.network`. Raises UserError if that is invalid."""
+    if config.env.get("sparse") and config.network != "mlp":
+        raise UserError(
+            f"config.env.sparse needs config.network='mlp', got {config.network!r}"
+        )
     with user_error_in("config.network"):
         return networks.make_torso(
             config.network,
