@@ -22,6 +22,7 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 32
+    config.env.sparse = False  # True: the same function of screens, much faster
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10

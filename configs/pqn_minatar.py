@@ -1,9 +1,10 @@
-"""PQN learns the small Atari games of MinAtar (Young and Tian 2019) with one config.
+"""PQN learns the small Atari games of MinAtar, with one config for all.
 
     python -m launch.main --config=configs/pqn_minatar.py
     python -m launch.main --config=configs/pqn_minatar.py:SpaceInvaders
 
-The games are Asterix, Breakout, Freeway, Seaquest and SpaceInvaders, from gymnax.
+The games are Asterix, Breakout, Freeway, Seaquest and SpaceInvaders (Young and Tian
+2019), from gymnax.
 """
 
 import ml_collections

@@ -107,6 +107,11 @@ def table(value: Field) -> Field:
     return Field(accepts, f"a table of names and values, each {value.text}")
 
 
+def group() -> Field:
+    """A nested config, whose own fields are checked where it is read."""
+    return Field(lambda value: hasattr(value, "items"), "a table of names and values")
+
+
 def optional(field: Field) -> Field:
     """None, or a value of the field."""
     return either(Field(lambda value: value is None, "None"), field)

@@ -196,6 +196,10 @@ def make(
         others=set().union(*_OWN.values()),
     )
     fields.check(settings, SETTINGS, "config.optimizer")
+    if num_updates > fields.MOST:
+        raise UserError(
+            f"a run of {num_updates} updates is too long; the maximum is {fields.MOST}"
+        )
     rate = schedule(
         settings["schedule"],
         settings["learning_rate"],

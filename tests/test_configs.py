@@ -20,7 +20,8 @@ VARIANTS = {
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
-    "pqn_minatar": ["SpaceInvaders"],
+    **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo", "dqn")},
+    "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
@@ -48,7 +49,9 @@ def _read(path, *arguments):
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_sweep_plans(path, monkeypatch):
+def test_sweep_plans(path, monkeypatch, request):
+    if path.stem == "minatar":
+        request.getfixturevalue("gymnax")
     monkeypatch.setattr(jax, "device_count", lambda: 1)  # one environment may be swept
     sweep = _read(path)
     grid = {"dataset": ("digits",)} if "mnist" in path.stem else {}

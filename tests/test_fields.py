@@ -27,6 +27,7 @@ NOT_FINITE = math.nan, math.inf, -math.inf
         (fields.row(fields.integer(), 2, 2), [(1, 2)], [(), (1,), (1, 2, 3)]),
         (fields.row(fields.integer(), 1), [(1,), (1, 2)], [()]),
         (fields.table(fields.real(0)), [{}, {"a": 0.0}], [{"a": -1}, (), None]),
+        (fields.group(), [{}, {"a": 1}], [None, 1, "x", ()]),
         (fields.optional(fields.integer()), [None, 1], [0, "x"]),
     ],
 )

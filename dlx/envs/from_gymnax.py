@@ -7,6 +7,7 @@ gymnax takes JAX below 0.12. The other direction, rocks with gymnax's interface,
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 from flax import struct
@@ -51,10 +52,23 @@ def make(name: str, **fields: Any) -> "Gymnax":
     with user_error_in("config.env"):
         _, params = gymnax.make(name)
         names = {field.name for field in dataclasses.fields(params)}
-        own = {key: value for key, value in fields.items() if key in names}
-        rest = {key: value for key, value in fields.items() if key not in names}
-        env, params = gymnax.make(name, **rest) if rest else gymnax.make(name)
-        return Gymnax(env, params.replace(**own))
+        own = {key for key in fields if key in names}
+        return _made(name, frozenset(own), tuple(sorted(fields.items())))
+
+
+@functools.lru_cache
+def _made(name, own, fields):
+    """Makes a game once, for making it plays a few steps.
+
+    Args:
+      name: The name in gymnax.
+      own: The names of fields of the parameters; the others are the class's.
+      fields: Pairs of a name and a value.
+    """
+    import gymnax
+
+    env, params = gymnax.make(name, **{key: x for key, x in fields if key not in own})
+    return Gymnax(env, params.replace(**{key: x for key, x in fields if key in own}))
 
 
 class Gymnax(Environment):

@@ -5,6 +5,7 @@ A policy is a function from observations [batch, size, size, 1] float32 to actio
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +13,27 @@ import jax.numpy as jnp
 from dlx.envs import oracle, rocks
 
 Policy = Callable[[jax.Array], jax.Array]
+Observe = Callable[[rocks.State, rocks.Params], Any]  # rocks.render or rocks.pixels
 
 
 def measure(
-    policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
+    policy: Policy,
+    params: rocks.Params,
+    key: jax.Array,
+    num_rocks: int,
+    observe: Observe = rocks.render,
 ) -> dict[str, jax.Array]:
     """Combines `perfect_starts` and `episodes`, as a task's `evaluate` returns them."""
-    caught, starts = perfect_starts(policy, params)
-    return episodes(policy, params, key, num_rocks) | {
+    caught, starts = perfect_starts(policy, params, observe)
+    return episodes(policy, params, key, num_rocks, observe) | {
         "perfect_starts": caught,
         "starts": jnp.float32(starts),
     }
 
 
-def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int]:
+def perfect_starts(
+    policy: Policy, params: rocks.Params, observe: Observe = rocks.render
+) -> tuple[jax.Array, int]:
     """Counts the start positions from which the policy catches a single rock. Exact.
 
     A start position is a pair of a paddle position and a rock column in row 0.
@@ -42,12 +50,16 @@ def perfect_starts(policy: Policy, params: rocks.Params) -> tuple[jax.Array, int
     paddle, column = (grid.ravel() for grid in jnp.meshgrid(positions, columns))
     start = rocks.State(jnp.zeros_like(paddle), paddle, column[:, None])
     key = jax.random.key(0)  # not used, because no other rock appears
-    _, rewards = _play(lambda screens, _: policy(screens), alone, start, key)
+    _, rewards = _play(lambda screens, _: policy(screens), alone, start, key, observe)
     return jnp.sum(rewards > 0).astype(jnp.float32), paddle.size
 
 
 def episodes(
-    policy: Policy, params: rocks.Params, key: jax.Array, num_rocks: int
+    policy: Policy,
+    params: rocks.Params,
+    key: jax.Array,
+    num_rocks: int,
+    observe: Observe = rocks.render,
 ) -> dict[str, jax.Array]:
     """Plays complete episodes with at least `num_rocks` rocks in total.
 
@@ -62,7 +74,7 @@ def episodes(
     reset_key, play_key = jax.random.split(key)
     _, start = rocks.reset(reset_key, untruncated, num_envs)
     states, rewards = _play(
-        lambda screens, _: policy(screens), untruncated, start, play_key
+        lambda screens, _: policy(screens), untruncated, start, play_key, observe
     )
     appeared = jnp.arange(1, params.rocks_per_episode) * params.interval - 1
     columns = jnp.concatenate(
@@ -124,7 +136,7 @@ def screens(state: rocks.State, params: rocks.Params) -> jax.Array:
     return pixels.at[:, -1].multiply(2)  # the last row never has a rock
 
 
-def _play(choose, params, start, key):
+def _play(choose, params, start, key, observe=rocks.render):
     """Plays one episode of every game in `start`.
 
     Args:
@@ -132,6 +144,7 @@ def _play(choose, params, start, key):
       params: The game.
       start: The games.
       key: The random key.
+      observe: `rocks.render` or `rocks.pixels`.
 
     Returns:
       states, rewards: [episode_steps, num_envs, ...]. After each step.
@@ -139,7 +152,7 @@ def _play(choose, params, start, key):
 
     def step(state, inputs):
         time, key = inputs
-        actions = choose(rocks.render(state, params), time)
+        actions = choose(observe(state, params), time)
         _, state, reward, *_ = rocks.step_env(key, state, actions, params)
         return state, (state, reward)
 

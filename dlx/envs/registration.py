@@ -18,8 +18,8 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
       name: 'rocks'; 'gymnax/NAME' or 'jaxtari/NAME', a game of that library; or the
         import path of an `Environment` or of a function that returns one, such as
         'my_package.my_module.Corridor'.
-      **fields: The game's parameters: those of `rocks.Params`, the library's own, or
-        the arguments of the imported function.
+      **fields: The game's parameters: those of `rocks.Params` and `sparse` of `Rocks`,
+        the library's own, or the arguments of the imported function.
 
     Raises:
       UserError: if there is no such game, or a parameter is invalid.
@@ -27,7 +27,7 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
     library, _, game = name.partition("/")
     if name == "rocks":
         with user_error_in("config.env"):
-            return Rocks(rocks.Params(**fields))
+            return _rocks(**fields)
     if library in _PREFIXES and game:
         module = choices.imported(f"dlx.envs.{_PREFIXES[library]}")
         return module.make(game, **fields)
@@ -41,6 +41,10 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
             f"got {', '.join(sorted(fields))}"
         )
     return found
+
+
+def _rocks(*, sparse=False, **fields):
+    return Rocks(rocks.Params(**fields), sparse)
 
 
 def _imported(name):

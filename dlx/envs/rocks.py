@@ -29,6 +29,7 @@ import chex
 from flax import struct
 import jax
 from jax import lax
+from jax.experimental.sparse import BCOO
 import jax.numpy as jnp
 import numpy as np
 
@@ -70,6 +71,8 @@ class Params:
                 raise ValueError(f"rocks: {name} must be an integer, got {value!r}")
             if value < low:
                 raise ValueError(f"rocks: {name} must be at least {low}, got {value}")
+            if value >= 2**31:
+                raise ValueError(f"rocks: {name} must be below 2**31, got {value}")
         if self.size > _MOST_SIZE:
             raise ValueError(
                 f"rocks: size must be at most {_MOST_SIZE}, got {self.size}"
@@ -164,6 +167,23 @@ def render(state: State, params: Params, dtype=jnp.float32) -> jax.Array:
     pixels = jnp.zeros((num_envs, size * size), dtype)
     pixels = pixels.at[env, lit].set(1, mode="promise_in_bounds")
     return pixels.reshape(num_envs, size, size, 1)
+
+
+def pixels(state: State, params: Params) -> BCOO:
+    """Lists the pixels that are 1, without drawing the screens.
+
+    Returns:
+      [num_envs, size * size] float32, sparse, with one batch dimension. Its dense form
+      is that of `render`, flattened.
+    """
+    size, num_envs = params.size, state.time.shape[0]
+    row = rock_rows(state, params)
+    width = jnp.arange(-params.half_width, params.half_width + 1, dtype=jnp.int32)
+    paddle = (size - 1) * size + state.paddle[:, None] + width[None]
+    rocks = jnp.where(row >= 0, row * size + state.columns, 0)
+    index = jnp.concatenate([paddle, rocks], axis=1)
+    lit = jnp.concatenate([jnp.ones(paddle.shape), 1.0 * (row >= 0)], axis=1)
+    return BCOO((lit, index[..., None]), shape=(num_envs, size * size))
 
 
 def reset(

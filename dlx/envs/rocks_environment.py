@@ -17,9 +17,13 @@ class Rocks(Environment):
 
     Attributes:
       params: The game's parameters.
+      sparse: Observations list the pixels that are 1, which is all that a screen says:
+        `rocks.pixels`. Policies that are measured take them; films and people see
+        screens.
     """
 
     params: rocks.Params
+    sparse: bool = False
     num_actions = rocks.NUM_ACTIONS
 
     @property
@@ -49,7 +53,7 @@ class Rocks(Environment):
         return state, info["final_state"], reward, terminated, truncated
 
     def observe(self, state):
-        return rocks.render(state, self.params)
+        return self._observe(state, self.params)
 
     def pack(self, state):
         return rocks.pack(state, self.params)
@@ -62,10 +66,14 @@ class Rocks(Environment):
     ) -> dict[str, jax.Array]:
         """Measures all starts exactly and a sample of episodes: `measure.measure`."""
         num_rocks = num_episodes * self.params.rocks_per_episode
-        return measure.measure(policy, self.params, key, num_rocks)
+        return measure.measure(policy, self.params, key, num_rocks, self._observe)
 
     def film(self, policy: Policy, key: jax.Array) -> np.ndarray:
         """Films one episode with its score: [frames, height, width, 3] uint8."""
         record = jax.jit(lambda key: measure.record(policy, self.params, key))
         screens, scores = jax.device_get(record(key))
         return drawing.film(screens, scores, self.params.rocks_per_episode)
+
+    @property
+    def _observe(self):
+        return rocks.pixels if self.sparse else rocks.render

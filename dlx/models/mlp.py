@@ -5,6 +5,26 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+from jax.experimental.sparse import BCOO
+import jax.numpy as jnp
+
+
+class Dense(nn.Dense):
+    """A dense layer that also takes sparse inputs.
+
+    The product with a sparse input is the sum of a few rows of the kernel, which takes
+    a small part of the time.
+    """
+
+    def __call__(self, x: jax.Array | BCOO) -> jax.Array:
+        """Maps [batch, inputs] to [batch, features]; a BCOO has one batch dimension."""
+        if not isinstance(x, BCOO):
+            return super().__call__(x)
+        if self.is_initializing():
+            return super().__call__(jnp.zeros(x.shape))
+        kernel, bias = (self.get_variable("params", key) for key in ("kernel", "bias"))
+        rows = kernel[x.indices[..., 0]] * x.data[..., None]
+        return (jnp.sum(rows, axis=1) + bias[None]).astype(self.dtype or rows.dtype)
 
 
 class MLP(nn.Module):
@@ -21,10 +41,13 @@ class MLP(nn.Module):
     layer_norm: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[batch, ...] float32 -> [batch, features[-1]] float32."""
-        x = x.reshape(x.shape[0], -1)
-        for width in self.features:
-            x = nn.Dense(width, dtype=self.dtype)(x)
+    def __call__(self, x: jax.Array | BCOO) -> jax.Array:
+        """[batch, ...] float32 -> [batch, features[-1]] float32.
+
+        The input may be sparse: a BCOO [batch, inputs] with one batch dimension.
+        """
+        x = x if isinstance(x, BCOO) else x.reshape(x.shape[0], -1)
+        for layer, width in enumerate(self.features):
+            x = Dense(width, dtype=self.dtype, name=f"Dense_{layer}")(x)
             x = nn.relu(nn.LayerNorm(dtype=self.dtype)(x) if self.layer_norm else x)
         return x

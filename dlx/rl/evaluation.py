@@ -14,6 +14,7 @@ from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
 
 FIELDS = {
+    "env": fields.group(),
     "num_envs": fields.integer(),
     "network": fields.choice("mlp", "cnn"),
     "features": fields.row(fields.integer()),
@@ -45,6 +46,10 @@ def require_discrete(config, env: Environment) -> None:
 
 def make_torso(config) -> nn.Module:
     """Makes the torso of `config.network`. Raises UserError if that is invalid."""
+    if config.env.get("sparse") and config.network != "mlp":
+        raise UserError(
+            f"config.env.sparse needs config.network='mlp', got {config.network!r}"
+        )
     with user_error_in("config.network"):
         return networks.make_torso(
             config.network,

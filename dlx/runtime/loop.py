@@ -6,6 +6,7 @@ figures/ and summary.json; BUILD.md says what each holds.
 
 import contextlib
 import functools
+import hashlib
 import math
 import pathlib
 import signal
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 
 from dlx import streams
+from dlx.errors import UserError
 from dlx.runtime import (
     checkpoint,
     checks,
@@ -125,6 +127,9 @@ class _Run(contextlib.ExitStack):
 
     def start(self):
         """Restores the newest checkpoint or makes a first state; opens all files."""
+        text = to_json(self.config.to_dict(), indent=2) + "\n"
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        processes.require_same("the config", digest, UserError)
         if self.first:
             self.enter_context(rundir.lock(self.workdir))
         self.checkpoints = self.enter_context(
@@ -142,7 +147,6 @@ class _Run(contextlib.ExitStack):
         self.writers = None
         if not self.first:
             return
-        text = to_json(self.config.to_dict(), indent=2) + "\n"
         write_whole(self.workdir / "config.json", text)
         shown = [f"train/{name}" for name in self.task.shown]
         shown = [f"eval/{self.task.metric}", *shown]
@@ -248,7 +252,7 @@ class _Run(contextlib.ExitStack):
         """Saves; draws, unless a signal ended the run; writes the summary."""
         if self.saved != self.step:
             self.save()
-        processes.require_same("parameters", checkpoint.digest(self.state.params))
+        processes.require_same("a parameter", checkpoint.digest(self.state.params))
         if not ended and self.first:
             try:
                 with signals.interrupting(), self.seconds("figures"):

@@ -224,12 +224,12 @@ def gathered(digest: str) -> str:
     return hashlib.sha256(multihost_utils.process_allgather(own).tobytes()).hexdigest()
 
 
-def require_same(what: str, digest: str) -> None:
-    """Raises RuntimeError if other processes have another digest."""
+def require_same(what: str, digest: str, error: type[Exception] = RuntimeError) -> None:
+    """Raises the error if other processes have another digest, in hex."""
     if jax.process_count() == 1:
         return
     own = np.frombuffer(bytes.fromhex(digest), np.uint8)
     different = np.any(multihost_utils.process_allgather(own) != own, axis=1)
     if different.any():
         which = ", ".join(map(str, np.flatnonzero(different)))
-        raise RuntimeError(f"{what} differ from those of process {which}")
+        raise error(f"{what} differs from that of process {which}")

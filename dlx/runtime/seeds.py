@@ -42,7 +42,9 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
     Returns:
       A task whose step averages its metrics over the seeds. Its evaluation has
       'NAME/SEED' for every name and seed, and the mean of the task's metric under that
-      metric's name. Its figures and frames are those of the first seed.
+      metric's name. Its figures and frames are those of the first seed. A seed that
+      has diverged is left out of the means, and its evaluation is NaN; the run
+      diverges when all seeds have.
     """
     kind = type(jax.eval_shape(task.init, streams.key(0, "unused")))
     numbers = jnp.array(seeds, jnp.uint32)
@@ -68,21 +70,29 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
 
         places = jnp.arange(len(seeds))
         states, metrics = jax.vmap(one)(unpack(state), keys(key), places)
-        return pack(state.step + 1, states), jax.tree.map(jnp.mean, metrics)
+        return pack(state.step + 1, states), _mean_of_finite(metrics)
 
     def nth(state, n):
         return jax.tree.map(lambda x: x[n], unpack(state))
 
+    def evaluate_one(own, key):
+        metrics = task.evaluate(own, key)
+        if all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(own.params)):
+            return metrics
+        return {name: jnp.float32(jnp.nan) for name in metrics}
+
     def evaluate(state, key):
         # One by one, for an evaluation may run on the host.
-        metrics = [task.evaluate(nth(state, n), k) for n, k in enumerate(keys(key))]
+        metrics = [evaluate_one(nth(state, n), k) for n, k in enumerate(keys(key))]
         each = {
             f"{name}/{seed}": value
             for seed, numbers in zip(seeds, metrics, strict=True)
             for name, value in numbers.items()
         }
-        mean = sum(numbers[task.metric] for numbers in metrics) / len(seeds)
-        return each | {task.metric: mean}
+        means = _mean_of_finite(
+            {task.metric: jnp.stack([numbers[task.metric] for numbers in metrics])}
+        )
+        return each | means
 
     def figures(state, key):
         return task.figures(nth(state, 0), keys(key)[0])
@@ -102,6 +112,19 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
         about=task.about,
         local=("local",),
     )
+
+
+def _mean_of_finite(metrics):
+    """Means over the seeds whose metrics are all finite; NaN if there are none.
+
+    Args:
+      metrics: {name: [seeds] float32}.
+    """
+    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in metrics.values()]), axis=0)
+    return {
+        name: jnp.sum(jnp.where(finite, x, 0.0)) / jnp.sum(finite)
+        for name, x in metrics.items()
+    }
 
 
 class _Sources:

@@ -7,14 +7,23 @@ from absl import flags
 import jax
 import jax.numpy as jnp
 
-from configs import dqn_rocks16, pg_rocks16
+from configs import (
+    dqn_minatar,
+    dqn_rocks16,
+    pg_rocks16,
+    ppo_minatar,
+    pqn_minatar,
+    pqn_rocks16,
+)
 from dlx import tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
-from dlx.rl import dqn, policy_gradient
 from dlx.runtime import devices
 from launch.bench import timing
 
+_GAMES = "Breakout", "Asterix", "Freeway", "SpaceInvaders"
+_ROCKS = {"pg": pg_rocks16, "dqn": dqn_rocks16, "pqn": pqn_rocks16}
+_MINATAR = {"ppo": ppo_minatar, "dqn": dqn_minatar, "pqn": pqn_minatar}
 _NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")
 
 
@@ -36,14 +45,31 @@ def main() -> None:
         _compare(num_envs, catch, bandwidth)
     print(
         "\nsteps/s of agents on 16x16: playing with their networks, and training\n"
-        f"{'envs':>6}  {'pg_rocks16 playing':<32}{'pg_rocks16 training':<32}"
-        f"{'dqn_rocks16 playing':<32}{'dqn_rocks16 training':<32}"
+        f"{'envs':>6}"
+        + "".join(
+            f"  {f'{name}_rocks16 {what}':<30}"
+            for name in _ROCKS
+            for what in ("playing", "training")
+        )
     )
     for num_envs in map(int, _NUM_ENVS.value):
         print(f"{num_envs:>6}", end="", flush=True)
-        for agent in (_policy_gradient, _dqn):
-            _train(num_envs, *agent(num_envs))
+        for module in _ROCKS.values():
+            _agent(module.get_config(), num_envs)
         print()
+    if catch:
+        _minatar()
+
+
+def _minatar():
+    """Prints a table of agents on MinAtar's games, at their configs' sizes."""
+    print(f"\nsteps/s of agents on MinAtar\n{'':26}{'playing':<32}training")
+    for name, module in _MINATAR.items():
+        for game in _GAMES:
+            config = module.get_config(game)
+            print(f"{f'{name}_minatar:{game}':<26}", end="", flush=True)
+            _agent(config, config.num_envs)
+            print()
 
 
 def _compare(num_envs, catch, bandwidth):
@@ -135,24 +161,23 @@ def _catch():
     return reset, step
 
 
-def _policy_gradient(num_envs):
-    """A policy gradient's config, its function that plays, and steps per call."""
-    config = pg_rocks16.get_config()
+def _agent(config, num_envs):
+    """Prints the steps per second of an agent with `num_envs` games a device."""
     config.num_envs = num_envs * jax.device_count()
-    rollout = policy_gradient.make_rollout(config, *policy_gradient.agent(config))
+    module = tasks.module(config)
+    if config.task == "dqn":  # the replay holds at least eight steps of all games
+        config.replay_size = max(config.replay_size, 8 * config.num_envs)
+        play, steps = module.make_play(config, *module.agent(config)), 1
+    else:
+        rollout = module.make_rollout(config, *module.agent(config))
+        steps = config.rollout_steps
+        if num_envs * steps % config.get("minibatches", 1):
+            config.minibatches = 1
 
-    def play(state, key):
-        return rollout(state.params, state, key)[0]
+        def play(state, key):
+            return rollout(state.params, state, key)[0]
 
-    return config, play, config.rollout_steps
-
-
-def _dqn(num_envs):
-    """The same of DQN; its replay holds at least eight steps of all games."""
-    config = dqn_rocks16.get_config()
-    config.num_envs = num_envs * jax.device_count()
-    config.replay_size = max(config.replay_size, 8 * config.num_envs)
-    return config, dqn.make_play(config, *dqn.agent(config)), 1
+    _train(num_envs, config, play, steps)
 
 
 def _train(num_envs, config, play, steps_each):

@@ -1,74 +1,116 @@
-"""Agents on rocks against Stable-Baselines3 on the same game.
+"""Agents against Stable-Baselines3's and rejax's on the same games.
 
     python -m launch.bench rl
+    python -m launch.bench rl "--rows=PQN 16x16"
 
-Both are evaluated in the same way: the greedy policy from every start position, with
-the clock stopped. Programs that dlx compiles are cached in a temporary folder: empty
-for the first seed, filled for the others, like at the second start of a program.
+All are evaluated in the same way, with the clock stopped: the greedy policy from every
+start position of rocks, or in 100 episodes. All of a row train in turns, a seed each.
+Programs that dlx compiles are cached in a temporary folder: empty for the first seed,
+filled for the others, like at the second start of a program.
 """
 
-from collections.abc import Callable
 import functools
 import gc
+import importlib.util
 import statistics
 import tempfile
 
+from absl import flags
 from flax import linen as nn
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 
-from configs import dqn_rocks8, dqn_rocks16, pg_rocks16
+from configs import (
+    dqn_rocks8,
+    dqn_rocks16,
+    pg_rocks16,
+    ppo_gymnax,
+    pqn_rocks16,
+    pqn_rocks32,
+)
 from dlx import tasks
+from dlx.errors import UserError
 from dlx.models import cnn
 from dlx.runtime import devices
-from launch.bench import progress, sb3, timing
+from launch.bench import progress, rejax, sb3, timing
 from launch.bench.progress import LIMIT, SEEDS, Progress
 
-_CONFIGS = {"DQN 8x8": dqn_rocks8, "DQN 16x16": dqn_rocks16, "PPO 16x16": pg_rocks16}
+_SB3 = {
+    "DQN 8x8": dqn_rocks8.get_config,
+    "DQN 16x16": dqn_rocks16.get_config,
+    "PPO 16x16": pg_rocks16.get_config,
+}
+_REJAX = {
+    "PQN 16x16": pqn_rocks16.get_config,
+    "PQN 32x32": pqn_rocks32.get_config,
+    "PPO CartPole-v1": functools.partial(ppo_gymnax.get_config, "CartPole-v1"),
+    "PPO Catch-bsuite": functools.partial(ppo_gymnax.get_config, "Catch-bsuite"),
+}
+_BEST = {"PPO CartPole-v1": 500.0, "PPO Catch-bsuite": 1.0}  # returns
+_ALL = [*_SB3, *_REJAX, "convolutions"]
+_ROWS = flags.DEFINE_list("rows", _ALL, f"A subset of {', '.join(_ALL)}.")
 
 
 def main() -> None:
-    try:
-        import stable_baselines3
-    except ImportError:
-        print(
-            "Stable-Baselines3 is not installed and not compared: "
-            "pip install '.[bench]'"
-        )
-        stable_baselines3 = None
+    if unknown := set(_ROWS.value) - set(_ALL):
+        raise UserError(f"unknown row {min(unknown)!r}; choose from {', '.join(_ALL)}")
+    print(timing.machine())
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
-        _compare(stable_baselines3 is not None)
-        _convolutions()
+        for name, get_config in (_SB3 | _REJAX).items():
+            if name in _ROWS.value:
+                _compare(name, get_config())
+        if "convolutions" in _ROWS.value:
+            _convolutions()
 
 
-def _compare(with_sb3: bool):
-    """Prints a table of each agent's training times."""
-    print(timing.machine())
-    for name in _CONFIGS:
-        print(
-            f"\n{name}, {SEEDS.value} seeds, at most {LIMIT.value:g} s each: seconds "
-            "of training, median (range)"
-        )
-        print(f"{'':16}{'to 99 %':26}{'to perfect':26}compilation, cache empty, filled")
-        dlx_runs = _row("dlx", functools.partial(_dlx, _CONFIGS[name].get_config()))
-        for kind in ("tuned", "defaults") if with_sb3 else ():
-            train = functools.partial(sb3.train, name, kind)
-            _ratios(dlx_runs, _row(f"SB3, {kind}", train))
-
-
-def _row(who: str, train: Callable[[int], Progress]) -> list[Progress]:
-    """Trains every seed and prints a row of the table."""
-    done = []
+def _compare(name: str, config):
+    """Prints a table of one row's training times."""
+    score = functools.partial(_score, name)
+    trainings = {"dlx": functools.partial(_dlx, config, score)}
+    if name in _SB3 and _is_installed("stable_baselines3"):
+        for kind in ("tuned", "defaults"):
+            trainings[f"SB3, {kind}"] = functools.partial(sb3.train, name, kind)
+    if name in _REJAX and _is_installed("rejax"):
+        trainings["rejax, tuned"] = functools.partial(rejax.train, name, score, 1.0)
+    runs = {who: [] for who in trainings}
     for seed in range(SEEDS.value):
-        done.append(train(seed))
-        gc.collect()
+        for who, train in trainings.items():
+            runs[who].append(train(seed))
+            gc.collect()
+    print(
+        f"\n{name}, {SEEDS.value} seeds, at most {LIMIT.value:g} s each: seconds "
+        "of training, median (range)"
+    )
+    print(f"{'':16}{'to 99 %':26}{'to perfect':26}compilation, cache empty, filled")
+    for who, done in runs.items():
+        _row(who, done)
+        if who != "dlx":
+            _ratios(runs["dlx"], done)
+
+
+def _is_installed(library: str) -> bool:
+    """Whether a peer is installed; prints a line if it is not."""
+    found = importlib.util.find_spec(library) is not None
+    if not found:
+        print(f"{library} is not installed and not compared: pip install '.[bench]'")
+    return found
+
+
+def _score(name: str, numbers: dict[str, float]) -> float:
+    """The share of starts, or of the best return, that an agent reaches."""
+    if name in _BEST:
+        return numbers["eval/episode_return"] / _BEST[name]
+    return progress.perfect(numbers)
+
+
+def _row(who: str, done: list[Progress]):
+    """Prints a row of the table."""
     cells = [progress.cell([run.until(share) for run in done]) for share in (0.99, 1.0)]
     compiled = ", ".join(f"{seconds:.1f}" for seconds in progress.compilations(done))
     compiled = compiled if done[0].compile_seconds else "-"
     print(f"{who:16}{cells[0]:26}{cells[1]:26}{compiled}", flush=True)
-    return done
 
 
 def _median(runs, share):
@@ -95,10 +137,10 @@ def _ratios(dlx_runs, sb3_runs):
         )
 
 
-def _dlx(config, seed: int) -> Progress:
+def _dlx(config, score, seed: int) -> Progress:
     """Trains one of dlx's configs."""
     config.seed = seed
-    return progress.train(config, config.log_steps, progress.perfect, 1.0)
+    return progress.train(config, config.log_steps, score, 1.0)
 
 
 def _convolutions():

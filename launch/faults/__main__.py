@@ -5,7 +5,8 @@
 Each experiment trains undisturbed, and then repeatedly with a fault at a random moment.
 After it is resumed its parameters and metrics must equal those of the undisturbed run,
 bit for bit. A fault that this machine does not allow (a small disk requires permission
-to mount one) is reported as not tried.
+to mount one) is reported as not tried. `--only=fuzz` tries senseless values for every
+field of every config; each must be refused in one line or make a program.
 """
 
 import collections
@@ -18,6 +19,7 @@ from launch import start  # isort: skip, it quietens XLA before anything loads i
 from absl import flags
 
 from dlx.errors import UserError
+from launch.faults import fuzz
 from launch.faults.campaign import EXPERIMENTS, BrokenError, Campaign, UntriedError
 from launch.faults.injections import ONCE, REPEATED
 
@@ -31,6 +33,7 @@ def main() -> int:
     selected = set(_ONLY.value)
     faults = (*REPEATED, *ONCE)
     names = {e.name for e in EXPERIMENTS} | {fault.__name__ for fault in faults}
+    names |= {"fuzz"}
     if unknown := selected - names:
         raise UserError(
             f"unknown name in --only: {min(unknown)}; choose from "
@@ -39,6 +42,10 @@ def main() -> int:
     experiments = [e for e in EXPERIMENTS if e.name in selected] or EXPERIMENTS
     faults = [fault for fault in faults if fault.__name__ in selected] or faults
     broken = 0
+    if not selected or "fuzz" in selected:
+        broken += _fuzz()
+    if selected == {"fuzz"}:
+        return min(broken, 1)
     for experiment in experiments:
         with tempfile.TemporaryDirectory() as folder:
             campaign = Campaign(
@@ -48,6 +55,23 @@ def main() -> int:
                 runs = _RUNS.value if fault in REPEATED else 1
                 broken += inject(fault, campaign, runs, experiment.name)
     return min(broken, 1)
+
+
+def _fuzz() -> int:
+    """Tries senseless values for all fields of all configs.
+
+    Returns:
+      How many ended in a traceback.
+    """
+    broken = 0
+    for path in sorted(fuzz.CONFIGS.glob("*.py")):
+        tried, reasons = fuzz.run(path)
+        held = tried - len(reasons)
+        print(f"{path.stem:20} fuzz   held {held} of {tried}", flush=True)
+        for reason in reasons:
+            print(f"    {reason}")
+        broken += len(reasons)
+    return broken
 
 
 def inject(

@@ -118,6 +118,17 @@ class Campaign:
             text=True,
         )
 
+    def program(
+        self, workdir: pathlib.Path, name: str, *flags: str
+    ) -> subprocess.Popen:
+        """Starts another program of `launch` on a run; its output is a pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", f"launch.{name}", f"--workdir={workdir}", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     def wait_randomly(self) -> None:
         """Sleeps for a random part of the duration of a run."""
         time.sleep(self.random.uniform(0, self.seconds))

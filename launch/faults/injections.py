@@ -6,6 +6,7 @@ if this machine does not allow the fault.
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import json
 import pathlib
 import shutil
@@ -22,6 +23,7 @@ from launch.faults.campaign import (
     free_port,
     require,
 )
+from launch.faults.damage import damage
 
 
 def killed(campaign: Campaign) -> str:
@@ -126,15 +128,18 @@ def lost_peer(campaign: Campaign) -> str:
 
 
 @contextlib.contextmanager
-def _pair(campaign, workdir) -> Iterator[list[subprocess.Popen]]:
-    """Two processes of one run."""
+def _pair(campaign, workdir, *own) -> Iterator[list[subprocess.Popen]]:
+    """Two processes of one run, each with flags of its own."""
     common = (
         "--distributed",
         f"--coordinator=localhost:{free_port()}",
         "--num_processes=2",
         f"--lost_seconds={campaign.lost_seconds}",
     )
-    pair = [campaign.start(workdir, *common, f"--process_id={n}") for n in range(2)]
+    own = own or ([], [])
+    pair = [
+        campaign.start(workdir, *common, f"--process_id={n}", *own[n]) for n in range(2)
+    ]
     try:
         yield pair
     finally:
@@ -149,6 +154,83 @@ def _wait_for_a_checkpoint(workdir, runs):
         time.sleep(0.1)
         for run in runs:
             require(run.poll() is None, "it ended before its first checkpoint")
+
+
+def signals(campaign: Campaign) -> str:
+    """Any of the signals that end a run, at a random moment from its very start.
+
+    The run must end with that signal's code and without a traceback. The resumed run
+    must end like the undisturbed one.
+    """
+    workdir = campaign.new_workdir()
+    number = campaign.random.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    run = campaign.start(workdir)
+    campaign.wait_randomly()
+    run.send_signal(number)
+    output, _ = run.communicate()
+    require("Traceback" not in output, output[-300:])
+    codes = 0, -number, 128 + number
+    require(run.returncode in codes, f"code {run.returncode}: {output[-300:]}")
+    campaign.finish(workdir)
+    campaign.require_same(workdir)
+    return "had ended" if run.returncode == 0 else number.name
+
+
+def two_processes(campaign: Campaign) -> str:
+    """A fault that only one of two processes meets.
+
+    Both must end within half a minute, with that fault's code, and not with the code of
+    a lost process, which would queue the job again for ever.
+    """
+    workdir = campaign.new_workdir()
+    fault = campaign.random.choice(["locked", "other config", "diverged"])
+    flags = {
+        "locked": ([], []),
+        "other config": (["--config.discount=0.5"], []),
+        "diverged": (["--config.learning_rate=1e30"],) * 2,
+    }[fault]
+    workdir.mkdir()
+    with (workdir / ".lock").open("w") as file:
+        if fault == "locked":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        began = time.monotonic()
+        with _pair(campaign, workdir, *flags) as pair:
+            for run in pair:
+                try:
+                    output, _ = run.communicate(timeout=120)
+                except subprocess.TimeoutExpired:
+                    raise BrokenError(f"{fault}: it does not end") from None
+                code = 1 if fault == "diverged" else 2
+                says = f"{fault}: code {run.returncode}: {output[-300:]}"
+                require(run.returncode == code, says)
+    seconds = time.monotonic() - began
+    require(seconds < campaign.seconds + 60, f"{fault}: it took {seconds:.0f} s")
+    return fault
+
+
+def damaged_run(campaign: Campaign) -> str:
+    """Damages any file of a run in any way.
+
+    Reports, evaluation and resumption must each end, without a traceback.
+    """
+    workdir = campaign.new_workdir()
+    shutil.copytree(campaign.undisturbed, workdir)
+    how = damage(workdir, campaign.random)
+    report = f"--out={workdir.with_suffix('.html')}"
+    codes = []
+    for command in (["report", report], ["evaluate"], None):
+        run = (
+            campaign.program(workdir, *command) if command else campaign.start(workdir)
+        )
+        try:
+            output, _ = run.communicate(timeout=campaign.seconds + 120)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            raise BrokenError(f"{how}: {command or 'main'} does not end") from None
+        says = f"{how}: {command or 'main'}: code {run.returncode}: {output[-300:]}"
+        require("Traceback" not in output and run.returncode in (0, 2), says)
+        codes.append(run.returncode)
+    return "reported" if any(codes) else "read"
 
 
 def second_run(campaign: Campaign) -> str:
@@ -223,5 +305,6 @@ def _small_disk(size) -> Iterator[pathlib.Path]:
             subprocess.run(["umount", "-l", folder], check=True)
 
 
-REPEATED = killed, terminated, damaged, lost_peer  # at random moments, --runs times
+# At random moments or in random ways, --runs times.
+REPEATED = killed, terminated, signals, damaged, damaged_run, lost_peer, two_processes
 ONCE = second_run, full_disk, read_only

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import gradio as gr
+import jax
 import numpy as np
 
 from configs import style as style_config
@@ -15,6 +16,7 @@ from dlx.errors import UserError
 from dlx.runtime import devices, restore
 from launch.gallery import drawing
 from launch.gallery.models import Models, can, show_user_errors
+from launch.report import html
 
 _PHOTOGRAPHS = "chelsea", "coffee", "astronaut", "rocket"
 _PAINTINGS = "hubble_deep_field", "retina", "immunohistochemistry", "brick"
@@ -68,6 +70,7 @@ def build(root: pathlib.Path, weights: str) -> Any:
                 [], label="A network trained for one style", elem_id="fast"
             )
             at_once = gr.Button("Apply the network", elem_id="at-once")
+    forming = gr.HTML(elem_id="forming", visible=False)
     picture = gr.Image(
         label="The picture", buttons=["download"], interactive=False, elem_id="made"
     )
@@ -75,13 +78,17 @@ def build(root: pathlib.Path, weights: str) -> Any:
 
     @show_user_errors
     def optimise(*inputs):
-        yield from _optimise(weights, *inputs)
+        # Gradio stores each value of a picture as a file, so only the last one is one.
+        made = None
+        for made, said in _optimise(weights, *inputs):
+            yield _shown(made), gr.skip(), said
+        yield gr.HTML(visible=False), made, gr.skip()
 
     @show_user_errors
     def apply_network(*inputs):
-        return _apply_network(models, *inputs)
+        return gr.HTML(visible=False), *_apply_network(models, *inputs)
 
-    outputs = [picture, progress]
+    outputs = [forming, picture, progress]
     options = {
         "concurrency_limit": 1,
         "concurrency_id": "painting",
@@ -92,6 +99,15 @@ def build(root: pathlib.Path, weights: str) -> Any:
     stop.click(None, cancels=running)
     at_once.click(apply_network, [name, content, photograph, size], outputs, **options)
     return show_user_errors(lambda name: models.choices(name)[0]), name, name
+
+
+def _shown(picture):
+    """Updates the HTML that shows a picture as it forms."""
+    if picture is None:
+        return gr.HTML(visible=False)
+    return gr.HTML(
+        html.render("forming.html", source=html.picture(picture)), visible=True
+    )
 
 
 def _picture(label, elem_id, bundled):
@@ -114,7 +130,18 @@ def _description(weights):
 
 
 def _optimise(weights, content, photograph, painting, texture, size):
-    """Yields the picture as it forms, and the progress as text."""
+    """Yields the picture as it forms, and the progress as text.
+
+    Every painting compiles programs for its own sizes. They are freed at its end, since
+    a process can have 65,530 memory maps on Linux, and a painting takes 600 or more.
+    """
+    try:
+        yield from _steps(weights, content, photograph, painting, texture, size)
+    finally:
+        jax.clear_caches()
+
+
+def _steps(weights, content, photograph, painting, texture, size):
     size = _require_size(size)
     with tempfile.TemporaryDirectory() as folder:
         config = style_config.get_config()

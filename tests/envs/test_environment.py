@@ -120,3 +120,15 @@ def test_games_by_name(monkeypatch):
     ]:
         with pytest.raises(UserError, match=why):
             registration.make(name, **fields)
+
+
+@pytest.mark.parametrize("fields", [{}, {"spawn_every": 3, "paddle_width": 3}])
+def test_sparse_observations_are_the_screens(fields):
+    params = rocks.Params(size=9, rocks_per_episode=4, **fields)
+    state = rocks.reset(jax.random.key(0), params, 6)[1]
+    for time in range(params.episode_steps):
+        state = rocks.step(jax.random.key(time), state, jnp.full(6, time % 3), params)[
+            1
+        ]
+        screens = rocks.render(state, params).reshape(6, -1)
+        np.testing.assert_array_equal(rocks.pixels(state, params).todense(), screens)

@@ -23,6 +23,7 @@ from configs import dcgan_digits, fast_style, mlp_mnist, pg_rocks8, vae_mnist
 from dlx import streams, tasks
 from dlx.envs import measure, rocks
 from dlx.runtime import checkpoint, devices, loop
+from launch.gallery import style
 from launch.report import runs
 
 gradio = pytest.importorskip("gradio")
@@ -376,7 +377,9 @@ def test_a_picture_forms(visit, tmp_path):
     page.locator("#paint").click()
     forming = page.locator("#progress", has_text=re.compile(r"Step \d+ of 200"))
     forming.wait_for(timeout=90_000)
-    _changes(page, "#made", _source(page, "#made"))
+    before = _source(page, "#forming")
+    assert before.startswith("data:")  # a file for each would fill the disk
+    _changes(page, "#forming", before)
     _shoot(page, "style")
     page.get_by_role("button", name="Stop").click()
 
@@ -569,3 +572,17 @@ def test_no_folder_is_a_line(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == f"gallery: there is no folder {pathlib.Path(tmp_path)}/none\n"
+
+
+@pytest.mark.slow
+def test_many_paintings_leave_no_memory_maps(monkeypatch):
+    for name in "_FRAMES", "_SCALES", "_STEPS":
+        monkeypatch.setattr(style, name, 1)
+    maps = []
+    for size in range(64, 64 + 5 * 16, 16):  # each compiles programs of its own
+        *_, (picture, _) = style._optimise(
+            "random", None, "chelsea", None, "brick", size
+        )
+        assert max(picture.shape) == size
+        maps.append(len(pathlib.Path("/proc/self/maps").read_text().splitlines()))
+    assert maps[-1] < maps[0] + 300, maps  # a painting takes 600 or more

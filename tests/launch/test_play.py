@@ -102,3 +102,22 @@ def test_no_terminal_is_a_line(workdir):
         done.returncode == 2
         and done.stderr == "play: standard input and output must be a terminal\n"
     )
+
+
+def test_an_agent_of_another_game_is_measured_and_has_no_opponent(config, tmp_path):
+    config.update(num_steps=2, eval_steps=2, checkpoint_steps=2)
+    with config.unlocked():
+        config.env = {"name": "tests.envs.probes.Probe", "pays": "always"}
+    loop.train(tasks.make(config), config, tmp_path, name="probe")
+    program = [sys.executable, "-m", "launch.play", f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        [*program, "--games=3"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "episode_return of 3 games: 1\n" in done.stdout
+    assert "this game has no film" in done.stdout
+    done = subprocess.run(
+        [*program, "--human"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("play: --human: people can play rocks only")

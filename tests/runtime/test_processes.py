@@ -155,6 +155,24 @@ def test_all_end_as_the_one_that_fails(tmp_path, fault, codes, words):
         assert ("Traceback" in text) == (fault == "1-memory" and text is said[1]), text
 
 
+def test_processes_with_different_configs_do_not_train(tmp_path):
+    common = f"--coordinator=localhost:{free_port()}", "--num_processes=2"
+    runs = [
+        _start(
+            tmp_path,
+            "--distributed",
+            f"--process_id={n}",
+            *common,
+            discount=0.9 + n / 99,
+        )
+        for n in range(2)
+    ]
+    said = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [2, 2], said
+    assert any("the config differs from that of process" in text for text in said)
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_a_locked_workdir_stops_both(tmp_path):
     with rundir.lock(tmp_path):
         runs = _pair(tmp_path)

@@ -76,3 +76,36 @@ def test_a_local_field_stays_local(several):
     assert state.local["envs"].paddle.shape == (devices, 2, 32 // devices)
     assert state.step.shape == () and state.step.dtype == jnp.int32
     assert set(state.params) == {"step", "params", "opt_state"}
+
+
+def _poisoned(state, *seeds):
+    """The state with NaN in the parameters of some of its seeds."""
+    params = state.params["params"]
+    for n in seeds:
+        params = jax.tree.map(lambda x, n=n: x.at[n].set(jnp.nan), params)
+    return state.replace(params=state.params | {"params": params})
+
+
+def test_a_seed_that_diverges_ends_alone(several):
+    task, keys = tasks.make(several), streams.Keys(0)
+    steps = parallel.train_steps(task, parallel.init(task, keys.init), 4)
+    device_keys = parallel.device_keys(keys.steps)
+
+    def after(*diverged):
+        state = _poisoned(parallel.init(task, keys.init), *diverged)
+        return steps(state, None, device_keys)
+
+    (healthy, _), (state, metrics) = after(), after(0)
+    for x, y in zip(
+        jax.tree.leaves(state.params["params"]),
+        jax.tree.leaves(healthy.params["params"]),
+        strict=True,
+    ):
+        assert np.isnan(x[0]).all()
+        np.testing.assert_array_equal(x[1], y[1])
+    assert all(np.isfinite(x).all() for x in metrics.values())
+    numbers = task.evaluate(parallel.first_copy(task, state), jax.random.key(1))
+    assert np.isnan(numbers["perfect_starts/3"])
+    assert numbers["perfect_starts"] == numbers["perfect_starts/5"]
+    _, metrics = after(0, 1)
+    assert np.isnan(metrics["loss"]).all()  # of which the loop makes an error

@@ -1,0 +1,157 @@
+"""rejax's agents on rocks and on gymnax's games, evaluated like dlx's.
+
+rejax 0.1.3 unpacks the five values that a step of gymnax had before 1.0; `_FiveValues`
+gives it those. It cuts truncated episodes off like terminated ones.
+"""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from dlx import streams
+from dlx.envs import registration
+from dlx.envs.gymnax import GymnaxRocks
+from launch.bench.progress import LIMIT, Progress
+
+_ROCKS = {
+    "max_grad_norm": 10.0,
+    "num_epochs": 2,
+    "learning_rate": 2e-3,
+    "eps_end": 0.05,
+    "exploration_fraction": 0.03,
+}
+_PPO = {
+    "num_envs": 64,
+    "num_steps": 32,
+    "num_epochs": 4,
+    "num_minibatches": 4,
+    "learning_rate": 2e-3,
+    "max_grad_norm": 0.5,
+    "gamma": 0.99,
+}
+# The fastest settings of a search by hand. The width is that of the hidden layers.
+TUNED = {
+    "PQN 16x16": {
+        "game": ("rocks", {"size": 16}),
+        "widths": (128,),
+        "settings": _ROCKS
+        | {"num_envs": 256, "num_steps": 15, "num_minibatches": 4}
+        | {"gamma": 0.9, "td_lambda": 0.8, "total_timesteps": 1_152_000},
+    },
+    "PQN 32x32": {
+        "game": ("rocks", {"size": 32}),
+        "widths": (128,),
+        "settings": _ROCKS
+        | {"num_envs": 512, "num_steps": 31, "num_minibatches": 16}
+        | {"gamma": 0.95, "td_lambda": 0.95, "total_timesteps": 9_523_200},
+    },
+    "PPO CartPole-v1": {
+        "game": ("gymnax/CartPole-v1", {}),
+        "widths": (64, 64),
+        "settings": _PPO | {"total_timesteps": 2_000_000},
+    },
+    "PPO Catch-bsuite": {
+        "game": ("gymnax/Catch-bsuite", {}),
+        "widths": (64, 64),
+        "settings": _PPO | {"total_timesteps": 2_000_000},
+    },
+}
+
+
+class _FiveValues:
+    """gymnax's interface before 1.0: `done` stands for terminated and truncated."""
+
+    def __init__(self, env):
+        self._env = env
+
+    def __getattr__(self, name):
+        if name == "_env":  # of a copy that is not made yet
+            raise AttributeError(name)
+        return getattr(self._env, name)
+
+    def step(self, key, state, action, params):
+        step = self._env.step(key, state, action, params)
+        observation, state, reward, terminated, truncated, info = step
+        return observation, state, reward, terminated | truncated, info
+
+
+def train(name: str, score, goal: float, seed: int) -> Progress:
+    """Trains one of rejax's agents until it reaches a goal, or for --limit seconds.
+
+    Args:
+      name: A key of `TUNED`; it begins with 'PQN' or 'PPO'.
+      score: {'eval/NAME': number} -> score.
+      goal: The score at which training ends.
+      seed: The random seed.
+    """
+    game, algorithm, run = _made(name)
+    each = algorithm.num_envs * algorithm.num_steps
+    iterations = max(1, 20_000 // each)  # as often as dlx's are evaluated
+
+    @jax.jit
+    def iterate(state):
+        return jax.lax.fori_loop(
+            0, iterations, lambda _, state: algorithm.train_iteration(state), state
+        )
+
+    @jax.jit
+    def evaluate(state, key):
+        return game.measure(_policy(name, algorithm, state), key, 100)
+
+    jax.clear_caches()
+    began = time.perf_counter()
+    state = jax.jit(algorithm.init_state)(jax.random.key(seed))
+    state = jax.tree.map(jnp.asarray, state)
+    compiled = iterate.lower(state).compile()
+    run.compile_seconds = time.perf_counter() - began
+    keys = streams.Keys(seed)
+    for number in range(1, algorithm.total_timesteps // each // iterations + 1):
+        began = time.perf_counter()
+        state = jax.block_until_ready(compiled(state))
+        run.seconds += time.perf_counter() - began
+        numbers = jax.device_get(evaluate(state, keys.evaluate(number)))
+        numbers = {f"eval/{key}": float(x) for key, x in numbers.items()}
+        run.points.append((run.seconds, score(numbers)))
+        if run.points[-1][1] >= goal or run.seconds > LIMIT.value:
+            break
+    return run
+
+
+def _made(name) -> tuple[Any, Any, Progress]:
+    """The game as dlx measures it, rejax's algorithm, and an empty progress."""
+    from flax import linen as nn
+    import rejax
+    from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
+
+    peer = TUNED[name]
+    env_name, fields = peer["game"]
+    game = registration.make(env_name, **fields)
+    env = GymnaxRocks(**fields) if env_name == "rocks" else game.env
+    kind = name.split()[0]
+    own = {} if kind == "PQN" else {"hidden_layer_sizes": peer["widths"]}
+    algorithm = rejax.get_algo(kind.lower()).create(
+        env=_FiveValues(env),
+        env_params=env.default_params,
+        agent_kwargs=own,
+        skip_initial_evaluation=True,
+        **peer["settings"],
+    )
+    if kind == "PQN":  # its width is fixed
+        agent = EpsilonGreedyPolicy(DiscreteQNetwork)(
+            action_dim=game.num_actions,
+            hidden_layer_sizes=peer["widths"],
+            activation=lambda x: nn.relu(nn.LayerNorm()(x)),
+        )
+        algorithm = algorithm.replace(agent=agent)
+    return game, algorithm, Progress()
+
+
+def _policy(name, algorithm, state):
+    """The greedy policy: observations -> actions."""
+    if name.startswith("PQN"):
+        return lambda x: jnp.argmax(algorithm.agent.apply(state.q_ts.params, x), -1)
+    return lambda x: algorithm.actor.apply(
+        state.actor_ts.params, x, method="_action_dist"
+    ).mode()

@@ -1,0 +1,105 @@
+"""Tries senseless values for every field of every config.
+
+Each must be refused in one line before anything is trained, or make a program that
+traces.
+"""
+
+from collections.abc import Iterator
+import copy
+import importlib.util
+import math
+import pathlib
+from typing import Any
+
+import jax
+import ml_collections
+
+from dlx import choices, errors, tasks
+from dlx.runtime import checks, devices, memory
+from launch.faults.campaign import BrokenError, require
+
+VALUES = 0, -1, 10**9, 2**70, math.nan, math.inf, "x", "", None, (1, -2), (), {"a": 1}
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def read(path: pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads a config, with data that come with dlx in place of its own."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    if "dataset" in config and config.dataset != "photographs":
+        config.dataset = "digits"
+    if config.get("kind") == "pictures":
+        config.g_channels, config.judge = config.g_channels[:2], False
+        config.image_size = config.image_size and 8
+    if config.task == "airbench":
+        config.widths = config.widths[:1]
+    if "weights" in config:
+        config.weights = "random"
+        config.update({"size": 64, "scales": 1} if "size" in config else {"crop": 64})
+    return config
+
+
+def fields(config: Any, before: str = "") -> Iterator[str]:
+    """Names of all fields, with dots for those of nested configs."""
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from fields(value, f"{before}{name}.")
+        yield before + name
+
+
+def attempt(config: Any, field: str, value: Any) -> str:
+    """Gives a field a value.
+
+    Returns:
+      'refused' or 'accepted'.
+
+    Raises:
+      BrokenError: if it ends in another error than a line for the user.
+    """
+    config = copy.deepcopy(config)
+    try:
+        if field.split(".")[0] in choices.CHOICES:
+            choices.override(config, field, value)
+        else:
+            config.update_from_flattened_dict({field: value})
+    except (TypeError, ValueError, AttributeError, KeyError, errors.UserError):
+        return "refused"  # by the flag's type
+    try:
+        _trace(config)
+    except Exception as error:
+        line = errors.exit_status(error)
+        require(line is not None, f"{type(error).__name__}: {errors.first_line(error)}")
+        return "refused"
+    return "accepted"
+
+
+def run(path: pathlib.Path) -> tuple[int, list[str]]:
+    """Tries all values for all fields of a config.
+
+    Returns:
+      The number of tries, and a line for each that ended in a traceback.
+    """
+    config = read(path)
+    tried, broken = 0, []
+    for field in fields(config):
+        for value in VALUES:
+            tried += 1
+            try:
+                attempt(config, field, value)
+            except BrokenError as error:
+                broken.append(f"{path.stem} {field}={value!r}: {error}")
+    return tried, broken
+
+
+def _trace(config):
+    """Does what a run does before its first allocation."""
+    checks.require_schedule(config)
+    task = tasks.make(config)
+    state = devices.abstract(task, jax.random.key(0))
+    memory.require_for_state(state)
+    keys = devices.device_keys(jax.random.key(0))
+    source = task.batches and task.batches.source(1)
+    way = config.get("parallel", devices.DEFAULT)
+    jax.eval_shape(devices.train_steps(task, state, 1, way), state, source, keys)
