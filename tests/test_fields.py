@@ -55,6 +55,8 @@ def test_no_range_of_any_task_has_a_number_that_is_not_finite():
     for name in tasks.OURS:
         module = tasks.module({"task": name})
         for field, values in (tasks.fields_of(module) | checks.FIELDS).items():
+            if field == "env":
+                continue  # the environment checks its own
             for number in NOT_FINITE:
                 assert not values.accepts(number), (name, field, number)
                 assert not values.accepts((number,)), (name, field, number)

@@ -15,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
+from dlx import fields
 from dlx.errors import UserError
 from dlx.runtime.task import State, Task
 
@@ -27,11 +28,16 @@ def per_device(name: str, count: int) -> int:
     """Divides `count` environments or examples over all devices.
 
     Raises:
-      UserError: if `count` is not a positive multiple of the number of devices.
+      UserError: if `count` is not a positive multiple of the number of devices, or is
+        too large to be numbered in int32.
     """
     devices = jax.device_count()
     if count < 1:
         raise UserError(f"{name} must be at least 1, got {count}")
+    if count > fields.MOST:
+        raise UserError(
+            f"{name}: {count} of a step are more than the maximum, {fields.MOST}"
+        )
     if count % devices:
         raise UserError(
             f"{name}={count} does not divide over {devices} devices; a multiple would, "
