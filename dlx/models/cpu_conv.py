@@ -13,6 +13,8 @@ from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx.models.depthwise import depthwise
+
 _WINOGRAD = 50  # Winograd is fastest if both channel counts are at least this
 _WORTH_ADDING = (
     0.9  # adding row groups is faster if it holds at most this share of im2col
@@ -74,7 +76,7 @@ def matmul_conv(
         shape = len(lhs), max(0, height), max(0, width), rhs.shape[-1]
         return jnp.zeros(shape, preferred_element_type or lhs.dtype)
     if is_depthwise and feature_group_count > 1:
-        return _depthwise(padded, rhs, window_strides, (height, width))
+        return depthwise(padded, rhs, window_strides, (height, width))
     product = functools.partial(
         _product, precision=precision, dtype=preferred_element_type
     )
@@ -119,21 +121,6 @@ def _shifted(x, kernel, strides, shape, product):
     y = product(x, kernel.reshape(-1, groups * out_channels))
     y = jnp.split(y, groups, axis=-1)
     return sum(part[:, n : n + height] for n, part in enumerate(y))
-
-
-def _depthwise(x, kernel, strides, shape):
-    """Adds shifted inputs, each multiplied by one weight of every channel.
-
-    Arguments are as in `_shifted`; the kernel is [height, width, 1, channels].
-    """
-    (down, right), (height, width) = strides, shape
-    shifted = (
-        x[:, i : i + down * height : down, j : j + right * width : right]
-        * kernel[i, j][None, None]
-        for i in range(kernel.shape[0])
-        for j in range(kernel.shape[1])
-    )
-    return functools.reduce(jnp.add, (part[:, :height, :width] for part in shifted))
 
 
 def _winograd(x, kernel, product):
