@@ -16,9 +16,8 @@ import numpy as np
 from dlx.models.depthwise import depthwise
 
 _WINOGRAD = 50  # Winograd is fastest if both channel counts are at least this
-_WORTH_ADDING = (
-    0.9  # adding row groups is faster if it holds at most this share of im2col
-)
+# Adding row groups is faster if it holds at most this share of im2col.
+_WORTH_ADDING = 0.9
 _B_T = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
 _G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
 _A_T = ((1, 1, 1, 0), (0, 1, -1, -1))
@@ -31,7 +30,7 @@ def matmul_conv(
     padding,
     lhs_dilation=None,
     rhs_dilation=None,
-    dimension_numbers=None,
+    dimension_numbers=None,  # of no use here
     feature_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: Any = None,
@@ -59,7 +58,6 @@ def matmul_conv(
     Raises:
       NotImplementedError: if there is dilation or another number of groups.
     """
-    del dimension_numbers
     dilated = math.prod(lhs_dilation or (1,)) * math.prod(rhs_dilation or (1,)) != 1
     is_depthwise = feature_group_count == lhs.shape[-1] == rhs.shape[-1]
     if dilated or not (feature_group_count == 1 or is_depthwise):
