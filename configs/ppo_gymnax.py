@@ -1,8 +1,15 @@
 """PPO on one of gymnax's small games.
 
-python -m launch.main --config=configs/ppo_gymnax.py  # CartPole-v1
-python -m launch.main --config=configs/ppo_gymnax.py:Catch-bsuite
-python -m launch.main --config=configs/ppo_gymnax.py:Pendulum-v1  # continuous
+    python -m launch.main --config=configs/ppo_gymnax.py  # CartPole-v1
+    python -m launch.main --config=configs/ppo_gymnax.py:Catch-bsuite
+    python -m launch.main --config=configs/ppo_gymnax.py:Pendulum-v1  # continuous
+
+CartPole-v1, seeds 0 to 2: all 100 greedy episodes last 500 steps after 1.5 (1.0 ...
+3.0) s of training, rejax 0.1.3's after 5.6 (3.9 ... 9.2) s in the same process
+(`launch.bench rl`). Catch-bsuite, seed 0: every ball is caught at the first evaluation,
+after 40,960 steps. Pendulum-v1, seed 0: the return is -1,207 at the first evaluation
+and -167 at the end. The times are for two cores of an AMD EPYC under a load of 13, with
+JAX 0.10.2.
 """
 
 import ml_collections
