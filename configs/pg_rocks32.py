@@ -9,7 +9,7 @@ the run trains for 50 (46 ... 63) s on two cores of a shared Intel Xeon with JAX
 On one core all 5 seeds do, first after 44 (36 ... 55) s. With the convolutional network
 all 5 seeds do, first after 189 (158 ... 230) s; that run trains for 441 (349 ... 481) s
 on one core, except for half of seed 0. With --config.env.sparse=True, seeds 0 and 1
-first do after 16 and 13 s, which are 6.5 and 7.9 s of processor time, on two cores of
+first do after 23 and 30 s, which are 6.5 and 7.9 s of processor time, on two cores of
 an AMD EPYC under a load of 14.
 """
 

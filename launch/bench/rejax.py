@@ -31,8 +31,9 @@ _PPO = {
     "max_grad_norm": 0.5,
     "gamma": 0.99,
 }
-# The fastest settings of a search by hand. The width is that of the hidden layers.
-TUNED = {
+# One setting for each row, not searched: others may be faster. `widths` are of the
+# hidden layers.
+SETTINGS = {
     "PQN 16x16": {
         "game": ("rocks", {"size": 16}),
         "widths": (128,),
@@ -81,7 +82,7 @@ def train(name: str, score, goal: float, seed: int) -> Progress:
     """Trains one of rejax's agents until it reaches a goal, or for --limit seconds.
 
     Args:
-      name: A key of `TUNED`; it begins with 'PQN' or 'PPO'.
+      name: A key of `SETTINGS`; it begins with 'PQN' or 'PPO'.
       score: {'eval/NAME': number} -> score.
       goal: The score at which training ends.
       seed: The random seed.
@@ -125,7 +126,7 @@ def _made(name) -> tuple[Any, Any, Progress]:
     import rejax
     from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
 
-    peer = TUNED[name]
+    peer = SETTINGS[name]
     env_name, fields = peer["game"]
     game = registration.make(env_name, **fields)
     env = GymnaxRocks(**fields) if env_name == "rocks" else game.env

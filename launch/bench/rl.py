@@ -73,7 +73,7 @@ def _compare(name: str, config):
         for kind in ("tuned", "defaults"):
             trainings[f"SB3, {kind}"] = functools.partial(sb3.train, name, kind)
     if name in _REJAX and _is_installed("rejax"):
-        trainings["rejax, tuned"] = functools.partial(rejax.train, name, score, 1.0)
+        trainings["rejax"] = functools.partial(rejax.train, name, score, 1.0)
     runs = {who: [] for who in trainings}
     for seed in range(SEEDS.value):
         for who, train in trainings.items():
