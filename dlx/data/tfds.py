@@ -11,6 +11,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 import types
 from typing import Any
 import zipfile
@@ -24,6 +25,7 @@ from dlx.data import images
 from dlx.errors import UserError
 
 _DECODED = 2000  # examples that are read at a time
+_SILENT_SECONDS = 10
 
 
 def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
@@ -69,27 +71,53 @@ def _prepare(name, builder, manual_dir):
     code = (
         "import sys, tensorflow_datasets as tfds; name, root, manual = sys.argv[1:]; "
         "builder = tfds.builder(name, data_dir=root, file_format='array_record'); "
+        "print('begins', flush=True); "
         "builder.download_and_prepare(download_config=tfds.download.DownloadConfig("
         "manual_dir=manual or None))"
     )
     root = str(builder.data_path.parents[len(pathlib.Path(name).parts)])
     manual = os.path.abspath(os.path.expanduser(manual_dir)) if manual_dir else ""
     print(f"preparing {name} in {root}", file=sys.stderr, flush=True)
-    child = subprocess.run(
-        [sys.executable, "-c", code, name, root, manual],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if child.returncode:
-        lines = [line for line in child.stderr.splitlines() if line.strip()]
+    code, said = _run([sys.executable, "-c", code, name, root, manual], root)
+    if code:
+        lines = [line for line in said.splitlines() if line.strip()]
         raise UserError(
             f"{name} is not prepared in {root}, and preparing it failed "
             f"({lines[-1].strip() if lines else 'no message'}); set --config.data_dir "
             "to a folder in which it is prepared, --config.manual_dir to one with its "
             "downloaded files, or --config.dataset=digits, which needs no download"
         )
+
+
+def _run(command, root):
+    """Runs the preparing program; says so if it writes nothing for ten seconds.
+
+    Returns:
+      The exit code, and what it wrote to stderr.
+    """
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    child.stdout.readline()  # 'begins', or nothing if it has failed
+    began = time.time()
+    try:
+        _, said = child.communicate(timeout=_SILENT_SECONDS)
+    except subprocess.TimeoutExpired:
+        if not _has_changed(pathlib.Path(root), began):
+            print(
+                f"no download has begun within {_SILENT_SECONDS} s; is there a "
+                "network? (Ctrl-C stops)",
+                file=sys.stderr,
+                flush=True,
+            )
+        _, said = child.communicate()
+    return child.returncode, said
+
+
+def _has_changed(folder, since):
+    """Whether any file below a folder was written to since a time."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return any(path.stat().st_size and path.stat().st_mtime > since for path in files)
 
 
 class Builder:

@@ -186,6 +186,25 @@ def test_real_data(name, shape, counts, tmp_path):
     assert "tensorflow" not in sys.modules
 
 
+def test_a_download_that_does_not_begin_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tfds, "_SILENT_SECONDS", 0.5)
+    silent = "import time; print('begins', flush=True); time.sleep(1)"
+    writes = (
+        "import sys, time; print('begins', flush=True); time.sleep(0.1); "
+        "open(sys.argv[1] + '/part', 'w').write('x'); time.sleep(1); sys.exit('no')"
+    )
+    python = [sys.executable, "-c"]
+    assert tfds._run([*python, silent], str(tmp_path)) == (0, "")
+    assert "no download has begun within 0.5 s" in capsys.readouterr().err
+    assert tfds._run([*python, writes, str(tmp_path)], str(tmp_path)) == (1, "no\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_data_dir_that_is_not_there_is_a_line():
+    with pytest.raises(UserError, match=r"config.data_dir: there is no folder /nope"):
+        tfds.prepared("mnist", "/nope", None)
+
+
 @pytest.mark.real_data
 def test_mnist_is_prepared_from_downloaded_files(tmp_path):
     if not (REAL / "mnist_raw").exists():
