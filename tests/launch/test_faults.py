@@ -52,7 +52,7 @@ def test_an_unknown_name_is_a_line():
     done = _faults("--only=pg_rocks9")
     assert done.returncode == 2
     assert (
-        "unknown name in --only: pg_rocks9; choose from damaged, dcgan_digits"
+        "unknown name in --only: pg_rocks9; choose from damaged, damaged_run, "
         in done.stderr
     )
     assert done.stderr.count("\n") == 1

@@ -131,7 +131,7 @@ MLP = "--config=configs/mlp_mnist.py"
         ([CONFIG, "--config.num_envs=-4"], "must be an integer in 1 ... 2147483647"),
         (
             [CONFIG, "--config.task=poker"],
-            "airbench, classifier, dqn, fast_style, gan",
+            "airbench, classifier, dqn, fast_style, flow, gan",
         ),
         ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
         ([MLP, "--config.optimizer=adma"], "config.optimizer is 'adma'; choose one"),
