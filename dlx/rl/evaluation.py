@@ -88,9 +88,9 @@ def greedy(env: Environment, scores: Scores, params):
 
 def num_episodes(config) -> int:
     """The number of episodes of an evaluation."""
-    if "eval_rocks" in config:
-        return -(-config.eval_rocks // config.env.rocks_per_episode)
-    return config.eval_episodes
+    if "eval_episodes" in config:
+        return config.eval_episodes
+    return -(-config.eval_rocks // config.env.get("rocks_per_episode", 10))
 
 
 def make(config, env: Environment, scores: Scores):

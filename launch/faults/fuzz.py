@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from dlx import choices, errors, tasks
+from dlx import choices, errors, streams, tasks
 from dlx.runtime import checks, devices, memory
 from launch.faults.campaign import BrokenError, require
 
@@ -97,9 +97,10 @@ def _trace(config):
     """Does what a run does before its first allocation."""
     checks.require_schedule(config)
     task = tasks.make(config)
-    state = devices.abstract(task, jax.random.key(0))
+    keys = streams.Keys(0)
+    state = devices.abstract(task, keys.init)
     memory.require_for_state(state)
-    keys = devices.device_keys(jax.random.key(0))
+    device_keys = devices.device_keys(keys.steps)
     source = task.batches and task.batches.source(1)
     way = config.get("parallel", devices.DEFAULT)
-    jax.eval_shape(devices.train_steps(task, state, 1, way), state, source, keys)
+    jax.eval_shape(devices.train_steps(task, state, 1, way), state, source, device_keys)

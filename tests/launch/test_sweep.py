@@ -141,7 +141,10 @@ def test_side_by_side_is_one_run():
     [
         ({"configs": ("configs/none.py",)}, "No such file"),
         ({"grid": {"netwrk": ("mlp",)}}, "no 'netwrk'"),
-        ({"grid": {"network": ("mpl",)}}, "config.network is 'mpl'"),
+        (
+            {"grid": {"network": ("mpl",)}},
+            "config.network must be one of: 'mlp', 'cnn'",
+        ),
         ({"grid": {"num_steps": ("many",)}}, "num_steps"),
         ({"seeds": ()}, "needs configs and seeds"),
         ({"seeds": (1, 1)}, "without duplicates"),

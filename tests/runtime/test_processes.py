@@ -51,6 +51,11 @@ def memory():
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
     checks.require_finite = refuse
 
+def bug():
+    def refuse(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+    checks.require_finite = refuse
+
 def abort():
     checks.require_finite = lambda *_: os.abort()
 
@@ -137,7 +142,8 @@ def test_on_another_number_of_devices_the_network_goes_on(two, tmp_path):
     [
         ("0-space", (2, 2), "no space for a checkpoint"),
         ("1-diverged", (1, 1), "loss is nan at step 1"),
-        ("1-memory", (1, 1), "RESOURCE_EXHAUSTED: Out of memory"),
+        ("1-memory", (2, 2), "RESOURCE_EXHAUSTED: Out of memory"),
+        ("1-bug", (1, 1), "INTERNAL: a bug"),
         ("1-abort", (75, -signal.SIGABRT), ""),
     ],
 )
@@ -152,7 +158,7 @@ def test_all_end_as_the_one_that_fails(tmp_path, fault, codes, words):
     if words:
         assert f"process {victim} has ended: " in said[1 - victim]
     for text in said:
-        assert ("Traceback" in text) == (fault == "1-memory" and text is said[1]), text
+        assert ("Traceback" in text) == (fault == "1-bug" and text is said[1]), text
 
 
 def test_processes_with_different_configs_do_not_train(tmp_path):
