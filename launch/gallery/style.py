@@ -81,12 +81,13 @@ def build(root: pathlib.Path, weights: str) -> Any:
         # Gradio stores each value of a picture as a file, so only the last one is one.
         made = None
         for made, said in _optimise(weights, *inputs):
-            yield _shown(made), gr.skip(), said
-        yield gr.HTML(visible=False), made, gr.skip()
+            yield _shown(made), gr.Image(visible=made is None), said
+        yield gr.HTML(visible=False), gr.Image(made, visible=True), gr.skip()
 
     @show_user_errors
     def apply_network(*inputs):
-        return gr.HTML(visible=False), *_apply_network(models, *inputs)
+        made, said = _apply_network(models, *inputs)
+        return gr.HTML(visible=False), gr.Image(made, visible=True), said
 
     outputs = [forming, picture, progress]
     options = {
