@@ -8,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from dlx import paths
 from dlx.errors import UserError
 
+LARGEST = 2**14  # pixels of a picture's side
 BUNDLED = "skimage:"  # prefix of the name of a photograph in scikit-image
 
 
@@ -78,7 +79,15 @@ def resize(picture: Image.Image, shape: tuple[int, int]) -> np.ndarray:
 
 
 def shape_at(picture: Image.Image, longest: float) -> tuple[int, int]:
-    """Height and width, at least 1, at which the longer side is `longest` pixels."""
+    """Height and width, at least 1, at which the longer side is `longest` pixels.
+
+    Raises:
+      UserError: if that is more than LARGEST.
+    """
+    if longest > LARGEST:
+        raise UserError(
+            f"a picture of {longest:g} pixels is too large; the maximum is {LARGEST}"
+        )
     times = longest / max(picture.size)
     width, height = (max(1, round(side * times)) for side in picture.size)
     return height, width

@@ -28,8 +28,8 @@ FIELDS = (
     | batches.FIELDS
     | STYLE_FIELDS
     | {
-        "image_size": fields.integer(),
-        "crop": fields.integer(),
+        "image_size": fields.integer(1, images.LARGEST),
+        "crop": fields.integer(1, images.LARGEST),
         "eval_images": fields.integer(),
         "channels": fields.row(fields.integer(), 1),
         "blocks": fields.integer(0),

@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from dlx import choices, fields, figures, optimizers
-from dlx.data import batches
+from dlx.data import batches, images
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Task
@@ -32,7 +32,7 @@ FIELDS = STYLE_FIELDS | {
     "content": fields.text(),
     "mask": fields.text(),
     "blends": fields.row(fields.row(fields.real(0), 1)),
-    "size": fields.integer(),
+    "size": fields.integer(1, images.LARGEST),
     "scales": fields.integer(1, _MOST_SCALES),
     "start": fields.choice("content", "noise", "grey"),
     "optimizer": choices.FIELD,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields
+from dlx.data import images
 from dlx.errors import UserError, user_error_in
 from dlx.style import losses
 from dlx.style.features import FIELDS as FEATURE_FIELDS
@@ -26,7 +27,7 @@ FIELDS = FEATURE_FIELDS | {
     "style_scale": fields.real(above=0),
     "keep_colours": fields.flag(),
     "tile": fields.integer(0),
-    "margin": fields.integer(0),
+    "margin": fields.integer(0, images.LARGEST),
 }
 
 

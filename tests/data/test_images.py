@@ -37,6 +37,13 @@ def test_the_orientation_of_a_photo_is_applied(tmp_path):
     assert _saved(tmp_path, "turned.jpg", picture, exif=exif).size == (20, 40)
 
 
+def test_sizes_that_no_picture_has_are_refused():
+    picture = Image.new("L", (40, 20))
+    assert images.shape_at(picture, images.LARGEST) == (2**13, 2**14)
+    with pytest.raises(UserError, match=r"1e.09 pixels is too large"):
+        images.shape_at(picture, 1e9)
+
+
 def test_unreadable_files_are_user_errors(tmp_path):
     (tmp_path / "text.png").write_text("a picture")
     with pytest.raises(UserError, match="is not an image"):
