@@ -13,8 +13,6 @@ rollouts never leave the device.
   (Schulman et al. 2017); see `ppo`.
 """
 
-import chex
-from flax import struct
 import jax
 from jax import lax
 import jax.numpy as jnp
@@ -45,27 +43,6 @@ FIELDS = (
         "value_clip": fields.real(0),
     }
 )
-
-
-@struct.dataclass
-class State:
-    """The state that training changes.
-
-    Attributes:
-      step: [] int32. The number of updates.
-      params: The network's parameters.
-      opt_state: The optimiser's state.
-      envs: [num_envs of this device, ...]. The games being played.
-      returns: [num_envs] float32. Rewards so far in each running episode.
-      last_returns: [num_envs] float32. The latest finished episodes' returns; 0 before.
-    """
-
-    step: jax.Array
-    params: chex.ArrayTree
-    opt_state: chex.ArrayTree
-    envs: chex.ArrayTree
-    returns: jax.Array
-    last_returns: jax.Array
 
 
 def policy_gradient_loss(nll: jax.Array, advantages: jax.Array) -> jax.Array:
@@ -197,19 +174,6 @@ def make(config) -> Task:
         tx = evaluation.make_optimizer(config)
         update = make_update(config, env, network, tx)
 
-    def init(key):
-        params_key, envs_key = jax.random.split(key)
-        envs = env.reset(envs_key, num_envs)
-        params = network.init(params_key, env.observe(envs))
-        return State(
-            step=jnp.int32(0),
-            params=params,
-            opt_state=tx.init(params),
-            envs=envs,
-            returns=jnp.zeros(num_envs),
-            last_returns=jnp.zeros(num_envs),
-        )
-
     def step(state, batch, key):
         del batch  # the agent makes its own
         if config.algorithm == "ppo":
@@ -224,7 +188,7 @@ def make(config) -> Task:
 
     evaluate, figures = evaluation.make(config, *policy(config))
     return Task(
-        init=init,
+        init=rollouts.make_init(env, network, tx, num_envs),
         step=step,
         evaluate=evaluate,
         figures=figures,

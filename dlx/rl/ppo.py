@@ -16,7 +16,7 @@ from dlx.rl.returns import advantages_and_targets, standardize
 
 @struct.dataclass
 class Played:
-    """What the first policy did; every field is [time, env, ...] or a minibatch of it.
+    """A rollout with its advantages, [time, env, ...], or a minibatch of it.
 
     Attributes:
       envs: The games before each action.

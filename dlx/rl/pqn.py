@@ -5,8 +5,6 @@ of the greedy values and regresses the action values on them, in `epochs` of
 `minibatches`. Layer normalisation stands in for a target network.
 """
 
-import chex
-from flax import struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -33,27 +31,6 @@ FIELDS = (
         "epsilon_steps": fields.integer(0),
     }
 )
-
-
-@struct.dataclass
-class State:
-    """The state that training changes.
-
-    Attributes:
-      step: [] int32. The number of rollouts.
-      params: The network's parameters.
-      opt_state: The optimiser's state.
-      envs: [num_envs of this device, ...]. The games being played.
-      returns: [num_envs] float32. Rewards so far in each running episode.
-      last_returns: [num_envs] float32. The latest finished episodes' returns; 0 before.
-    """
-
-    step: jax.Array
-    params: chex.ArrayTree
-    opt_state: chex.ArrayTree
-    envs: chex.ArrayTree
-    returns: jax.Array
-    last_returns: jax.Array
 
 
 def agent(config) -> tuple[Environment, networks.QNetwork]:
@@ -121,19 +98,6 @@ def make(config) -> Task:
     rollout = make_rollout(config, env, network)
     loss = make_loss(env, network)
 
-    def init(key):
-        params_key, envs_key = jax.random.split(key)
-        envs = env.reset(envs_key, num_envs)
-        params = network.init(params_key, env.observe(envs))
-        return State(
-            step=jnp.int32(0),
-            params=params,
-            opt_state=tx.init(params),
-            envs=envs,
-            returns=jnp.zeros(num_envs),
-            last_returns=jnp.zeros(num_envs),
-        )
-
     def update(state, minibatch):
         (total, error), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params, *minibatch
@@ -163,7 +127,7 @@ def make(config) -> Task:
 
     evaluate, figures = evaluation.make(config, *policy(config))
     return Task(
-        init=init,
+        init=rollouts.make_init(env, network, tx, num_envs),
         step=step,
         evaluate=evaluate,
         figures=figures,

@@ -16,6 +16,27 @@ from dlx.runtime import devices
 
 
 @struct.dataclass
+class State:
+    """The state of an agent that learns from rollouts.
+
+    Attributes:
+      step: [] int32. The number of rollouts.
+      params: The network's parameters.
+      opt_state: The optimiser's state.
+      envs: [num_envs of this device, ...]. The games being played.
+      returns: [num_envs] float32. Rewards so far in each running episode.
+      last_returns: [num_envs] float32. The latest finished episodes' returns; 0 before.
+    """
+
+    step: jax.Array
+    params: chex.ArrayTree
+    opt_state: chex.ArrayTree
+    envs: chex.ArrayTree
+    returns: jax.Array
+    last_returns: jax.Array
+
+
+@struct.dataclass
 class Rollout:
     """A rollout; every field is [time, env, ...].
 
@@ -33,6 +54,32 @@ class Rollout:
     rewards: jax.Array
     discounts: jax.Array
     extras: chex.ArrayTree = None
+
+
+def make_init(env: Environment, network, tx, num_envs: int):
+    """Returns key -> State: first parameters and new games.
+
+    Args:
+      env: The game.
+      network: A module that takes observations.
+      tx: The optimiser.
+      num_envs: The environments of one device.
+    """
+
+    def init(key):
+        params_key, envs_key = jax.random.split(key)
+        envs = env.reset(envs_key, num_envs)
+        params = network.init(params_key, env.observe(envs))
+        return State(
+            step=jnp.int32(0),
+            params=params,
+            opt_state=tx.init(params),
+            envs=envs,
+            returns=jnp.zeros(num_envs),
+            last_returns=jnp.zeros(num_envs),
+        )
+
+    return init
 
 
 def play(env: Environment, state, actions: jax.Array, key: jax.Array):

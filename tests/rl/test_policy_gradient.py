@@ -14,7 +14,7 @@ from dlx import streams, tasks
 from dlx.envs import rocks
 from dlx.envs.rocks_environment import Rocks
 from dlx.errors import UserError
-from dlx.rl import distributions, evaluation
+from dlx.rl import distributions, evaluation, rollouts
 from dlx.rl import policy_gradient as pg
 from dlx.rl import returns as returns_
 from dlx.runtime import devices as parallel
@@ -133,7 +133,7 @@ def test_truncation_bootstraps_and_termination_does_not(config, env, reward):
     env = Rocks(game)
     config.rollout_steps, config.discount = 2, 0.5
     rollout = pg.make_rollout(config, env, _Three)
-    task_state = pg.State(
+    task_state = rollouts.State(
         step=jnp.int32(0),
         params={},
         opt_state={},
