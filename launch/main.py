@@ -3,7 +3,7 @@
 python -m launch.main --config=configs/pg_rocks16.py --config.seed=1
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 from ml_collections import config_flags

@@ -7,7 +7,7 @@ It has the run's numbers, curves, figures and config, and no external resources.
 
 import math
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import markupsafe
@@ -15,7 +15,8 @@ import markupsafe
 from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.writers import write_whole
-from launch.report import html, runs
+
+from . import html, runs
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.")
 _OUT = start.path_flag("out", "report.html", "The file.")

@@ -7,14 +7,17 @@ which are updated after every run. A stopped sweep is resumed with its --workdir
 that diverged are listed below the table, and the exit code is then 1.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
+
+import pathlib
 
 from absl import flags
 from ml_collections import config_flags
 
 from dlx.errors import UserError
 from dlx.runtime import signals
-from launch.sweep import comparison, plan
+
+from . import comparison, plan
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The sweep's config file."
@@ -25,10 +28,15 @@ _WORKDIR = start.path_flag(
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Keep the workdir's finished runs and resume the sweep."
 )
+_DRY = flags.DEFINE_bool("dry", False, "Verify and list the runs, and train nothing.")
 
 
 def main() -> int:
     sweep = _CONFIG.value
+    if _DRY.value:
+        runs = plan.make(sweep, pathlib.Path("runs"))
+        print(*(run.name for run in runs), f"{len(runs)} runs", sep="\n")
+        return 0
     _, workdir = start.experiment(_WORKDIR.value)
     workdir = workdir.absolute()
     runs = plan.make(sweep, workdir)

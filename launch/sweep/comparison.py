@@ -16,7 +16,8 @@ from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
-from launch.sweep.plan import Run
+
+from .plan import Run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The runs of a sweep."""
 
 import dataclasses
-import importlib.util
 import itertools
 import json
 import pathlib
@@ -17,7 +16,7 @@ from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
 from dlx.runtime.writers import to_json
 
-_INSTALLED = pathlib.Path(__file__).parents[2]  # the folder that has launch and configs
+from .. import shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,16 +131,11 @@ def is_done(run: Run) -> bool:
 def _read(path):
     """The config of a file, or of a file, a colon and an argument.
 
-    A relative path that does not exist is looked for beside the installed packages.
+    One that dlx ships may be named alone, without folder and suffix.
     """
-    path, *argument = path.split(":")
-    if not pathlib.Path(path).exists() and (_INSTALLED / path).exists():
-        path = str(_INSTALLED / path)
-    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    module = importlib.util.module_from_spec(spec)
+    path, *argument = (shipped.find(path) or path).split(":")
     try:
-        spec.loader.exec_module(module)
-        return module.get_config(*argument)
+        return shipped.load(pathlib.Path(path)).get_config(*argument)
     except OSError as error:
         raise UserError(f"config.configs: {path}: {error.strerror}") from None
     except KeyError as error:
