@@ -11,7 +11,7 @@ from launch.faults.campaign import BrokenError
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", sorted(fuzz.CONFIGS.glob("*.py")), ids=lambda p: p.stem
+    "path", sorted(shipped.CONFIGS.glob("*.py")), ids=lambda p: p.stem
 )
 def test_no_value_gives_a_traceback(path):
     tried, broken = fuzz.run(path)
@@ -19,7 +19,7 @@ def test_no_value_gives_a_traceback(path):
 
 
 def test_an_attempt_is_refused_accepted_or_broken(monkeypatch):
-    config = fuzz.read(fuzz.CONFIGS / "pg_rocks8.py")
+    config = fuzz.read(shipped.CONFIGS / "pg_rocks8.py")
     assert {"env.size", "learning_rate", "seed", "network"} <= set(fuzz.fields(config))
     assert fuzz.attempt(config, "discount", -1) == "refused"
     assert fuzz.attempt(config, "discount", "x") == "refused"
