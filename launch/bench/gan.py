@@ -23,7 +23,7 @@ def main() -> None:
     print(timing.machine())
     torch = timing.torch()
     config = shipped.get_config("dcgan_mnist")
-    config.judge = False
+    config.reference_classifier = False
     calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
     if torch:
         calls["PyTorch"] = _pytorch(torch, config)

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from launch import shipped
 from launch.faults import damage, fuzz
 from launch.faults.campaign import BrokenError
 
