@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from dlx.runtime import provenance
 from dlx.runtime.checkpoint import digest
 from dlx.runtime.profiling import Stopwatch
 from dlx.runtime.task import State, Task
@@ -62,6 +63,7 @@ def summarize(
         "processes": jax.process_count(),
         "device_kind": jax.devices()[0].device_kind,
         "versions": _versions(),
+        "provenance": provenance.here(),
         "data_sha256": data,
         "params_sha256": None if state is None else digest(state.params),
         "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},

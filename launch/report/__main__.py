@@ -23,7 +23,7 @@ _OUT = start.path_flag("out", "report.html", "The file.")
 _FACTS = (
     *("task", "config", "status", "signal", "step", "seed", "train_seconds"),
     *("wall_seconds", "compile_seconds", "env_steps", "examples", "pixels"),
-    *("devices", "processes", "device_kind", "versions", "params_sha256"),
+    *("devices", "processes", "device_kind", "versions", "provenance", "params_sha256"),
 )
 
 

@@ -2,9 +2,10 @@
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 
-The workdir holds a run for each cell and seed, and table.md, runs.csv and curves.png,
-which are updated after every run. A stopped sweep is resumed with its --workdir. Runs
-that diverged are listed below the table, and the exit code is then 1.
+The workdir holds a run for each cell and seed; sweep.json, which names them; and
+table.md, runs.csv and curves.png, which are updated after every run. A stopped sweep is
+resumed with its --workdir. Runs that diverged are listed below the table, and the exit
+code is then 1.
 """
 
 from .. import start  # isort: skip, it quietens XLA before anything loads it
@@ -37,11 +38,13 @@ def main() -> int:
         runs = plan.make(sweep, pathlib.Path("runs"))
         print(*(run.name for run in runs), f"{len(runs)} runs", sep="\n")
         return 0
-    _, workdir = start.experiment(_WORKDIR.value)
+    name, workdir = start.experiment(_WORKDIR.value)
     workdir = workdir.absolute()
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
         raise UserError(f"{workdir} already holds a sweep; choose another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    plan.record(sweep, runs, name, workdir)
     diverged = {}
     with signals.caught() as stop:
         done = {run.workdir for run in runs if plan.is_done(run)}

@@ -9,14 +9,18 @@ from typing import Any
 
 from absl import logging
 import jax
+import ml_collections
 
 from dlx import choices, paths, tasks
 from dlx.errors import DivergedError, UserError, user_error_in
 from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
-from dlx.runtime.writers import to_json
+from dlx.runtime.writers import to_json, write_whole
 
 from .. import shipped
+
+_RECORD = "sweep.json"
+_COMPARED = "metric", "target", "also"  # what a comparison reads of a sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,8 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
 
     Args:
       sweep: Has `configs`, paths, each optionally followed by a colon and the argument
-        of its `get_config`; optionally `variants`, pairs of a name and overrides;
+        of its `get_config`, or pairs of such a path and overrides of that config
+        alone; optionally `variants`, pairs of a name and overrides;
         optionally `grid`, {field: values}; `seeds`; optionally `side_by_side`, which
         trains all seeds of a cell in one program. Overrides and grid are nested like
         the configs.
@@ -62,16 +67,17 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     side_by_side = sweep.get("side_by_side", False)
     groups = [seeds] if side_by_side else [(seed,) for seed in seeds]
     runs = []
-    for path, (variant, overrides), *values in itertools.product(
+    for entry, (variant, overrides), *values in itertools.product(
         sweep.configs, variants, *axes.values()
     ):
+        path, own = (entry, {}) if isinstance(entry, str) else entry
         settings = dict(zip(axes, values, strict=True))
-        cell = _cell(path, variant, settings)
+        cell = _cell(path, own, variant, settings)
         slug = "-".join(re.sub(r"\W+", "_", text) for _, text in cell)
         for group in groups:
             config = _read(path)
             with user_error_in(f"{path}, {', '.join(text for _, text in cell[1:])}"):
-                _override(config, _leaves(overrides) | settings)
+                _override(config, _leaves(own) | _leaves(overrides) | settings)
             paths.resolve(config)
             config.seed = group[0]
             if side_by_side:
@@ -85,10 +91,12 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     return runs
 
 
-def _cell(path, variant, settings):
+def _cell(path, own, variant, settings):
     """(axis, value as text) of every axis."""
+    path, *setting = path.split(":")
+    setting += [f"{name}={value}" for name, value in _leaves(own).items()]
     cell = [("config", pathlib.Path(path).stem)]
-    cell += [("setting", path.split(":")[1])] if ":" in path else []
+    cell += [("setting", ", ".join(setting))] if setting else []
     cell += [("variant", variant)] if variant else []
     cell += [(name, str(value)) for name, value in settings.items()]
     return tuple(cell)
@@ -111,6 +119,46 @@ def train(run: Run) -> str | None:
     finally:
         jax.clear_caches()
     return None
+
+
+def record(sweep, runs: list[Run], name: str, workdir: pathlib.Path) -> None:
+    """Writes sweep.json: the sweep's name, what it compares, and its planned runs."""
+    fields = {field: sweep.get(field) for field in _COMPARED}
+    planned = [
+        {
+            "cell": run.cell,
+            "seeds": run.seeds,
+            "folder": run.workdir.relative_to(workdir).as_posix(),
+        }
+        for run in runs
+    ]
+    text = to_json({"sweep": name, **fields, "runs": planned}, indent=2)
+    write_whole(workdir / _RECORD, text + "\n")
+
+
+def recorded(workdir: pathlib.Path) -> tuple[str, Any, list[Run]]:
+    """Reads what `record` wrote: the name, the sweep, and its planned runs.
+
+    A run that has not begun has an empty config.
+
+    Raises:
+      UserError: if the file is missing or damaged.
+    """
+    path = workdir / _RECORD
+    try:
+        content = json.loads(paths.read_text(path))
+        sweep = ml_collections.ConfigDict(
+            {field: content[field] for field in _COMPARED if content[field] is not None}
+        )
+        runs = []
+        for planned in content["runs"]:
+            cell = tuple((str(axis), str(value)) for axis, value in planned["cell"])
+            folder = workdir / planned["folder"]
+            config = read_config(folder) if (folder / "config.json").exists() else {}
+            runs.append(Run(cell, tuple(planned["seeds"]), config, folder))
+        return str(content["sweep"]), sweep, runs
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error!r}") from None
 
 
 def is_done(run: Run) -> bool:
