@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
     config.validation = 0  # training examples held out; 0 trains on all
+    config.image_size = ml_collections.config_dict.placeholder(int)  # original
     config.streamed = False  # True if the data do not fit on the device
     config.batch_size = 128
     config.shift = 1  # largest random shift in training, in pixels
