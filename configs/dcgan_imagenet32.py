@@ -15,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
 
     # The data: 'pictures', 'sounds' or 'texts'.
-    config.kind = "pictures"
+    config.modality = "images"
     config.dataset = "imagenet_resized/32x32"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
     config.packing = 1  # images that form one input
-    config.views = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
+    config.d_inputs = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
@@ -71,7 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.judge = False  # there is no classifier of ImageNet
+    config.reference_classifier = False  # there is no classifier of ImageNet
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

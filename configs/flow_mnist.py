@@ -14,7 +14,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
 
     # The data: 'pictures', 'sounds' or 'texts'.
-    config.kind = "pictures"
+    config.modality = "images"
     config.dataset = "mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
@@ -52,7 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 250
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.judge = True  # a reference classifier, trained if missing
+    config.reference_classifier = True  # a reference classifier, trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

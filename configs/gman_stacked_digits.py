@@ -34,7 +34,7 @@ def get_config(model: str = "several") -> ml_collections.ConfigDict:
     config.seed = 0
 
     # The data: 'pictures', 'sounds' or 'texts'.
-    config.kind = "pictures"
+    config.modality = "images"
     config.dataset = "stacked_digits"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
@@ -62,7 +62,7 @@ def get_config(model: str = "several") -> ml_collections.ConfigDict:
     config.minibatch_std = True
     config.packing = 1  # images that form one input
     # The first has all channels, each other only one; or 'same', 'split', 'projection'.
-    config.views = "same" if quarter else "channels"
+    config.d_inputs = "same" if quarter else "channels"
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 
@@ -92,7 +92,7 @@ def get_config(model: str = "several") -> ml_collections.ConfigDict:
     config.checkpoint_steps = 2000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.judge = True  # a reference classifier, trained if missing
+    config.reference_classifier = True  # a reference classifier, trained if missing
     config.eval_samples = 10_000
     config.last_eval_samples = 26_000  # as in the papers' tables
     return config

@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
 
     # The data: 'pictures', 'sounds' or 'texts'.
-    config.kind = "texts"
+    config.modality = "texts"
     config.corpus = ml_collections.config_dict.placeholder(str)  # Python's manual
     config.length = 32  # characters
     config.batch_size = 64
@@ -47,7 +47,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
     config.packing = 1  # images that form one input
-    config.views = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
+    config.d_inputs = "same"  # or 'split', 'projection', 'channels'; see gan/inputs.py
     config.mixing = "mean"  # or 'max', 'softmax', 'learnt', 'hypervolume'
     config.mixing_strength = 1.0  # lambda of 'softmax'
 

@@ -6,8 +6,8 @@
 The negative log-likelihood of the test split at the last step is 85.66 nats with 5,000
 samples per image (seed 0 alone), with 18 active units, after 657 s of training on one
 core of a shared Intel Xeon with JAX 0.10.2. This measurement took another 17 minutes
-beside other work. The reference classifier (`launch.latent judge`) classifies 98.4 % of
-reconstructions correctly; each digit makes up 6.6 to 14.0 % of samples.
+beside other work. The reference classifier (`launch.latent classify`) classifies
+98.4 % of reconstructions correctly; each digit makes up 6.6 to 14.0 % of samples.
 
 Variants: seed 0, 12,000 steps, nats with 50 samples, seconds on one core. Layers of
 tanh (200, 200): 92.98, 116 s. Gated (200, 200): 89.78, 135 s. Gated (300, 300): 88.30,

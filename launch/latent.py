@@ -4,11 +4,11 @@
     python -m launch.latent --workdir=RUN sample --n=64 --seed=1
     python -m launch.latent --workdir=RUN reconstruct two.png cat.jpg
     python -m launch.latent --workdir=RUN analogy --a=0 --b=1 --c=2   # c + b - a
-    python -m launch.latent --workdir=RUN judge --n=10000
+    python -m launch.latent --workdir=RUN classify --n=10000
 
 An image is a file, as for launch.predict, or the number of a test image, or an .npz
 file that --npz wrote, of which the first vector is used. Every command writes a
-picture, except judge, which classifies samples and the endpoints of interpolations.
+picture, except classify, which classifies samples and the endpoints of interpolations.
 """
 
 import pathlib
@@ -29,7 +29,7 @@ from dlx.runtime import restore
 from launch import preprocess
 
 _MOST_SAMPLES = 4096  # in a picture
-_INTERPOLATIONS = 1000  # that judge classifies
+_INTERPOLATIONS = 1000  # that `classify` classifies
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _OUT = start.path_flag("out", None, "The picture; by default latent-COMMAND.png.")
 _NPZ = start.path_flag("npz", None, "Also write the vectors, [n, latents], here.")
@@ -54,8 +54,8 @@ def main(command: str, *paths: str) -> None:
     if bool(paths) != (command == "reconstruct"):
         raise UserError("reconstruct requires file arguments; other commands take none")
     codec = make_codec(run.config, run.state)
-    if command == "judge":
-        _judge(run.config, codec)
+    if command == "classify":
+        _classify(run.config, codec)
     else:
         z, pictures, columns = _COMMANDS[command](codec, paths)
         _write(command, z, figures.sheet(pictures, columns, height=112))
@@ -122,7 +122,7 @@ def _interpolation():
     return interpolation.spherical if _SPHERICAL.value else interpolation.linear
 
 
-def _judge(config, codec):
+def _classify(config, codec):
     """Classifies the endpoints of interpolations, and samples; prints the results."""
     classifier = reference_classifier.load(
         config.dataset, config.data_dir, config.manual_dir
@@ -191,4 +191,4 @@ def _read_vector(path, size):
 
 
 if __name__ == "__main__":
-    start.run(main, commands=(*_COMMANDS, "judge"), files=True)
+    start.run(main, commands=(*_COMMANDS, "classify"), files=True)

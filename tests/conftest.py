@@ -23,7 +23,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # else pytest-xdist's parent 
     _cache = tempfile.TemporaryDirectory(prefix="dlx-tests-")  # gone at exit
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-    os.environ["XDG_CACHE_HOME"] = _cache.name  # no judge from before
+    os.environ["XDG_CACHE_HOME"] = _cache.name  # no reference classifier from before
 
 # ruff: noqa: E402
 import jax

@@ -45,8 +45,8 @@ def _last_quarter(name, arguments, seed, folder):
     """The evaluations of the run's last quarter."""
     _train(name, arguments, seed, folder)
     lines = writers.read_lines(folder / "metrics.jsonl")
-    judged = [line for line in lines if "eval/starts" in line]
-    return judged[-max(1, len(judged) // 4) :]
+    evaluated = [line for line in lines if "eval/starts" in line]
+    return evaluated[-max(1, len(evaluated) // 4) :]
 
 
 @pytest.mark.slow

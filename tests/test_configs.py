@@ -56,7 +56,9 @@ def test_sweep_plans(path, monkeypatch, request):
     sweep = _read(path)
     grid = {"dataset": ("digits",)} if "mnist" in path.stem else {}
     if path.stem in ("discriminators", "dcgan_mnist"):
-        grid["judge"] = (False,)  # making one takes longer than all else here
+        grid["reference_classifier"] = (
+            False,
+        )  # making one takes longer than all else here
     if grid:
         sweep.grid = grid
     runs = plan.make(sweep, pathlib.Path("nowhere"))
@@ -92,11 +94,11 @@ def test_config_traces(path, arguments, monkeypatch, request):
         request.getfixturevalue("gymnax")
     if "widths" in config:
         config.widths = config.widths[:1]  # each halves what is left of 8x8 pixels
-    if config.get("kind") == "pictures":
-        config.judge, config.image_size = False, config.image_size and 8
-    if "g_channels" in config and config.kind == "pictures":
+    if config.get("modality") == "images":
+        config.reference_classifier, config.image_size = False, config.image_size and 8
+    if "g_channels" in config and config.modality == "images":
         config.g_channels = config.g_channels[:2]
-    if config.get("kind") == "sounds":
+    if config.get("modality") == "sounds":
         tones = np.zeros((64, config.length), np.int16), np.zeros(64, np.int32)
         sounds = sources.Sounds(*tones, ["silence"], 8000)
         monkeypatch.setattr(sources, "load_sounds", lambda *_: sounds)

@@ -31,7 +31,7 @@ def _config(name):
         from configs import flow_digits
 
         config = flow_digits.get_config()
-        config.judge, config.widths = False, (8,)
+        config.reference_classifier, config.widths = False, (8,)
     else:
         from configs import mlp_mnist
 

@@ -21,12 +21,14 @@ def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
     for number in (2, 3, 5):
         for rule in ("mean", "max", "softmax", "learnt"):
             variants.append((f"{number}, {rule}", _several(number, rule, _STEPS)))
-    views = "one for all, one for each colour"
-    variants.append((views, _several(4, "mean", _STEPS, views="channels")))
+    channels = "one for all, one for each colour"
+    variants.append((channels, _several(4, "mean", _STEPS, d_inputs="channels")))
     for number, slower in _SLOWER.items():
         fewer = round(_STEPS / slower / 500) * 500
-        what, how = (views, "channels") if number == 4 else (f"{number}, mean", "same")
-        several = _several(number, "mean", fewer, views=how)
+        what, how = (
+            (channels, "channels") if number == 4 else (f"{number}, mean", "same")
+        )
+        several = _several(number, "mean", fewer, d_inputs=how)
         variants.append((f"{what}, equal time", several))
     config.variants = tuple(variants)
     config.seeds = (0, 1, 2, 3, 4)
@@ -39,13 +41,13 @@ def get_config(dataset: str = "digits") -> ml_collections.ConfigDict:
     return config
 
 
-def _several(number, rule, steps, views="same"):
+def _several(number, rule, steps, d_inputs="same"):
     return {
         "g_channels": (64, 32),
         "d_channels": (_CHANNELS,) * number,
         "dropout": (0.0,) * number,
         "mixing": rule,
-        "views": views,
+        "d_inputs": d_inputs,
         "minibatch_std": False,
         "num_steps": steps,
         "eval_steps": 500,

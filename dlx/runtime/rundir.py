@@ -18,6 +18,9 @@ from dlx.runtime.writers import numbers, to_json
 
 _LOCKS = pathlib.Path("/proc/locks")
 _SPACE = 2**20  # bytes for everything but checkpoints
+# Fields that older runs' configs know by another name, and such values.
+_RENAMED = {"kind": "modality", "judge": "reference_classifier", "views": "d_inputs"}
+_VALUES = {("modality", "pictures"): "images"}
 # Types of what programs read from a summary; any of it may be missing.
 _SUMMARY = {
     **dict.fromkeys(("task", "config", "status", "metric", "params_sha256"), str),
@@ -28,7 +31,7 @@ _SUMMARY = {
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Reads a run's config.json.
+    """Reads a run's config.json; fields have today's names.
 
     Raises:
       UserError: if it is missing or damaged.
@@ -42,7 +45,10 @@ def read_config(workdir: pathlib.Path) -> dict[str, Any]:
         raise UserError(f"{workdir} holds no run: {path.name} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
-    return config
+    config = {_RENAMED.get(name, name): value for name, value in config.items()}
+    return config | {
+        name: value for (name, old), value in _VALUES.items() if config.get(name) == old
+    }
 
 
 def read_summary(workdir: pathlib.Path) -> dict[str, Any]:

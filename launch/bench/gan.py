@@ -22,7 +22,7 @@ def main() -> None:
     print(timing.machine())
     torch = timing.torch()
     config = dcgan_mnist.get_config()
-    config.judge = False
+    config.reference_classifier = False
     calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
     if torch:
         calls["PyTorch"] = _pytorch(torch, config)

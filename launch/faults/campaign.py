@@ -43,7 +43,8 @@ EXPERIMENTS = (
         "dcgan_digits",
         {
             "num_steps": 400, "log_steps": 20, "eval_steps": 100,
-            "checkpoint_steps": 100, "last_eval_samples": 500, "judge": False,
+            "checkpoint_steps": 100, "last_eval_samples": 500,
+            "reference_classifier": False,
         },
     ),
 )  # fmt: skip

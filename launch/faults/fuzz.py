@@ -30,8 +30,8 @@ def read(path: pathlib.Path) -> ml_collections.ConfigDict:
     config = module.get_config()
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"
-    if config.get("kind") == "pictures":
-        config.g_channels, config.judge = config.g_channels[:2], False
+    if config.get("modality") == "images":
+        config.g_channels, config.reference_classifier = config.g_channels[:2], False
         config.image_size = config.image_size and 8
     if config.task == "airbench":
         config.widths = config.widths[:1]

@@ -62,7 +62,7 @@ def root(tmp_path_factory):
     _begin(vae_mnist.get_config(), root / "plane", **digits, **small)
     _begin(
         dcgan_digits.get_config(), root / "gan",
-        g_channels=(8, 8), d_channels=((8, 8),), judge=False,
+        g_channels=(8, 8), d_channels=((8, 8),), reference_classifier=False,
     )  # fmt: skip
     (root / "gan" / "figures" / "training").mkdir(parents=True)
     for step, colour in (2, "red"), (4, "blue"):

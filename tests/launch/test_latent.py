@@ -95,7 +95,7 @@ def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
 
 @pytest.mark.slow
 def test_the_classifier_agrees_with_the_labels_of_the_reconstructions(workdir):
-    code, said, err = _latent(workdir, "judge", "--n=500")
+    code, said, err = _latent(workdir, "classify", "--n=500")
     assert code == 0, err
     accuracy, first, second, shares, confidence = said.strip().splitlines()[-5:]
     assert float(accuracy.split()[2]) > 95, "on the test split"

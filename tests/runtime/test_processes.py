@@ -199,7 +199,7 @@ def test_what_one_finds_damaged_all_pass_over(two, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_have_one_judge(tmp_path, monkeypatch):
+def test_two_processes_have_one_reference_classifier(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys.modules[__name__], "SETTINGS", {})
     short = {"num_steps": 2, "log_steps": 1, "eval_steps": 2, "checkpoint_steps": 2}

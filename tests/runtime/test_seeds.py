@@ -1,4 +1,4 @@
-"""Seeds side by side: each trains as it does alone, and is counted and judged apart."""
+"""Seeds side by side: each trains as it does alone and has its own results."""
 
 import chex
 import jax

@@ -8,10 +8,10 @@ from dlx import streams
 from dlx.data import augment
 from dlx.models import layers
 
-# config.views. 'same': every discriminator has the whole batch; 'split': each has its
-# own part of the batch; 'projection': each has the batch behind a fixed random
+# config.d_inputs. 'same': every discriminator has the whole batch; 'split': each has
+# its own part of the batch; 'projection': each has the batch behind a fixed random
 # convolution of its own; 'channels': the first has all channels, each other only one.
-VIEWS = "same", "split", "projection", "channels"
+CHOICES = "same", "split", "projection", "channels"
 AUGMENTATIONS = "translation", "cutout", "colour"
 
 
@@ -20,7 +20,7 @@ class DiscriminatorInputs:
 
     Images are augmented (Zhao et al. 2020), get noise (Arjovsky and Bottou 2017,
     section 3), are packed as channels of one image (Lin et al. 2018), and are then
-    distributed over the discriminators as `config.views` says.
+    distributed over the discriminators as `config.d_inputs` says.
     """
 
     def __init__(self, config, channels: int):
@@ -54,16 +54,16 @@ class DiscriminatorInputs:
         """
         images, labels = self._packed(self._augmented(key, images, noise), labels)
         config = self._config
-        if config.views == "split":
+        if config.d_inputs == "split":
             return tuple(
                 jnp.swapaxes(x.reshape(-1, self._number, *x.shape[1:]), 0, 1)
                 for x in (images, labels)
             )
         images = jnp.broadcast_to(images[None], (self._number, *images.shape))
         labels = jnp.broadcast_to(labels[None], (self._number, *labels.shape))
-        if config.views == "channels":
+        if config.d_inputs == "channels":
             images = images * self._masks
-        if config.views == "projection":
+        if config.d_inputs == "projection":
             images = jax.vmap(_project)(images, self._kernels)
         return images, labels
 

@@ -43,7 +43,7 @@ FIELDS = (
         "loss": fields.choice(*losses.LOSSES),
         "mixing": fields.choice(*losses.RULES),
         "mixing_strength": fields.real(0),
-        "views": fields.choice(*inputs.VIEWS),
+        "d_inputs": fields.choice(*inputs.CHOICES),
         "packing": fields.integer(),
         "diff_augment": fields.row(fields.choice(*inputs.AUGMENTATIONS)),
         "smoothing": fields.real(0, below=1),
@@ -101,11 +101,13 @@ def require(config) -> None:
             f"config.loss={config.loss} has no target to smooth; use config.smoothing=0"
         )
     share = devices.per_device("config.batch_size", config.batch_size)
-    parts = config.packing * (len(config.d_channels) if config.views == "split" else 1)
+    parts = config.packing * (
+        len(config.d_channels) if config.d_inputs == "split" else 1
+    )
     if share % parts:
         raise UserError(
             f"config.batch_size={config.batch_size}: a device's {share} images do not "
-            f"divide into {parts} parts for packing and views"
+            f"divide into {parts} parts for packing and d_inputs"
         )
 
 

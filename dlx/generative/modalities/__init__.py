@@ -11,10 +11,10 @@ from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.texts import Texts
 
-MODALITIES = {"pictures": Images, "sounds": Sounds, "texts": Texts}
+MODALITIES = {"images": Images, "sounds": Sounds, "texts": Texts}
 FIELDS = batches.FIELDS | {
-    "kind": fields.choice(*MODALITIES),
-    "judge": fields.flag(),
+    "modality": fields.choice(*MODALITIES),
+    "reference_classifier": fields.flag(),
     "corpus": fields.optional(fields.text()),
     "length": fields.integer(),
 }
@@ -63,4 +63,4 @@ def load(config) -> Modality:
     Raises:
       UserError: if the modality is unknown or its data are missing.
     """
-    return MODALITIES[config.kind](config)
+    return MODALITIES[config.modality](config)

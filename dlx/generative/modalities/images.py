@@ -76,21 +76,23 @@ class Measures:
         """Loads the classifier. Real images are classified at the first measurement.
 
         Args:
-          config: Its dataset, data_dir, manual_dir and judge are read; `judge` says
-            whether the reference classifier is used.
+          config: Its dataset, data_dir, manual_dir and reference_classifier are read;
+            the last says whether the reference classifier is used.
           real: [number, height, width, channels] uint8. Training images.
           test: The test split.
 
         Raises:
           UserError: if the classifier is used and its data are missing.
         """
-        self._classifier = ModeClassifier(config) if config.judge else None
+        self._classifier = (
+            ModeClassifier(config) if config.reference_classifier else None
+        )
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         if self._classifier and min(len(real), len(test.images)) < _FEWEST:
             raise UserError(
                 f"config.dataset={config.dataset} has {len(real)} training and "
                 f"{len(test.images)} test images; FID, precision and recall need "
-                f"{_FEWEST} of each; use more or config.judge=False"
+                f"{_FEWEST} of each; use more or config.reference_classifier=False"
             )
         stacked = config.dataset.startswith(sources.STACKED)
         self.metric = "modes" if stacked else "minus_fid"

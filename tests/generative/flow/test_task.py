@@ -19,7 +19,7 @@ def config():
     from configs import flow_digits
 
     config = flow_digits.get_config()
-    config.judge, config.conditional = False, True
+    config.reference_classifier, config.conditional = False, True
     config.widths, config.solver_steps, config.batch_size = (16,), 2, 8
     config.num_steps, config.log_steps, config.warmup_steps = 4, 1, 0
     config.eval_steps = config.checkpoint_steps = 2

@@ -14,7 +14,7 @@ LABELS = jnp.arange(4)
 
 def _inputs(number, **changes):
     config = ml_collections.ConfigDict(
-        {"views": "same", "packing": 1, "diff_augment": (), "instance_noise": 0.0}
+        {"d_inputs": "same", "packing": 1, "diff_augment": (), "instance_noise": 0.0}
     )
     config.d_channels = ((4,),) * number
     config.update(changes)
@@ -28,14 +28,14 @@ def test_all_have_the_same_input():
 
 
 def test_each_has_a_part_of_the_batch():
-    images, labels = _inputs(2, views="split")
+    images, labels = _inputs(2, d_inputs="split")
     np.testing.assert_array_equal(images, [IMAGES[::2], IMAGES[1::2]])
     np.testing.assert_array_equal(labels, [[0, 2], [1, 3]])
 
 
 @pytest.mark.parametrize("packing", [1, 2])
 def test_the_first_has_all_channels_and_each_other_has_one(packing):
-    images, _ = _inputs(5, views="channels", packing=packing)
+    images, _ = _inputs(5, d_inputs="channels", packing=packing)
     whole, *single = np.asarray(images)
     assert whole.shape == (4 // packing, 2, 2, 3 * packing)
     for number, alone in enumerate(single):
@@ -56,8 +56,8 @@ def test_packed_images_are_interleaved_as_channels():
 
 
 def test_projections_are_halved_fixed_and_different():
-    first, _ = _inputs(2, views="projection")
-    again, _ = _inputs(2, views="projection")
+    first, _ = _inputs(2, d_inputs="projection")
+    again, _ = _inputs(2, d_inputs="projection")
     assert first.shape == (2, 4, 1, 1, 3)
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first[0], first[1])

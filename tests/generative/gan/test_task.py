@@ -27,7 +27,7 @@ def config():
     config.num_steps = config.eval_steps = config.checkpoint_steps = 4
     config.log_steps = 2
     config.eval_samples = config.last_eval_samples = 40
-    config.judge = False
+    config.reference_classifier = False
     config.schedule, config.d_features = "constant", ()
     config.loss, config.r1, config.r2 = "non_saturating", 0.0, 0.0
     return config
@@ -69,15 +69,15 @@ VARIANTS = {
 MORE = {
     "batch norm": {"d_norm": "batch", "loss": "hinge", "packing": 2},
     "split": {
-        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "split",
+        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "d_inputs": "split",
         "mixing": "hypervolume", "loss": "least_squares",
     },
     "channels": {
-        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "channels",
+        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "d_inputs": "channels",
         "d_features": (3,),
     },
     "projected": {
-        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "views": "projection",
+        "d_channels": ((4,), (4,)), "dropout": (0.0, 0.0), "d_inputs": "projection",
         "mixing": "max", "d_steps": 2, "g_steps": 2,
     },
 }  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_step_equals_the_papers_algorithm(config):
 @pytest.mark.usefixtures("keys_used_twice")
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"minibatch_std": True, "packing": 2, "views": "split"}],
+    [{}, {"minibatch_std": True, "packing": 2, "d_inputs": "split"}],
     ids=["plain", "inputs of several images"],
 )
 def test_two_devices_equal_one_with_the_whole_batch(config, changes):
@@ -214,7 +214,7 @@ def test_resuming_is_exact(config, tmp_path):
 
 
 def test_equal_samples_are_reported_as_mode_collapse(config, caplog):
-    config.judge = True
+    config.reference_classifier = True
     config.eval_samples = config.last_eval_samples = 500
     task = tasks.make(config)
     state = jax.jit(task.init)(jax.random.key(0))
@@ -233,7 +233,7 @@ def test_equal_samples_are_reported_as_mode_collapse(config, caplog):
 
 
 def test_real_images_cover_all_modes_without_a_warning(config, caplog):
-    config.judge = True
+    config.reference_classifier = True
     for dataset, num_modes in (("digits", 10), ("stacked_digits", 1000)):
         config.dataset = dataset
         train, test = (sources.load(dataset, split) for split in ("train", "test"))
@@ -246,7 +246,7 @@ def test_real_images_cover_all_modes_without_a_warning(config, caplog):
 
 def test_a_generator_that_repeats_training_examples_is_detected(config):
     """Its distance is 0 from these, and the floor from held-out images."""
-    config.judge = True
+    config.reference_classifier = True
     train, test = (sources.load("digits", split) for split in ("train", "test"))
     examples = train.images[:500]
     numbers = modality.Measures(config, examples, test)(examples, 0)
@@ -278,7 +278,7 @@ def test_the_last_evaluation_adds_metrics_of_more_samples(config):
     [
         ({"loss": "wasserstein"}, "config.loss must be one of: .*, got 'wasserstein'"),
         ({"mixing": "median"}, "config.mixing must be one of: .*, got 'median'"),
-        ({"views": "none"}, "config.views must be one of: .*, got 'none'"),
+        ({"d_inputs": "none"}, "config.d_inputs must be one of: .*, got 'none'"),
         ({"dropout": (0.0, 0.0)}, "need an entry for each discriminator"),
         ({"d_channels": ()}, "config.d_channels must be a row of 1 or more"),
         ({"diff_augment": ("flip",)}, "one of: 'translation', 'cutout', 'colour'"),
@@ -300,6 +300,6 @@ def test_every_choice_is_tried():
     for name, default, choices in (
         ("mixing", "mean", losses.RULES),
         ("loss", "non_saturating", losses.LOSSES),
-        ("views", "same", inputs.VIEWS),
+        ("d_inputs", "same", inputs.CHOICES),
     ):
         assert {variant.get(name, default) for variant in variants} == set(choices)
