@@ -54,6 +54,17 @@ def test_programs_exist(page):
         assert importlib.util.find_spec(name), name
 
 
+def test_configs_have_the_fields_that_commands_set(page):
+    command = r"--config=(configs/\w+\.py)(?::\w+)?([^\n`|]*)"
+    for path, rest in re.findall(command, page.read_text()):
+        spec = importlib.util.spec_from_file_location("config", ROOT / path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config()
+        for field in re.findall(r"--config\.(\w+)", rest):
+            assert field in config, f"{path} has no {field}"
+
+
 def test_files_exist(page):
     for path in _names(page, r"(?<![\w/.])(?:dlx|launch|tests|docs)/[\w/]+\.\w+"):
         assert (ROOT / path).exists(), path
