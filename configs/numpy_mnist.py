@@ -1,10 +1,8 @@
 """Back-propagation by hand, in NumPy, on MNIST.
 
-python -m launch.main --config=configs/numpy_mnist.py
+    python -m launch.main --config=configs/numpy_mnist.py
 
-Test accuracy at the last step is 98.73 % (98.59 ... 98.79, mean and range of seeds 0 to
-4) after 21 s of training (19 ... 24), on two cores of a shared AMD EPYC with JAX
-0.10.2.
+docs/measured.md has results; configs/sweeps/mnist.py compares classifiers of MNIST.
 """
 
 import ml_collections
