@@ -63,7 +63,7 @@ def test_a_run_evaluates_validation_if_it_has_it_and_test_on_request():
     held.eval_split = "test"
     assert len(batches.evaluated(held).labels) == 360
     with pytest.raises(
-        UserError, match=r"has no validation split, as config.validation=0"
+        UserError, match=r"has no validation split, because config.validation=0"
     ):
         splits.evaluated(_config(eval_split="validation"))
 
