@@ -60,7 +60,8 @@ def value_loss(
     """Half the squared error, [...] float32.
 
     If epsilon is not 0, it is the larger one of two errors: the value's, and that of
-    the value clipped to within epsilon of the old one (Engstrom et al. 2020, section 2).
+    the value clipped to within epsilon of the old one (Engstrom et al. 2020, section
+    2).
     """
     losses = optax.l2_loss(values, targets)
     if not epsilon:
