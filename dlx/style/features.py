@@ -64,9 +64,9 @@ def load(config, wanted: Sequence[str]) -> FeatureExtractor:
     """Loads the feature extractor that the config describes.
 
     Args:
-      config: Has network: its name; weights: a file, 'random', or the workdir of a
-        classifier that dlx trained; convention: the input convention of the weights;
-        pooling: of a VGG; seed: of random weights.
+      config: Its network (a name), weights (a file, 'random', or the workdir of a
+        classifier that dlx trained), convention (the input convention of the weights),
+        pooling (of a VGG) and seed (of random weights) are read.
       wanted: The names of the required layers. Weights of later layers are not read.
 
     Raises:
