@@ -22,8 +22,8 @@ class SideTiling:
     Attributes:
       length: The tiles' length in pixels.
       starts: The first pixel of each tile.
-      borders: Tile k owns the features at pixels borders[k], included, to borders[k +
-        1], excluded. Feature i of a layer is at pixel stride * i.
+      borders: Tile k owns the features from pixel borders[k], included, to pixel
+        borders[k + 1], excluded. Feature i of a layer is at pixel stride * i.
     """
 
     length: int
