@@ -37,7 +37,7 @@ def read(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     settings = dict(choice.items()) if hasattr(choice, "items") else {}
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise UserError(f"a choice needs a name, got {choice!r}")
+        raise UserError(f"a choice needs a name, such as 'adam', got {choice!r}")
     return name, settings
 
 

@@ -49,8 +49,8 @@ def schedule(
     """
     if not 0 <= warmup_updates < num_updates:
         raise UserError(
-            f"a warm-up of {warmup_updates} of {num_updates} updates leaves none after "
-            "it; shorten it or train for longer"
+            f"a warm-up of {warmup_updates} of {num_updates} updates leaves no update "
+            "after it; shorten it or train for longer"
         )
     rest = num_updates - warmup_updates
     if callable(name):

@@ -46,7 +46,9 @@ def main() -> None:
     run = restore.load(_WORKDIR.value, tasks.make)
     play = tasks.abilities(run.config).play
     if play is None:
-        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}, not an agent")
+        raise UserError(
+            f"{_WORKDIR.value} is a run of {run.config.task}, which is not an agent"
+        )
     env, scores = play(run.config)
     if not isinstance(env, Rocks):
         return _film(env, evaluation.greedy(env, scores, run.state.params))

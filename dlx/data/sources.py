@@ -194,19 +194,19 @@ def require_classes(name: str, labels: np.ndarray, names: Sequence[str]) -> None
     """Raises UserError unless labels are class labels, [examples] in 0 ... classes."""
     if len(names) < 2:
         raise UserError(
-            f"config.dataset={name} has {len(names)} class; a classifier needs labels "
-            "of at least 2"
+            f"config.dataset={name} has {len(names)} classes; a classifier needs at "
+            "least 2"
         )
     if labels.ndim != 1:
         raise UserError(
             f"config.dataset={name} has labels of shape {labels.shape[1:]}; a "
-            "classifier needs one of each example"
+            "classifier needs one label for each example"
         )
     without = np.sum((labels < 0) | (labels >= len(names)))
     if without:
         raise UserError(
             f"config.dataset={name} has {without} of {len(labels)} examples without a "
-            "label; a classifier needs one of each"
+            "label; a classifier needs one for each example"
         )
 
 

@@ -59,8 +59,8 @@ def part(split: str, number: int, held_out: int) -> np.ndarray:
     """
     if held_out >= number or (split == "validation" and not held_out):
         raise UserError(
-            f"config.validation={held_out} must leave some of {number} training "
-            "examples for either split"
+            f"config.validation={held_out} must leave examples for training and "
+            f"validation; the data set has {number} training examples"
         )
     indices = np.arange(number)
     chosen = np.linspace(0, number, held_out, endpoint=False).astype(int)

@@ -135,7 +135,7 @@ class Builder:
         if "image" not in keys:
             raise UserError(
                 f"config.dataset={self._builder.name} has the features "
-                f"{', '.join(sorted(keys)) or 'none'}; an image is needed"
+                f"{', '.join(sorted(keys)) or 'none'}; it needs an 'image'"
             )
         label = features["label"] if "label" in keys else None
         # Only class labels have names. If there are several labels, each has its own.

@@ -47,7 +47,7 @@ def make(name: str, **fields: Any) -> "Gymnax":
     except ImportError:
         raise UserError(
             f"config.env.name=gymnax/{name} needs gymnax, which takes JAX below 0.12 "
-            f"(here is {jax.__version__}): pip install '.[games]'"
+            f"(installed: {jax.__version__}): pip install '.[games]'"
         ) from None
     with user_error_in("config.env"):
         _, params = gymnax.make(name)

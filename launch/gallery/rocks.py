@@ -205,7 +205,7 @@ def _result(current, data):
         or len(moves) != game.episode_steps
         or set(moves) - set("012")
     ):
-        raise UserError("the moves are not those of a whole game")
+        raise UserError("the moves do not cover exactly one game")
     key = streams.key(current["seed"], "game")
     actions = jnp.array([int(move) for move in moves], jnp.int32)
     score = int(_scorer(game)(actions, key)[-1])

@@ -173,12 +173,12 @@ def make(config, modality) -> UNet:
     if height % least or width % least:
         raise UserError(
             f"config.widths={tuple(config.widths)} with config.patch={config.patch} "
-            f"need sides that are multiples of {least}, got {height}x{width}"
+            f"needs images whose sides are multiples of {least}, got {height}x{width}"
         )
     multiple = math.lcm(_GROUPS, max(1, config.heads))
     if any(n % _GROUPS for n in config.widths) or config.widths[-1] % multiple:
         raise UserError(
-            f"config.widths={tuple(config.widths)} need multiples of {_GROUPS}, the "
+            f"config.widths={tuple(config.widths)} must be multiples of {_GROUPS}, the "
             f"last one also of config.heads={config.heads}"
         )
     return UNet(

@@ -280,7 +280,7 @@ def make_discriminators(
     for widths in (*channels, kernel, factor, *([features] if features else ())):
         _require_widths(widths)
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(f"unknown norm {norm!r}; there are: batch, spectral, none")
+        raise ValueError(f"unknown norm {norm!r}; choose one of: batch, spectral, none")
     rows = map(tuple, (map(tuple, channels), kernel, factor, features))
     return Discriminators(*rows, norm, minibatch_std, num_classes, axis_name, dtype)
 
