@@ -4,10 +4,8 @@
     python -m launch.main --config=configs/pqn_minatar.py:SpaceInvaders
 
 The games are Asterix, Breakout, Freeway, Seaquest and SpaceInvaders (Young and Tian
-2019), from gymnax. The mean return of 100 greedy episodes at the end of seed 0 is 79.5
-on Breakout, 66.3 on Asterix, 65.7 on Freeway and 167 on SpaceInvaders, after 520, 591,
-686 and 732 s of training on two cores of an AMD EPYC under a load of 12, with JAX
-0.10.2.
+2019), from gymnax. docs/measured.md has results; configs/sweeps/minatar.py compares
+algorithms.
 """
 
 import ml_collections

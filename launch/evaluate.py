@@ -3,8 +3,8 @@
 python -m launch.evaluate --workdir=runs/pg_rocks16/20261125-120000
 python -m launch.evaluate --workdir=runs/cnn_mnist/20261125-120000 --split=test
 
-The best checkpoint is chosen on the validation split. Without one (config.validation=0)
-it is the last, and evaluations use the test split.
+The best checkpoint is chosen on the validation split. Without a validation split
+(config.validation=0) it is the last checkpoint, and evaluations use the test split.
 """
 
 from launch import start  # isort: skip, it quietens XLA before anything loads it

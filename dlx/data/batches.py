@@ -2,8 +2,8 @@
 
 Every epoch shows every example once, in an order that depends only on the seed. Batches
 continue across the ends of epochs; all have the same size. The order does not depend on
-the number of devices and processes, which each take their share of every batch. Seeds
-that train side by side have separate orders.
+the number of devices and processes: each takes its share of every batch. Seeds that
+train side by side have separate orders.
 """
 
 from collections.abc import Sequence

@@ -39,7 +39,7 @@ class Streamed:
         self._examples, self.examples = examples, len(examples)
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
-        """{name: [local devices, num_steps, seeds, batch of a device, ...]}."""
+        """Returns {name: [local devices, num_steps, seeds, batch of a device, ...]}."""
         steps = [
             next(iterator) for _ in range(num_steps) for iterator in self._iterators
         ]

@@ -1,10 +1,11 @@
-"""Deep Q-learning (Mnih et al. 2015), all of it on the device.
+"""Deep Q-learning (Mnih et al. 2015), entirely on the device.
 
 A training step plays one step in all environments, adds it to the replay and updates
 the parameters `updates` times. Switches of the config:
 
 - `prioritized`: replay by TD error (Schaul et al. 2016), otherwise uniform;
-- `double`: the network selects, the target network values (van Hasselt et al. 2016);
+- `double`: the network selects actions, the target network values them (van Hasselt et
+  al. 2016);
 - `dueling`: state value and advantages (Wang et al. 2016);
 - `n_step`: returns over several steps (Sutton and Barto 2018, section 7.1);
 - `huber`: the error above which the loss is linear; 0 leaves it squared;
@@ -188,7 +189,7 @@ def make_init(config, env: Environment, network: networks.QNetwork, tx):
 
 
 def update_target(config, state: State) -> State:
-    """Moves the target network towards the network, or copies it when that is due."""
+    """Moves the target network towards the network, or copies it when due."""
     if config.target_rate:
         target_params = optax.incremental_update(
             state.params, state.target_params, config.target_rate
@@ -216,7 +217,7 @@ def make(config) -> Task:
     update = make_update(config, env, network, tx, batch_size)
 
     def step(state, batch, key):
-        del batch  # the agent makes its own
+        del batch  # the agent plays its own games
         play_key, update_key = jax.random.split(key)
         state = play_one(state, play_key)
         state, metrics = lax.scan(

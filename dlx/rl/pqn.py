@@ -2,7 +2,7 @@
 
 A training step plays `rollout_steps` in all environments, computes the lambda returns
 of the greedy values and regresses the action values on them, in `epochs` of
-`minibatches`. Layer normalisation stands in for a target network.
+`minibatches`. Layer normalisation replaces a target network.
 """
 
 import jax
@@ -89,7 +89,7 @@ def make(config) -> Task:
         return state, {"loss": total, "td_error": error} | norms
 
     def step(state, batch, key):
-        del batch  # the agent makes its own
+        del batch  # the agent plays its own games
         play_key, update_key = jax.random.split(key)
         state, played = rollout(state.params, state, play_key)
         last = jnp.max(network.apply(state.params, env.observe(state.envs)), axis=-1)

@@ -73,7 +73,7 @@ def require(config) -> None:
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:
-    """Makes L-BFGS with line search, or one whose rate decays at each resolution."""
+    """Makes L-BFGS with line search, or an optimiser whose rate decays at each size."""
     if config.optimizer == "lbfgs":
         return optax.lbfgs(memory_size=config.lbfgs_memory)
     steps = config.num_steps // config.scales  # of each resolution

@@ -18,7 +18,7 @@ def triangle(step, num_steps: int):
 
 
 def lookahead(fast, slow, step, num_steps: int):
-    """Sets both weights to their mean, every five steps.
+    """Sets both weights to their weighted mean, every five steps.
 
     See section 3.4 and Zhang et al. (2019).
 
@@ -44,8 +44,8 @@ def lookahead(fast, slow, step, num_steps: int):
 def make_optimizer(config, params) -> optax.GradientTransformation:
     """Makes the optimiser, Nesterov SGD unless the config says otherwise.
 
-    Rate and decay of SGD are those for a sum over 1,024 examples. Other optimisers,
-    whose updates do not grow with the loss, take both as they are.
+    SGD's rate and decay are given for a loss summed over 1,024 examples. Other
+    optimisers use both unchanged, because their updates do not grow with the loss.
 
     Args:
       config: Its learning_rate, bias_scale, weight_decay, momentum, batch_size,

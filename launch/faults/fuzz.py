@@ -23,7 +23,7 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def read(path: pathlib.Path) -> ml_collections.ConfigDict:
-    """Reads a config, with data that come with dlx in place of its own."""
+    """Reads a config and replaces its data by data that come with dlx."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -56,7 +56,7 @@ def attempt(config: Any, field: str, value: Any) -> str:
       'refused' or 'accepted'.
 
     Raises:
-      BrokenError: if it ends in another error than a line for the user.
+      BrokenError: if it ends in an error that is not a line for the user.
     """
     config = copy.deepcopy(config)
     try:
@@ -65,7 +65,7 @@ def attempt(config: Any, field: str, value: Any) -> str:
         else:
             config.update_from_flattened_dict({field: value})
     except (TypeError, ValueError, AttributeError, KeyError, errors.UserError):
-        return "refused"  # by the flag's type
+        return "refused"  # refused by the flag's type
     try:
         _trace(config)
     except Exception as error:
@@ -94,7 +94,7 @@ def run(path: pathlib.Path) -> tuple[int, list[str]]:
 
 
 def _trace(config):
-    """Does what a run does before its first allocation."""
+    """Makes and traces the task, like a run before its first allocation."""
     checks.require_schedule(config)
     task = tasks.make(config)
     keys = streams.Keys(0)

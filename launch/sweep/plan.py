@@ -46,11 +46,11 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     """Makes the sweep's runs: configs x variants x grid x seeds, in this order.
 
     Args:
-      sweep: Has `configs`, paths, each optionally followed by a colon and the argument
-        of its `get_config`; optionally `variants`, pairs of a name and overrides;
-        optionally `grid`, {field: values}; `seeds`; optionally `side_by_side`, which
-        trains all seeds of a cell in one program. Overrides and grid are nested like
-        the configs.
+      sweep: Has `configs` and `seeds`. `configs` are paths, each optionally followed by
+        a colon and the argument of its `get_config`. Optional are `variants`, pairs of
+        a name and overrides; `grid`, {field: values}; and `side_by_side`, which trains
+        all seeds of a cell in one program. Overrides and grid are nested like the
+        configs.
       workdir: The sweep's folder.
 
     Raises:
@@ -132,7 +132,7 @@ def is_done(run: Run) -> bool:
 def _read(path):
     """The config of a file, or of a file, a colon and an argument.
 
-    A relative path that does not exist is looked for beside the installed packages.
+    A relative path that does not exist is searched beside the installed packages.
     """
     path, *argument = path.split(":")
     if not pathlib.Path(path).exists() and (_INSTALLED / path).exists():

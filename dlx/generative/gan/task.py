@@ -1,8 +1,8 @@
 """Generative adversarial networks with one discriminator or several.
 
 Examples are images; sounds and texts are images of width 1. One step makes `d_steps`
-updates of the discriminators, each on real examples of its own, and then `g_steps`
-updates of the generator. Evaluation and figures use a moving average of the generator.
+updates of the discriminators, each on new real examples, and then `g_steps` updates of
+the generator. Evaluation and figures use a moving average of the generator.
 """
 
 import chex
@@ -43,7 +43,7 @@ class State:
 
 
 def make_optimizers(config) -> dict[str, optax.GradientTransformation]:
-    """Makes one for each player, each with its own rate (Heusel et al. 2017)."""
+    """Makes an optimiser for each player, with its own rate (Heusel et al. 2017)."""
 
     def make(rate, updates):
         return optimizers.make(
@@ -62,7 +62,7 @@ def make_optimizers(config) -> dict[str, optax.GradientTransformation]:
 
 
 def make_updates(config, game: Game, txs):
-    """Returns one update of the discriminators, and one of the generator.
+    """Returns two functions: an update of the discriminators, one of the generator.
 
     Each is (state, key, real, labels) -> (state, metrics), on one device.
     """
