@@ -1,6 +1,6 @@
 """A DCGAN of CIFAR-10, 32x32 pixels in colour, for a GPU.
 
-python -m launch.main --config=configs/dcgan_cifar10.py
+    python -m launch.main --config=configs/dcgan_cifar10.py
 
 There are no measured results yet.
 """
@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'pictures', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds' or 'texts'.
     config.modality = "images"
     config.dataset = "cifar10"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
@@ -28,15 +28,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.latents = 128
     config.g_channels = (512, 256, 128)
     config.g_kernel = (3, 3)
-    config.factor = (2, 2)  # of each layer, for height and width
+    config.factor = (2, 2)  # upsampling of each layer in height and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # whether on the class
+    config.conditional = False  # whether samples depend on the class
 
     # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((128, 256, 512),)
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each discriminator
+    config.dropout = (0.0,)  # a rate for each discriminator
     config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
     config.packing = 1  # images that form one input
@@ -48,7 +48,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target of real images
+    config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
     config.diff_augment = (
         "translation",
@@ -74,7 +74,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.reference_classifier = True  # a reference classifier, trained if missing
+    config.reference_classifier = True  # measures samples; trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

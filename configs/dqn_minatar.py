@@ -4,7 +4,8 @@
     python -m launch.main --config=configs/dqn_minatar.py:SpaceInvaders
 
 The games are Asterix, Breakout, Freeway, Seaquest and SpaceInvaders (Young and Tian
-2019), from gymnax. It is here for the table: PQN learns them better in less time.
+2019), from gymnax. The config exists for the comparison of configs/sweeps/minatar.py:
+PQN learns the games better in less time.
 """
 
 import ml_collections
@@ -41,12 +42,13 @@ def get_config(game: str = "Breakout") -> ml_collections.ConfigDict:
     # The replay.
     config.replay_size = 131_072
     config.batch_size = 128
-    config.updates = 2  # per step of all environments
+    config.updates = 2  # updates per step of all environments
     config.prioritized = False
     config.alpha = 0.6
     config.beta = 0.4  # rises to 1 over the run
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 5e-4
     config.max_grad_norm = 10.0
 

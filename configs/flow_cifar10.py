@@ -1,8 +1,8 @@
 """Flow matching of CIFAR-10 by class, with classifier-free guidance, for a GPU.
 
-python -m launch.main --config=configs/flow_cifar10.py
+    python -m launch.main --config=configs/flow_cifar10.py
 
-It has not been trained: no GPU was at hand where it was written.
+It has not been trained, because no GPU was at hand.
 """
 
 import ml_collections
@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "flow"
     config.seed = 0
 
-    # The data: 'pictures', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds' or 'texts'.
     config.modality = "images"
     config.dataset = "cifar10"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
@@ -26,14 +26,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The network: channels of each level; see dlx/generative/flow/networks.py.
     config.widths = (128, 256, 256)
-    config.blocks = 2  # of each level, on the way down and on the way up
+    config.blocks = 2  # blocks per level, on the way down and on the way up
     config.patch = 1  # side of the patches that the first layer sees
-    config.heads = 4  # of attention at the smallest level
+    config.heads = 4  # attention heads at the smallest level; 0 for none
     config.dropout = 0.1
     config.dtype = "bfloat16"  # or 'float32'
-    config.conditional = True  # whether on the class
+    config.conditional = True  # whether samples depend on the class
     config.label_dropout = 0.1  # share of examples without their label, for guidance
-    config.guidance = 1.5  # of samples by their class; 1 for none
+    config.guidance = 1.5  # scale of classifier-free guidance; 1 for none
 
     # The samples.
     config.solver = "heun"  # or 'euler'
@@ -52,7 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 10_000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.reference_classifier = True  # a reference classifier, trained if missing
+    config.reference_classifier = True  # measures samples; trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

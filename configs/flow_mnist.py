@@ -1,8 +1,8 @@
 """Flow matching of MNIST.
 
-python -m launch.main --config=configs/flow_mnist.py
+    python -m launch.main --config=configs/flow_mnist.py
 
-It has not been trained to the end: no idle machine was at hand where it was written.
+It has not been trained to the end, because no idle machine was at hand.
 """
 
 import ml_collections
@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "flow"
     config.seed = 0
 
-    # The data: 'pictures', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds' or 'texts'.
     config.modality = "images"
     config.dataset = "mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
@@ -26,14 +26,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The network: channels of each level; see dlx/generative/flow/networks.py.
     config.widths = (24, 48)
-    config.blocks = 1  # of each level, on the way down and on the way up
+    config.blocks = 1  # blocks per level, on the way down and on the way up
     config.patch = 2  # side of the patches that the first layer sees
-    config.heads = 0  # of attention at the smallest level
+    config.heads = 0  # attention heads at the smallest level; 0 for none
     config.dropout = 0.0
     config.dtype = "float32"  # or 'bfloat16', for a GPU
-    config.conditional = False  # whether on the class
+    config.conditional = False  # whether samples depend on the class
     config.label_dropout = 0.1  # share of examples without their label, for guidance
-    config.guidance = 1.0  # of samples by their class; 1 for none
+    config.guidance = 1.0  # scale of classifier-free guidance; 1 for none
 
     # The samples.
     config.solver = "heun"  # or 'euler'
@@ -52,7 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 250
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.reference_classifier = True  # a reference classifier, trained if missing
+    config.reference_classifier = True  # measures samples; trained if missing
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

@@ -1,13 +1,8 @@
 """Three digits of MNIST as the colours of one image: 1,000 modes, two discriminators.
 
-python -m launch.main --config=configs/gman_stacked_mnist.py
+    python -m launch.main --config=configs/gman_stacked_mnist.py
 
-The 26,000 samples cover all 1,000 modes with a KL to uniform of 0.0404; equally
-frequent modes have 0.0233. FID in the reference classifier's features is 66; held-out
-real images have 5.9 (seed 0 alone). Training took 4,122 s on one core of a shared AMD
-EPYC, partly beside other work, with JAX 0.10.2. A run of 12,000 steps ended with 1,000
-modes, KL 0.0506 and FID 87. A run of 16,000 steps with minibatch_std ended with 1,000
-modes, KL 0.0606 and FID 113.
+docs/gans.md has results and variants.
 """
 
 import ml_collections
@@ -18,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'pictures', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds' or 'texts'.
     config.modality = "images"
     config.dataset = "stacked_mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
@@ -33,15 +28,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.latents = 64
     config.g_channels = (64, 32)
     config.g_kernel = (3, 3)
-    config.factor = (2, 2)  # of each layer, for height and width
+    config.factor = (2, 2)  # upsampling of each layer in height and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # whether on the class
+    config.conditional = False  # whether samples depend on the class
 
     # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((32, 64), (32, 64))
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0, 0.0)  # of each discriminator
+    config.dropout = (0.0, 0.0)  # a rate for each discriminator
     config.d_features = (256,)  # dense layers after the convolutions
     config.minibatch_std = False
     config.packing = 1  # images that form one input
@@ -53,7 +48,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target of real images
+    config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
     config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
     config.d_steps = 1
@@ -75,7 +70,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 2000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.reference_classifier = True  # a reference classifier, trained if missing
-    config.eval_samples = 10_000  # 1,000 perfect ones have 632 of the 1,000 modes
+    config.reference_classifier = True  # measures samples; trained if missing
+    config.eval_samples = 10_000  # 1,000 perfect samples cover only 632 modes
     config.last_eval_samples = 26_000  # as in the papers' tables
     return config

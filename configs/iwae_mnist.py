@@ -1,15 +1,10 @@
-"""An importance-weighted autoencoder of MNIST, for a GPU.
+"""An importance-weighted autoencoder of MNIST (Burda et al. 2016), for a GPU.
 
     python -m launch.main --config=configs/iwae_mnist.py
     python -m launch.main --config=configs/iwae_mnist.py:paper  # 784-200-200-50, tanh
 
-The negative log-likelihood of the test split at the last step is 83.18 nats with 5,000
-samples per image (seed 0 alone), with 34 active units, after 109 s of training on an
-NVIDIA H200 beside other trainings, with JAX 0.11.2 and products in TF32. This was
-measured with GELU twice at the decoder's first convolution, a fault that has since been
-corrected; there is no measurement after the correction. Burda et al. report 84.78 with
-one layer of latents and k = 50. `:gated` and `:paper`, which have 50 samples, were not
-trained to the end.
+docs/measured.md has results, beside the paper's. `:gated` and `:paper`, which have 50
+samples, were not trained to the end.
 """
 
 import ml_collections
@@ -39,7 +34,7 @@ def get_config(model: str = "conv") -> ml_collections.ConfigDict:
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').
     config.objective = "iwae"
-    config.samples = 20 if model == "conv" else 50  # of each image's latent vector
+    config.samples = 20 if model == "conv" else 50  # latent samples per image
     config.warmup_steps = 0  # over which the KL's weight rises to 1
     config.free_bits = 0.0  # nats of KL in each dimension that are not penalised
 

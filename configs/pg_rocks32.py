@@ -3,14 +3,9 @@
     python -m launch.main --config=configs/pg_rocks32.py
     python -m launch.main --config=configs/pg_rocks32.py:cnn  # its own settings
 
-All 5 seeds (0 to 4) catch the rock from all 1,024 starts at every evaluation of the
-run's last quarter. They first do after 21 (19 ... 28) s of training (median and range);
-the run trains for 50 (46 ... 63) s on two cores of a shared Intel Xeon with JAX 0.10.2.
-On one core all 5 seeds do, first after 44 (36 ... 55) s. With the convolutional network
-all 5 seeds do, first after 189 (158 ... 230) s; that run trains for 441 (349 ... 481) s
-on one core, except for half of seed 0. With --config.env.sparse=True, seeds 0 and 1
-first do after 23 and 30 s, which are 6.5 and 7.9 s of processor time, on two cores of
-an AMD EPYC under a load of 14.
+With --config.env.sparse=True the fully connected network reads the lit pixels only,
+which takes less time. docs/measured.md has results; configs/sweeps/rocks_table.py
+compares sizes, networks and algorithms.
 """
 
 import ml_collections

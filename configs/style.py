@@ -1,15 +1,9 @@
 """Style transfer by optimisation of an image (Gatys, Ecker and Bethge 2016).
 
-python -m launch.main --config=configs/style.py --config.content=photo.jpg \\
-    --config.style=painting.jpg --config.weights=squeezenet1_0_imagenet.safetensors
+    python -m launch.main --config=configs/style.py --config.content=photo.jpg \\
+        --config.style=painting.jpg --config.weights=squeezenet1_0_imagenet.safetensors
 
-An image of 512 pixels takes 62 s of training, and 77 s with figures and cached
-compilation, on two cores of a shared AMD EPYC with JAX 0.10.2 (seed 0; 49 s on another
-machine). For two photographs in three styles each, with SqueezeNet 1.0, the style loss
-fell by factors of 354 to 1,275 from the photograph's, and the content loss was 0.49 to
-0.61 of the painting's. With Adam's state and memory as they are now, one of the six was
-repeated: the factor was 403, the content loss 0.47, and the total loss 1.38 instead of
-1.65.
+docs/style.md describes weights, losses and tiles; docs/measured.md has results.
 """
 
 import ml_collections
@@ -26,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.blends = ()  # an image for each row of style weights; () for one
     config.mask = ""  # an image that is white where the style is applied
     config.keep_colours = False  # whether only the luminance is stylised
-    config.size = 512  # of the longer side, in pixels
+    config.size = 512  # pixels of the longer side
     config.style_scale = 1.0  # the painting's longer side, relative to `size`
     config.margin = 16  # pixels of mirrored padding on all sides
     config.tile = 0  # longest side of a tile in pixels; 0 for no tiles
@@ -53,7 +47,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.scales = 4
     config.optimizer = "adam"  # or 'lbfgs'; others are in dlx/optimizers.py
     config.learning_rate = 0.05
-    config.last_learning_rate = 0.02  # at the end, as a share of it
+    config.last_learning_rate = 0.02  # at the end, as a share of learning_rate
     config.lbfgs_memory = 10
     config.average_decay = 0.9  # of the image's moving average
 

@@ -1,19 +1,10 @@
 """A GAN of lines of text, whose characters are relaxed by Gumbel-softmax.
 
-python -m launch.main --config=configs/textgan.py
+    python -m launch.main --config=configs/textgan.py
 
-This is Kusner and Hernandez-Lobato (2016) with convolutions. The output resembles
-English but has no real words. The corpus is now Python's manual, on which it has not
-been measured yet. The figures below are of an earlier corpus, dlx's own text: 4-gram
-precision 40.6 %, equal to that of a bigram Markov chain (40 %); a trigram Markov chain
-had 75 %, and launch's text 89 %. All of 10,000 lines were distinct (seed 0, 437 s on
-one core of a shared AMD EPYC, JAX 0.10.2).
-
-Variants were little or no better after 1,000 or 1,500 steps, when this config had 37.9
-%: r1 and r2 of 0.1 37.1 %; with these d_features=(256,) 37.0, d_channels=((256, 256,
-256),) 37.5, g_channels=(256, 256, 256) 23.2, temperature=0.5 30.1, instance_noise=0.3
-30.9, d_steps=3 40.0, d_steps=3 and g_learning_rate=2e-4 32.5, no strides (factor=(1,
-1), 128 channels each) 39.8, hard characters with the gradients of soft ones 10.0.
+This is Kusner and Hernandez-Lobato (2016) with convolutions. The corpus is Python's
+manual, on which it has not been measured yet. docs/measured.md has results of an
+earlier corpus, where the output resembled English but had no real words, and variants.
 """
 
 import ml_collections
@@ -24,7 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'pictures', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds' or 'texts'.
     config.modality = "texts"
     config.corpus = ml_collections.config_dict.placeholder(str)  # Python's manual
     config.length = 32  # characters
@@ -35,15 +26,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.latents = 128
     config.g_channels = (256, 128, 64)
     config.g_kernel = (5, 1)
-    config.factor = (2, 1)  # of each layer, for length and width
+    config.factor = (2, 1)  # upsampling of each layer in length and width
     config.temperature = 1.0  # of softmax outputs
-    config.conditional = False  # whether on the class
+    config.conditional = False  # whether samples depend on the class
 
     # The discriminators: channels of each layer of each discriminator.
     config.d_channels = ((64, 128, 256),)
     config.d_kernel = (5, 1)
     config.d_norm = "none"  # or 'batch' or 'spectral'
-    config.dropout = (0.0,)  # of each discriminator
+    config.dropout = (0.0,)  # a rate for each discriminator
     config.d_features = ()  # dense layers after the convolutions
     config.minibatch_std = False
     config.packing = 1  # images that form one input
@@ -55,7 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss = "relativistic"
     config.r1 = 1.0  # gradient penalties, on real and on generated images
     config.r2 = 1.0
-    config.smoothing = 0.0  # of the target of real images
+    config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
     config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
     config.d_steps = 1

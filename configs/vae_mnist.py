@@ -3,17 +3,8 @@
     python -m launch.main --config=configs/vae_mnist.py
     python -m launch.main --config=configs/vae_mnist.py:paper  # 784-200-200-50, tanh
 
-The negative log-likelihood of the test split at the last step is 85.66 nats with 5,000
-samples per image (seed 0 alone), with 18 active units, after 657 s of training on one
-core of a shared Intel Xeon with JAX 0.10.2. This measurement took another 17 minutes
-beside other work. The reference classifier (`launch.latent classify`) classifies
-98.4 % of reconstructions correctly; each digit makes up 6.6 to 14.0 % of samples.
-
-Variants: seed 0, 12,000 steps, nats with 50 samples, seconds on one core. Layers of
-tanh (200, 200): 92.98, 116 s. Gated (200, 200): 89.78, 135 s. Gated (300, 300): 88.30,
-202 s. The last with a learning rate of 4e-3: 88.47; with a warm-up of the KL over 4,000
-steps: 89.53; with the IWAE's objective and 5 samples for 4,800 steps: 89.84, 240 s. The
-paper's model with 48,000 steps: 88.53 with 5,000 samples, 477 s on two cores.
+`:paper` has the network of Burda et al. (2016). docs/measured.md has results and
+variants, beside theirs.
 """
 
 import ml_collections
@@ -42,7 +33,7 @@ def get_config(model: str = "gated") -> ml_collections.ConfigDict:
 
     # The objective: the ELBO ('vae'), or the bound of Burda et al. ('iwae').
     config.objective = "vae"
-    config.samples = 1  # of each image's latent vector
+    config.samples = 1  # latent samples per image
     config.warmup_steps = 0  # over which the KL's weight rises to 1
     config.free_bits = 0.0  # nats of KL in each dimension that are not penalised
 

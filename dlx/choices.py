@@ -1,4 +1,4 @@
-"""Choices of a config: one of our names or an import path, perhaps with settings.
+"""Choices of a config: a name of dlx's or an import path, optionally with settings.
 
 A choice is a name, such as 'adam', or a ConfigDict of `name` and the settings of what
 the name stands for, such as {'name': 'adam', 'b1': 0.8}.
@@ -37,7 +37,7 @@ def read(choice: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     settings = dict(choice.items()) if hasattr(choice, "items") else {}
     name = settings.pop("name", None)
     if not isinstance(name, str):
-        raise UserError(f"a choice needs a name, got {choice!r}")
+        raise UserError(f"a choice needs a name, such as 'adam', got {choice!r}")
     return name, settings
 
 
@@ -53,14 +53,17 @@ def known(
     own: Iterable[str],
     others: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """Returns the given settings that a choice has; a name may change by one flag.
+    """Returns the given settings that the choice has.
+
+    Settings that only other choices have are left out, so that one flag can change the
+    name.
 
     Args:
       what: The config's field, for the message.
       name: The choice's name.
       given: The settings.
       own: The settings that the choice has.
-      others: The settings that other choices of this field have, which are left out.
+      others: The settings that other choices of this field have.
 
     Raises:
       UserError: if a setting is neither its own nor one of others.
@@ -94,7 +97,7 @@ def exists(path: str) -> bool:
     """Whether a module can be found."""
     try:
         return importlib.util.find_spec(path) is not None
-    except (ImportError, ValueError, AttributeError):  # of a package above it
+    except (ImportError, ValueError, AttributeError):  # raised by a parent package
         return False
 
 
@@ -122,7 +125,7 @@ def override(config: Any, field: str, value: Any) -> None:
 
 
 def from_flags(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
-    """Takes the flags of choices, which may name settings that the config lacks.
+    """Extracts the flags of choices, which may name settings that the config lacks.
 
     Returns:
       The other arguments, and pairs of a field, such as 'optimizer.b1', and a value.

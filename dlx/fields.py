@@ -83,7 +83,7 @@ def text() -> Field:
 
 
 def row(entry: Field, low: int = 0, high: int | None = None) -> Field:
-    """A tuple or list of low ... high entries; without `high` of any larger number."""
+    """A tuple or list of `low` entries or more, at most `high` if that is given."""
 
     def accepts(value):
         return (
@@ -118,7 +118,7 @@ def optional(field: Field) -> Field:
 
 
 def either(first: Field, second: Field) -> Field:
-    """A value of one of two fields."""
+    """A value that either of two fields accepts."""
     return Field(
         lambda value: first.accepts(value) or second.accepts(value),
         f"{first.text} or {second.text}",
@@ -128,7 +128,7 @@ def either(first: Field, second: Field) -> Field:
 def check(
     config: Mapping[str, Any], fields: Mapping[str, Field], before: str = "config"
 ) -> None:
-    """Checks those of the fields that the config has.
+    """Checks the fields of a config; fields that it lacks are skipped.
 
     Args:
       config: A config, or a part of one.

@@ -14,8 +14,9 @@ def value_and_grad(loss: Callable[..., Any], number: int = 1) -> Callable[..., A
     """Like `jax.value_and_grad(loss, has_aux=True)`, by micro-batches.
 
     Gradients of micro-batches are averaged, which takes less memory and equals the
-    gradient of the whole batch if the loss is a mean over its examples. Losses with
-    batch normalisation are none: they normalise each micro-batch alone.
+    gradient of the whole batch if the loss is a mean over its examples. With batch
+    normalisation the loss is no such mean, because each micro-batch is normalised
+    alone.
 
     Args:
       loss: (params, batch, key) -> (the mean loss over the batch, further results).
@@ -48,8 +49,8 @@ def micro_batches(config, share: int) -> int:
     """The number of micro-batches of a step, `config.accumulate`.
 
     Args:
-      config: It may lack the field, which is 1 then.
-      share: The number of examples of a device.
+      config: If it lacks the field, the number is 1.
+      share: The number of examples on each device.
 
     Raises:
       UserError: if it does not divide the examples.

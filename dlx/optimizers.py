@@ -38,7 +38,7 @@ def schedule(
 
     Args:
       name: 'constant', 'linear', 'cosine' (Loshchilov and Hutter 2017, eq. 5, without
-        restarts), or a function of the number of updates by which the rate is scaled.
+        restarts), or a function from the number of updates to a factor of the rate.
       learning_rate: The largest rate.
       num_updates: The number of updates of the whole run.
       warmup_updates: The number of updates over which the rate first rises from 0.
@@ -49,8 +49,8 @@ def schedule(
     """
     if not 0 <= warmup_updates < num_updates:
         raise UserError(
-            f"a warm-up of {warmup_updates} of {num_updates} updates leaves none after "
-            "it; shorten it or train for longer"
+            f"a warm-up of {warmup_updates} of {num_updates} updates leaves no update "
+            "after it; shorten it or train for longer"
         )
     rest = num_updates - warmup_updates
     if callable(name):
@@ -73,7 +73,7 @@ def schedule(
 
 
 def matrices(params: chex.ArrayTree) -> chex.ArrayTree:
-    """True for kernels, of two axes or more; False for biases and norms' scales."""
+    """True for kernels (two axes or more), False for biases and scales of norms."""
     return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
@@ -102,10 +102,10 @@ def _sgd(rate, decay, momentum=0.9, nesterov=True):
 
 
 def _muon(rate, decay, momentum=0.95, ns_steps=5, consistent_rms=0.2):
-    """Muon (Jordan 2024) for kernels, each as [inputs, outputs]; else Nesterov's Adam.
+    """Muon (Jordan 2024) for kernels [inputs, outputs]; Nesterov's Adam for the rest.
 
-    With `consistent_rms`, an update is as large as Adam's usually is (Liu et al. 2025),
-    so that Adam's learning rates fit; None scales by sqrt(outputs / inputs) instead.
+    With `consistent_rms`, updates have the usual size of Adam's, and Adam's learning
+    rates fit (Liu et al. 2025). None scales by sqrt(outputs / inputs) instead.
     """
 
     def dimensions(params):
@@ -175,10 +175,11 @@ def make(
     Args:
       choice: One of OPTIMIZERS, or the import path of a function such as
         'optax.adabelief', which is called with a learning rate; or a ConfigDict of
-        `name` and settings. All have these: `learning_rate`, `schedule`,
-        `warmup_updates` and `end` as in `schedule`; `weight_decay`, of 'all' parameters
-        or of 'matrices', as `decayed` says; and `max_grad_norm`, to which the norm of
-        all gradients is clipped, or 0. Others are the optimiser's own, such as b1.
+        `name` and settings. All optimisers have these settings: `learning_rate`,
+        `schedule`, `warmup_updates` and `end`, as in `schedule`; `weight_decay`;
+        `decayed`, the parameters that decay, 'all' or 'matrices'; `max_grad_norm`, to
+        which the norm of all gradients is clipped (0: no clipping). Each optimiser has
+        further settings, such as b1.
       num_updates: The number of updates of the whole run, not of steps of the loop.
       defaults: Settings that hold if the choice does not set them.
 
@@ -230,7 +231,7 @@ def _imported(name):
 
 
 def _weight_decay(rate, decayed):
-    """Adds decayed weights to the updates, in a list of transformations."""
+    """Returns the transformations that add weight decay to the updates."""
     mask = matrices if decayed == "matrices" else None
     return [optax.add_decayed_weights(rate, mask)]
 

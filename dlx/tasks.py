@@ -1,9 +1,9 @@
-"""Experiments by name: ours, or any module that can be imported.
+"""Experiments by name: dlx's own, or any module that can be imported.
 
-An experiment is a module with `make(config) -> Task`. It may have `abilities`, an
-`Abilities`, and FIELDS, the valid values of its config's fields (dlx/fields.py).
-`config.task` is one of our short names or an import path, such as "my_package.my_task";
-the latter needs no change here.
+An experiment is a module with `make(config) -> Task`. It may also have `abilities`, an
+instance of `Abilities`, and FIELDS, the valid values of its config's fields
+(dlx/fields.py). `config.task` is one of dlx's short names or an import path, such as
+"my_package.my_task"; the latter needs no change here.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def make(config) -> Task:
 
 
 def fields_of(task_module: types.ModuleType) -> dict[str, fields.Field]:
-    """The valid values of the config's fields, as far as the module lists them."""
+    """The valid values of the config's fields that the module lists."""
     return getattr(task_module, "FIELDS", {})
 
 

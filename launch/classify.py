@@ -2,8 +2,8 @@
 
     python -m launch.classify --weights=squeezenet1_0_imagenet.safetensors cat.jpg
 
-The flags are those of the config of style transfer, which uses the same weights: for
-example --network=vgg19 --convention=torchvision. A picture is a file or
+The flags have the names of configs/style.py's fields, which describe the same weights:
+for example --network=vgg19 --convention=torchvision. A picture is a file or
 skimage:NAME, for example skimage:chelsea.
 """
 
@@ -21,7 +21,7 @@ from dlx.style import features
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     None,
-    "The weights, as config.weights of configs/style.py.",
+    "The weights, like config.weights of configs/style.py.",
     required=True,
 )
 _NETWORK = flags.DEFINE_enum(

@@ -3,8 +3,8 @@
 python -m launch.evaluate --workdir=runs/pg_rocks16/20261125-120000
 python -m launch.evaluate --workdir=runs/cnn_mnist/20261125-120000 --split=test
 
-The best checkpoint is chosen on the validation split. Without one (config.validation=0)
-it is the last, and evaluations use the test split.
+The best checkpoint is chosen on the validation split. Without a validation split
+(config.validation=0) it is the last checkpoint, and evaluations use the test split.
 """
 
 from . import start  # isort: skip, it quietens XLA before anything loads it
@@ -14,7 +14,8 @@ from absl import flags
 from dlx import tasks
 from dlx.data import splits
 from dlx.errors import UserError
-from dlx.runtime import loop, restore
+from dlx.runtime import restore
+from dlx.runtime.evaluate import evaluate
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
@@ -31,7 +32,7 @@ _SPLIT = flags.DEFINE_enum(
 def main() -> None:
     workdir = _WORKDIR.value
     run = restore.load(workdir, _make, best=_CHECKPOINT.value == "best")
-    numbers = loop.evaluate(run.task, run.keys, run.step, run.state)
+    numbers = evaluate(run.task, run.keys, run.step, run.state)
     data = f", {splits.evaluated(run.config)} split" if "dataset" in run.config else ""
     print(f"{workdir}: {_CHECKPOINT.value} checkpoint, step {run.step}{data}")
     for name, number in numbers.items():

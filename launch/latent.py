@@ -51,7 +51,7 @@ def main(command: str, *paths: str) -> None:
     run = restore.load(_WORKDIR.value, tasks.make, best=False)
     make_codec = tasks.abilities(run.config).encode
     if make_codec is None:
-        raise UserError(f"{_WORKDIR.value} is not a run of one autoencoder")
+        raise UserError(f"{_WORKDIR.value} is not a run of a single autoencoder")
     if bool(paths) != (command == "reconstruct"):
         raise UserError("reconstruct requires file arguments; other commands take none")
     codec = make_codec(run.config, run.state)

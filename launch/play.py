@@ -1,11 +1,12 @@
 """Shows a trained agent playing rocks in the terminal; --human plays against it.
 
-For an agent of any other game it prints the returns of --games games and saves a film.
+For an agent of any other game, the program prints the returns of --games games and
+saves a film.
 
     python -m launch.play --workdir=runs/pg_rocks16/20261125-120000 --human
 
 With --human you move the left paddle with the arrow keys. The agent has the same rocks.
-q quits.
+The key q quits.
 """
 
 import curses
@@ -31,7 +32,7 @@ from .rocks_match import Match
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _HUMAN = flags.DEFINE_bool("human", False, "Play against the agent.")
 _GAMES = flags.DEFINE_integer(
-    "games", None, "The number of games; by default unlimited, of other games 10."
+    "games", None, "The number of games. Rocks: unlimited by default; other games: 10."
 )
 _SPEED = flags.DEFINE_float("speed", 8, "Steps per second.", lower_bound=0.1)
 _SEED = flags.DEFINE_integer(
@@ -46,7 +47,9 @@ def main() -> None:
     run = restore.load(_WORKDIR.value, tasks.make)
     play = tasks.abilities(run.config).play
     if play is None:
-        raise UserError(f"{_WORKDIR.value} is a run of {run.config.task}, not an agent")
+        raise UserError(
+            f"{_WORKDIR.value} is a run of {run.config.task}, which is not an agent"
+        )
     env, scores = play(run.config)
     if not isinstance(env, Rocks):
         return _film(env, evaluation.greedy(env, scores, run.state.params))

@@ -2,9 +2,9 @@
 
     python -m launch.predict --workdir=runs/cnn_mnist/20261125-120000 seven.png cat.jpg
 
-Pictures may have any size, and be grey or in colour. For a classifier of grey images a
-dark drawing on a light ground is inverted, cropped and centred, like the training
-images.
+Pictures may have any size, and may be grey or in colour. For a classifier of grey
+images, a dark drawing on a light ground is inverted, cropped and centred, like the
+training images.
 """
 
 from . import start  # isort: skip, it quietens XLA before anything loads it

@@ -61,7 +61,7 @@ def _light_on_dark(grey):
 
 
 def _typical_extent(examples):
-    """The median of the longer side of what is drawn on the examples, in pixels."""
+    """The median of the longer side of the examples' drawings, in pixels."""
     boxes = [_bounding_box(image[..., 0] > _INK) for image in examples[:200]]
     return np.median([max(b.stop - b.start for b in box) for box in boxes])
 

@@ -19,7 +19,8 @@ from absl import flags, logging
 
 from dlx import tasks
 from dlx.errors import UserError
-from dlx.runtime import loop, published, restore, rundir
+from dlx.runtime import published, restore, rundir
+from dlx.runtime.evaluate import evaluate
 from dlx.runtime.writers import to_json
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
@@ -111,7 +112,7 @@ def _write(folder):
     workdir = _WORKDIR.value
     run = restore.load(workdir, tasks.make, best=_CHECKPOINT.value == "best")
     summary = rundir.read_summary(workdir)
-    metrics = loop.evaluate(run.task, run.keys, run.step, run.state)
+    metrics = evaluate(run.task, run.keys, run.step, run.state)
     metrics = {name.removeprefix("eval/"): n for name, n in metrics.items()}
     config = run.config.to_dict()
     files = published.write(folder, run.task, config, run.step, run.state)

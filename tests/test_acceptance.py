@@ -1,4 +1,4 @@
-"""What README says that the configs reach, by its own commands."""
+"""The configs reach the figures of docs/measured.md, by their own commands."""
 
 import json
 import os

@@ -88,6 +88,7 @@ def test_every_field_has_its_valid_values(path, arguments):
     valid = tasks.fields_of(tasks.module(config)) | checks.FIELDS
     # The environment checks its own parameters.
     assert set(config) - {"task", "env"} <= set(valid)
+    assert ("optimizer" in config) == ("optimizer" in valid)  # so that a flag sets it
     fields.check(config, valid)
 
 

@@ -1,6 +1,8 @@
 """Ablation of DQN on 16x16 rocks: each component removed alone, and all together.
 
 python -m launch.sweep --config=configs/sweeps/dqn_ablation.py
+
+docs/measured.md has results.
 """
 
 import ml_collections

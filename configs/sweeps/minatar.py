@@ -2,8 +2,8 @@
 
 python -m launch.sweep --config=configs/sweeps/minatar.py
 
-DQN trains for 2e6 steps, the others for 1e7. The films of the trained agents are each
-run's figures/play.gif.
+DQN trains for 2e6 steps, the others for 1e7. Each run's figures/play.gif is a
+film of its agent. docs/measured.md has results.
 """
 
 import ml_collections

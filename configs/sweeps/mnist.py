@@ -1,6 +1,8 @@
 """Classifiers of MNIST, five seeds of each: accuracy and training time.
 
 python -m launch.sweep --config=configs/sweeps/mnist.py
+
+docs/measured.md has results.
 """
 
 import ml_collections

@@ -1,6 +1,8 @@
 """Both algorithms in rain: the share of an optimal player's catches.
 
 python -m launch.sweep --config=configs/sweeps/rocks_rain.py
+
+docs/measured.md has results.
 """
 
 import ml_collections

@@ -1,4 +1,4 @@
-"""Both algorithms with both networks on rocks of three sizes: the README's table.
+"""Both algorithms and networks on rocks of three sizes: a table of docs/measured.md.
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 """

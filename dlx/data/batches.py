@@ -2,8 +2,8 @@
 
 Every epoch shows every example once, in an order that depends only on the seed. Batches
 continue across the ends of epochs; all have the same size. The order does not depend on
-the number of devices and processes, which each take their share of every batch. Seeds
-that train side by side have separate orders.
+the number of devices and processes: each takes its share of every batch. Seeds that
+train side by side have separate orders.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import numpy as np
 from dlx import fields, streams
 from dlx.data import order, sources, splits
 from dlx.data.streamed import Streamed
-from dlx.runtime import checkpoint, devices
+from dlx.runtime import devices, digests
 
 FIELDS = {
     "dataset": fields.text(),
@@ -121,7 +121,7 @@ class Resident:
         return np.asarray(self._arrays[name])
 
     def digest(self):
-        return checkpoint.digest(self._arrays)
+        return digests.digest(self._arrays)
 
     def save(self):
         return None  # the step determines the position
@@ -148,7 +148,7 @@ class Fixed:
         return source
 
     def digest(self):
-        return checkpoint.digest(self._tree)
+        return digests.digest(self._tree)
 
     def save(self):
         return None

@@ -1,4 +1,4 @@
-"""Data sets of image files: a folder of people's pictures, and scikit-image's."""
+"""Data sets of image files: a user's folder, and scikit-image's photographs."""
 
 from collections.abc import Sequence
 import hashlib
@@ -24,7 +24,7 @@ class Files:
     """A source of image files, each read when it is needed; see `sources.Source`."""
 
     def __init__(self, parts: dict[str, list[tuple[str, int]]], names: Sequence[str]):
-        """Keeps the files.
+        """Stores the lists of files.
 
         Args:
           parts: {split: pairs of a file and its label}.
@@ -76,8 +76,8 @@ def photographs() -> Files:
 def folder(path: str) -> Files:
     """The pictures in a folder and its subfolders, which may be links.
 
-    Hidden files and folders are skipped, and so are copies: of files with equal bytes
-    the first counts. If all pictures lie in two subfolders or more, each subfolder is a
+    Hidden files and folders are skipped. Of files with equal bytes only the first is
+    used. If all pictures lie in two subfolders or more, each subfolder is a
     class. Folders `train` and `test`, and perhaps `validation`, are the splits;
     otherwise every tenth file is in the test split.
 
@@ -123,7 +123,7 @@ def _pictures(root):
     found, seen = [], set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # by way of a link
+        if real in seen:  # reached through a link
             folders.clear()
             continue
         seen.add(real)

@@ -15,9 +15,9 @@ BUNDLED = "skimage:"  # prefix of the name of a photograph in scikit-image
 def read(name: str | pathlib.Path) -> Image.Image:
     """Reads an image, upright, in 8-bit grey or RGB. Transparent pixels become white.
 
-    Integers of 16 or 32 bits are taken as 16-bit greys, or as 8-bit ones if none is
-    above 255. Floats are taken as greys in [0, 1], or in 0 ... 255 or 0 ... 65,535 if
-    one is above 1 or 255.
+    Integers of 16 or 32 bits are 16-bit greys, or 8-bit greys if none is above 255.
+    Floats are greys in [0, 1]. If one is above 1 they are greys in 0 ... 255, and if
+    one is above 255 in 0 ... 65,535.
 
     Args:
       name: A file's name, an open file, or skimage:NAME for one of the photographs that

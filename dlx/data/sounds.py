@@ -56,7 +56,7 @@ def load(
     if not {"audio", "label"} <= set(features):
         raise UserError(
             f"config.dataset={builder.name} has the features "
-            f"{', '.join(sorted(features))}; an audio and a label are needed"
+            f"{', '.join(sorted(features))}; it needs 'audio' and 'label'"
         )
     examples = list(builder.as_data_source("train"))
     test = examples[::_TEST]

@@ -3,7 +3,7 @@
 `digits` comes with scikit-learn and needs no download. `stacked_NAME` combines three
 grey images of NAME as the channels of one. `folder:PATH` has the image files of a
 folder (dlx/data/files.py), and `photographs` a few that come with scikit-image. An
-import path names a function of the user. Any other name is a TFDS builder
+import path names a user's function. Any other name is a TFDS builder
 (dlx/data/tfds.py).
 """
 
@@ -34,7 +34,7 @@ class Images:
     Attributes:
       images: [examples, height, width, channels] uint8.
       labels: [examples, ...] int32; class labels are [examples].
-      names: Names of the classes, by label; empty if the labels are no classes.
+      names: Names of the classes, by label; empty if labels are not classes.
     """
 
     images: np.ndarray
@@ -105,7 +105,9 @@ def find(name: str, data_dir: str | None, manual_dir: str | None) -> Source:
     if "." in name and choices.exists(name.rpartition(".")[0]):
         read = choices.imported(name)
         if not callable(read):
-            raise UserError(f"config.dataset={name} is no function of a split's name")
+            raise UserError(
+                f"config.dataset={name} is not a function of a split's name"
+            )
         return Arrays(read)
     return tfds.Builder(name, data_dir, manual_dir)
 
@@ -189,27 +191,27 @@ class Examples:
 
 
 def require_classes(name: str, labels: np.ndarray, names: Sequence[str]) -> None:
-    """Raises UserError if labels are no class labels, [examples] in 0 ... classes."""
+    """Raises UserError unless labels are class labels, [examples] in 0 ... classes."""
     if len(names) < 2:
         raise UserError(
-            f"config.dataset={name} has {len(names)} class; a classifier needs labels "
-            "of at least 2"
+            f"config.dataset={name} has {len(names)} classes; a classifier needs at "
+            "least 2"
         )
     if labels.ndim != 1:
         raise UserError(
             f"config.dataset={name} has labels of shape {labels.shape[1:]}; a "
-            "classifier needs one of each example"
+            "classifier needs one label for each example"
         )
     without = np.sum((labels < 0) | (labels >= len(names)))
     if without:
         raise UserError(
             f"config.dataset={name} has {without} of {len(labels)} examples without a "
-            "label; a classifier needs one of each"
+            "label; a classifier needs one for each example"
         )
 
 
 def _split(source, name, split, validation):
-    """The source's own split to read, and how many of it are held out."""
+    """Returns the source's split to read, and how many of its examples are held out."""
     has_own = {"validation", "test"} <= set(source.splits)
     if split == "test":
         found = "test" if "test" in source.splits else "validation"

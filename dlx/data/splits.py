@@ -1,7 +1,7 @@
 """Splits of a data set: train, validation and test.
 
-What is best is chosen on the validation split. If the data set has none, or no other
-test split, a fixed part of the training examples is held out for it.
+The best checkpoint is chosen on the validation split. If the data set has none, or no
+other test split, a fixed part of the training examples is held out for validation.
 """
 
 import numpy as np
@@ -32,8 +32,8 @@ def evaluated(config) -> str:
     split = config.get("eval_split") or ("validation" if validation(config) else "test")
     if split == "validation" and not validation(config):
         raise UserError(
-            "the run has no validation split, as config.validation=0: it trains on all "
-            "examples, and its last checkpoint is the result"
+            "the run has no validation split, because config.validation=0: it trains "
+            "on all examples, and its last checkpoint is the result"
         )
     return split
 
@@ -52,15 +52,15 @@ def part(split: str, number: int, held_out: int) -> np.ndarray:
     Args:
       split: 'train' or 'validation'.
       number: The number of the data set's training examples.
-      held_out: The number of held-out ones.
+      held_out: The number of held-out examples.
 
     Raises:
-      UserError: if nothing is left of the split.
+      UserError: if no example is left for one of the splits.
     """
     if held_out >= number or (split == "validation" and not held_out):
         raise UserError(
-            f"config.validation={held_out} must leave some of {number} training "
-            "examples for either split"
+            f"config.validation={held_out} must leave examples for training and "
+            f"validation; the data set has {number} training examples"
         )
     indices = np.arange(number)
     chosen = np.linspace(0, number, held_out, endpoint=False).astype(int)

@@ -1,6 +1,6 @@
 """Image and sound data sets of TFDS, read without TensorFlow.
 
-Their ArrayRecord files are prepared in a child process if they are missing, which needs
+If their ArrayRecord files are missing, a child process prepares them. It needs
 TensorFlow, and either a network or files downloaded by hand. Decoded images are cached.
 """
 
@@ -90,10 +90,10 @@ def _prepare(name, builder, manual_dir):
 
 
 def _run(command, root):
-    """Runs the preparing program; says so if it writes nothing for ten seconds.
+    """Runs the preparing program; prints a line if it is silent for ten seconds.
 
     Returns:
-      The exit code, and what it wrote to stderr.
+      The exit code, and the text that it wrote to stderr.
     """
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -135,10 +135,10 @@ class Builder:
         if "image" not in keys:
             raise UserError(
                 f"config.dataset={self._builder.name} has the features "
-                f"{', '.join(sorted(keys)) or 'none'}; an image is needed"
+                f"{', '.join(sorted(keys)) or 'none'}; it needs an 'image'"
             )
         label = features["label"] if "label" in keys else None
-        # Only class labels have names; of several labels, each has.
+        # Only class labels have names. If there are several labels, each has its own.
         self.names = getattr(label, "names", []) if "label" in keys else ["any"]
         self.splits = tuple(self._builder.info.splits)
 
@@ -212,7 +212,7 @@ def _decode(source, size):
         indices = range(first, min(first + _DECODED, len(source)))
         try:
             examples = source.__getitems__(indices)
-        except ValueError as error:  # a kind of image that TFDS cannot decode
+        except ValueError as error:  # an image format that TFDS cannot decode
             raise UserError(f"config.dataset: {_first_line(error)}") from None
         for example in examples:
             decoded.append(images.fit(example["image"], size))
@@ -225,7 +225,7 @@ def _decode(source, size):
             "sizes or config.image_size are needed"
         )
     if len({np.shape(label) for label in labels}) > 1:
-        raise UserError("config.dataset has different numbers of labels an example")
+        raise UserError("config.dataset: examples have different numbers of labels")
     return np.stack(decoded), np.array(labels, np.int32)
 
 

@@ -5,8 +5,8 @@
     env = gymnasium.make("dlx/Rocks-v0", size=16)
     envs = gymnasium.make_vec("dlx/Rocks-v0", num_envs=64, size=16)
 
-Both take the fields of `rocks.Params` by name. The rules are those of `rocks`; the
-adapters implement none.
+Both take the fields of `rocks.Params` by name. The rules are implemented in `rocks`
+only.
 """
 
 from collections.abc import Sequence
@@ -97,10 +97,10 @@ class RocksVectorEnv(gymnasium.vector.VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts all games. The seed determines their rocks.
 
-        Of a list of seeds, one for each game, all together determine the rocks of all.
+        A list of seeds, one for each game, determines the rocks of all games together.
 
         Raises:
-          ValueError: if the list has another length than there are games.
+          ValueError: if the length of the list is not the number of games.
         """
         if isinstance(seed, Sequence | np.ndarray):
             if len(seed) != self.num_envs:

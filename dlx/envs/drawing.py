@@ -59,11 +59,11 @@ def film(screens: np.ndarray, scores: np.ndarray, num_rocks: int) -> np.ndarray:
 
 
 def channels(observations: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Draws an episode of a game whose observations have channels, a colour for each.
+    """Draws an episode of a game; each channel of its observations has a colour.
 
     Args:
       observations: [frames, height, width, channels] float32. Numbers above 0 are
-        shown; of several channels the last one covers the others.
+        shown, and later channels cover earlier ones.
       scores: [frames] float32. The sum of rewards up to each frame.
 
     Returns:

@@ -1,8 +1,8 @@
 """The interface between agents and games, and the measures that all games share.
 
-A game is a batch of episodes as pure functions. Its state is small and its observations
-are a function of the state, so `observe` is apart from `step`: a replay or a rollout
-holds states, and an observation is rendered only where it is read.
+A game is a batch of episodes as pure functions. Its state is small, and its observation
+is a function of the state. `observe` is therefore apart from `step`: replays and
+rollouts hold states, and an observation is rendered only when a network reads it.
 """
 
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class Environment(Protocol):
       action_shape: The shape of a continuous action, which is in [-1, 1].
       metric: The metric of `measure` that selects the best checkpoint; higher is
         better.
-      truncates: Whether an episode may be truncated, so that the value of its last
-        state is wanted.
+      truncates: Whether an episode may be truncated. The value of its last state is
+        then needed.
       max_episode_steps: The number of steps after which `measure` and `film` stop.
     """
 
@@ -56,7 +56,7 @@ class Environment(Protocol):
 
         Returns:
           state: The episodes after the step.
-          last_state: The same before any reset.
+          last_state: The episodes after the step, before any reset.
           reward: [num_envs] float32.
           terminated: [num_envs] bool. The episode ended by the rules.
           truncated: [num_envs] bool. The episode was cut off.
@@ -68,7 +68,7 @@ class Environment(Protocol):
         ...
 
     def pack(self, state: State) -> State:
-        """The state as a replay stores it; a smaller one if there is one."""
+        """Converts a state to the form that a replay stores, which may be smaller."""
         return state
 
     def unpack(self, packed: State) -> State:

@@ -47,7 +47,7 @@ def make(name: str, **fields: Any) -> "Gymnax":
     except ImportError:
         raise UserError(
             f"config.env.name=gymnax/{name} needs gymnax, which takes JAX below 0.12 "
-            f"(here is {jax.__version__}): pip install '.[games]'"
+            f"(installed: {jax.__version__}): pip install '.[games]'"
         ) from None
     with user_error_in("config.env"):
         _, params = gymnax.make(name)
@@ -58,11 +58,11 @@ def make(name: str, **fields: Any) -> "Gymnax":
 
 @functools.lru_cache
 def _made(name, own, fields):
-    """Makes a game once, for making it plays a few steps.
+    """Makes a game and caches it, because making one plays a few steps.
 
     Args:
       name: The name in gymnax.
-      own: The names of fields of the parameters; the others are the class's.
+      own: The names of the parameters' fields; other fields are the class's.
       fields: Pairs of a name and a value.
     """
     import gymnax
@@ -121,7 +121,7 @@ class Gymnax(Environment):
         return observe(None, state.game, None, self.params).astype(jnp.float32)
 
     def _native(self, actions):
-        """Actions as the game takes them."""
+        """Converts actions to the game's range and dtype."""
         if self.num_actions is not None:
             return actions
         low, high = self._bounds
@@ -133,10 +133,10 @@ class Gymnax(Environment):
         return State(game, kept)
 
     def _trace(self, space):
-        """The dtypes of the states, and whether observations must be kept.
+        """Returns the states' dtypes, and whether observations must be stored.
 
         A field that starts as a Python number gets the dtype that a step gives it. An
-        observation must be kept if `observe` reads its key or its action, or differs
+        observation must be stored if `observe` reads its key or its action, or differs
         from what the first steps return.
         """
         key, action = jax.random.key(0), jnp.zeros(space.shape, space.dtype)

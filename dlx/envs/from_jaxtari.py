@@ -2,8 +2,8 @@
 
     env = registration.make("jaxtari/pong")
 
-JAXtari makes a game only after its user has downloaded sprites and declared what they
-own (`python -m jaxtari.install_sprites`). It is tested here on a stand-in.
+JAXtari makes a game only after its user has downloaded sprites and confirmed their
+ownership (`python -m jaxtari.install_sprites`). The tests use a stand-in for JAXtari.
 """
 
 from typing import Any

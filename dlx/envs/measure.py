@@ -66,7 +66,7 @@ def episodes(
     Returns:
       catch_rate: [] float32. The share of rocks that were caught.
       optimal_fraction: [] float32. The number of caught rocks divided by the optimum,
-        which is that of an oracle that knows all columns.
+        the number that an oracle catches that knows all columns.
       episode_return: [] float32. The mean sum of an episode's rewards.
     """
     untruncated = params.replace(max_steps=None)

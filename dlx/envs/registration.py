@@ -1,4 +1,4 @@
-"""Games by name: ours, gymnax's, JAXAtari's, or any that can be imported."""
+"""Games by name: dlx's, gymnax's, JAXtari's, or any that can be imported."""
 
 from typing import Any
 

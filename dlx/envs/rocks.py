@@ -174,7 +174,7 @@ def pixels(state: State, params: Params) -> BCOO:
 
     Returns:
       [num_envs, size * size] float32, sparse, with one batch dimension. Its dense form
-      is that of `render`, flattened.
+      equals the flattened result of `render`.
     """
     size, num_envs = params.size, state.time.shape[0]
     row = rock_rows(state, params)
@@ -237,7 +237,7 @@ def step(
 def step_env(
     key: jax.Array, state: State, actions: jax.Array, params: Params, dtype=jnp.float32
 ) -> tuple[jax.Array, State, jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Plays one step without automatic reset. Else like `step`; `info` is empty."""
+    """Plays one step like `step`, but without reset; `info` is empty."""
     column, _ = _draw(key, state.time.shape[0], params)
     state, reward, terminated, truncated = _play(column, state, actions, params)
     return render(state, params, dtype), state, reward, terminated, truncated, {}

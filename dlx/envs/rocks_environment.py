@@ -17,9 +17,8 @@ class Rocks(Environment):
 
     Attributes:
       params: The game's parameters.
-      sparse: Observations list the pixels that are 1, which is all that a screen says:
-        `rocks.pixels`. Policies that are measured take them; films and people see
-        screens.
+      sparse: Whether observations list the pixels that are 1 (`rocks.pixels`), which
+        contain the same information as screens. Films and people see screens.
     """
 
     params: rocks.Params

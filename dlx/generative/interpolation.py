@@ -13,8 +13,8 @@ def linear(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
 def spherical(a: jax.Array, b: jax.Array, weights: jax.Array) -> jax.Array:
     """Interpolates along a circle around the origin (Shoemake 1985, section 3.3).
 
-    Shapes are those of `linear`, which replaces this if `a` and `b` lie on one line
-    with the origin.
+    Shapes are those of `linear`. If `a` and `b` lie on one line with the origin, the
+    result is that of `linear`.
     """
     lengths = jnp.linalg.norm(a) * jnp.linalg.norm(b)
     angle = jnp.arccos(jnp.clip(jnp.dot(a, b) / jnp.maximum(lengths, 1e-12), -1, 1))

@@ -15,9 +15,9 @@ from dlx.runtime.task import Task
 SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
 _PATHS, _STEPS = 8, 12  # interpolations in a figure, and the steps of each
 _BATCH = 500  # samples in one call of the generator
-_PAUSE = 8  # frames for which an animation shows its last one
+_PAUSE = 8  # frames for which an animation holds its last one
 
-# Precision and recall look at each sample's three nearest neighbours.
+# Precision and recall use each sample's three nearest neighbours.
 FIELDS = {"eval_samples": fields.integer(4), "last_eval_samples": fields.integer(4)}
 
 Path = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -38,7 +38,7 @@ class Sampler:
         latents: int,
         forming: Generate | None = None,
     ):
-        """Keeps the generator.
+        """Stores the generator.
 
         Args:
           modality: The modality of the samples.
@@ -46,7 +46,7 @@ class Sampler:
             [batch, height, width, channels] float32.
           latents: The number of latent dimensions.
           forming: Like `generate`, with an axis [frames] before the others: samples as
-            they form, if they do so step by step.
+            they form, if they form step by step.
         """
         self.modality = modality
         self._generate, self._latents = generate, latents
@@ -175,7 +175,7 @@ def make_figures(sampler: Sampler):
 
 
 def task(config, sampler: Sampler, **options: Any) -> Task:
-    """Makes a task that is measured and drawn by its samples.
+    """Makes a task whose evaluation and figures use its samples.
 
     Args:
       config: See `evaluate`.
@@ -195,7 +195,7 @@ def task(config, sampler: Sampler, **options: Any) -> Task:
 
 
 def make_frames(sampler: Sampler):
-    """Returns a task's `frames`: the same latent vectors throughout training."""
+    """Returns a task's `frames`: samples of the same latent vectors during training."""
 
     def frames(state, key):
         samples = sampler.samples(state, key, SHEET)

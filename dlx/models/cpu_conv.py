@@ -30,7 +30,7 @@ def matmul_conv(
     padding,
     lhs_dilation=None,
     rhs_dilation=None,
-    dimension_numbers=None,  # of no use here
+    dimension_numbers=None,  # unused
     feature_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: Any = None,
@@ -61,7 +61,9 @@ def matmul_conv(
     dilated = math.prod(lhs_dilation or (1,)) * math.prod(rhs_dilation or (1,)) != 1
     is_depthwise = feature_group_count == lhs.shape[-1] == rhs.shape[-1]
     if dilated or not (feature_group_count == 1 or is_depthwise):
-        raise NotImplementedError("matmul_conv knows no dilation and no such groups")
+        raise NotImplementedError(
+            "matmul_conv supports no dilation and no other feature_group_count"
+        )
     kernel = rhs.shape[:2]
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], kernel, window_strides, padding)
@@ -233,7 +235,7 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def average_pool(x: jax.Array) -> jax.Array:
-    """Takes the mean of each 2x2 window; otherwise as `max_pool`."""
+    """Takes the mean of each 2x2 window; otherwise equal to `max_pool`."""
     return _in_fours(x).mean((2, 4))
 
 

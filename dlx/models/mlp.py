@@ -12,8 +12,8 @@ import jax.numpy as jnp
 class Dense(nn.Dense):
     """A dense layer that also takes sparse inputs.
 
-    The product with a sparse input is the sum of a few rows of the kernel, which takes
-    a small part of the time.
+    The product with a sparse input is the sum of a few rows of the kernel, which is
+    much faster.
     """
 
     def __call__(self, x: jax.Array | BCOO) -> jax.Array:

@@ -8,10 +8,10 @@ import optax
 
 
 class Distribution(Protocol):
-    """The functions that agents need of a distribution."""
+    """A distribution of actions, as agents use it."""
 
     def sample(self, outputs: Any, key: jax.Array) -> jax.Array:
-        """Draws an action for each of a batch."""
+        """Draws an action for each entry of a batch."""
         ...
 
     def nll(self, outputs: Any, actions: jax.Array) -> jax.Array:
@@ -23,7 +23,7 @@ class Distribution(Protocol):
         ...
 
     def mode(self, outputs: Any) -> jax.Array:
-        """The scores whose largest is the greedy action, or that action itself."""
+        """The greedy action, or scores of which the largest is the greedy action's."""
         ...
 
 

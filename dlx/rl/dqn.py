@@ -1,10 +1,11 @@
-"""Deep Q-learning (Mnih et al. 2015), all of it on the device.
+"""Deep Q-learning (Mnih et al. 2015), entirely on the device.
 
 A training step plays one step in all environments, adds it to the replay and updates
 the parameters `updates` times. Switches of the config:
 
 - `prioritized`: replay by TD error (Schaul et al. 2016), otherwise uniform;
-- `double`: the network selects, the target network values (van Hasselt et al. 2016);
+- `double`: the network selects actions, the target network values them (van Hasselt et
+  al. 2016);
 - `dueling`: state value and advantages (Wang et al. 2016);
 - `n_step`: returns over several steps (Sutton and Barto 2018, section 7.1);
 - `huber`: the error above which the loss is linear; 0 leaves it squared;
@@ -22,6 +23,7 @@ import optax
 from dlx import fields, optimizers
 from dlx.envs.environment import Environment
 from dlx.rl import evaluation, networks, replay, rollouts
+from dlx.rl.q_agent import agent, policy
 from dlx.rl.q_learning import epsilon_greedy, importance_weights, q_learning
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -72,24 +74,6 @@ class State:
     replay: replay.Replay
     returns: jax.Array
     last_returns: jax.Array
-
-
-def agent(config) -> tuple[Environment, networks.QNetwork]:
-    """Makes the config's game and network.
-
-    Raises:
-      UserError: if the config is invalid.
-    """
-    env = evaluation.make_env(config)
-    evaluation.require_discrete(config, env)
-    torso = evaluation.make_torso(config)
-    return env, networks.QNetwork(torso, env.num_actions, config.dueling)
-
-
-def policy(config) -> tuple[Environment, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action values."""
-    env, network = agent(config)
-    return env, network.apply
 
 
 def make_play(config, env: Environment, network: networks.QNetwork):
@@ -205,7 +189,7 @@ def make_init(config, env: Environment, network: networks.QNetwork, tx):
 
 
 def update_target(config, state: State) -> State:
-    """Moves the target network towards the network, or copies it when that is due."""
+    """Moves the target network towards the network, or copies it when due."""
     if config.target_rate:
         target_params = optax.incremental_update(
             state.params, state.target_params, config.target_rate
@@ -233,7 +217,7 @@ def make(config) -> Task:
     update = make_update(config, env, network, tx, batch_size)
 
     def step(state, batch, key):
-        del batch  # the agent makes its own
+        del batch  # the agent plays its own games
         play_key, update_key = jax.random.split(key)
         state = play_one(state, play_key)
         state, metrics = lax.scan(

@@ -22,11 +22,11 @@ FIELDS = {
     "layer_norm": fields.flag(),
     "discount": fields.real(0, 1),
     "eval_episodes": fields.integer(),
-    "eval_rocks": fields.integer(),  # instead of eval_episodes, of rocks
+    "eval_rocks": fields.integer(),  # replaces eval_episodes on rocks
 }
 
 # (params, observations [batch, ...]) -> [batch, num_actions] float32. The largest score
-# is the greedy action's. Of continuous actions it is the greedy action itself.
+# is the greedy action's. If actions are continuous, it is the greedy action itself.
 Scores = Callable[..., jax.Array]
 
 
@@ -39,7 +39,7 @@ def require_discrete(config, env: Environment) -> None:
     """Raises UserError if the game's actions are continuous."""
     if env.num_actions is None:
         raise UserError(
-            f"{config.task} needs discrete actions, and those of "
+            f"{config.task} needs discrete actions, but the actions of "
             f"{config.env.get('name')!r} are continuous; use policy_gradient"
         )
 
@@ -63,8 +63,8 @@ def make_optimizer(config, updates: int = 1) -> optax.GradientTransformation:
     """Makes the optimiser of the config; its learning rate falls linearly to 0.
 
     Args:
-      config: Its learning_rate, max_grad_norm and num_steps are read, and optimizer if
-        it has one, which is Adam otherwise.
+      config: Its learning_rate, max_grad_norm, num_steps and, if it is there, optimizer
+        are read. The default optimiser is Adam.
       updates: The number of updates in each step.
 
     Raises:

@@ -41,7 +41,7 @@ def make_torso(
         return MLP(tuple(features), layer_norm=layer_norm)
     if name == "cnn":
         return CNN(tuple(channels), tuple(features), layer_norm=layer_norm)
-    raise ValueError(f"unknown network {name!r}; known are: mlp, cnn")
+    raise ValueError(f"unknown network {name!r}; choose one of: mlp, cnn")
 
 
 class ActorCritic(nn.Module):

@@ -1,16 +1,16 @@
 """Policy gradients: REINFORCE, advantage actor-critic and PPO.
 
 A training step plays `rollout_steps` in all environments, estimates advantages and
-updates the parameters once (PPO: often). Environments are part of the state, and
-rollouts never leave the device.
+updates the parameters once (PPO: several times). Environments are part of the state,
+and rollouts never leave the device.
 
 - `algorithm='a2c'`: generalised advantage estimates on a learnt value, and an entropy
   bonus (Mnih et al. 2016, without the asynchrony; Schulman et al. 2016).
 - `algorithm='reinforce'`: returns to go, less a learnt value if `baseline` is set
-  (Williams 1992; Sutton and Barto 2018, section 13.4). It sees no further than a
-  rollout, which should end where a rock's fall or an episode ends.
-- `algorithm='ppo'`: like 'a2c', with the clipped objective in `epochs` of `minibatches`
-  (Schulman et al. 2017); see `ppo`.
+  (Williams 1992; Sutton and Barto 2018, section 13.4). It ignores rewards after the
+  rollout, which should therefore end when a rock lands or an episode ends.
+- `algorithm='ppo'`: like 'a2c', but with the clipped objective, in several `epochs` of
+  `minibatches` (Schulman et al. 2017); see `ppo`.
 """
 
 import jax
@@ -81,7 +81,7 @@ def policy(config) -> tuple[Environment, evaluation.Scores]:
 
 
 def make_rollout(config, env: Environment, network):
-    """Returns (params, state, key) -> (state, Rollout), which only plays.
+    """Returns (params, state, key) -> (state, Rollout), which plays and does not train.
 
     The extras of PPO's rollouts are -log pi(a|s) and values, [time, env] float32 each.
     """
@@ -175,7 +175,7 @@ def make(config) -> Task:
         update = make_update(config, env, network, tx)
 
     def step(state, batch, key):
-        del batch  # the agent makes its own
+        del batch  # the agent plays its own games
         if config.algorithm == "ppo":
             play_key, update_key = jax.random.split(key)
             state, played = rollout(state.params, state, play_key)

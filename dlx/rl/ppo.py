@@ -22,7 +22,7 @@ class Played:
       envs: The games before each action.
       actions: The actions.
       nll: float32. -log pi(a|s) under the policy that played.
-      values: float32. That network's values.
+      values: float32. The values that the network predicted then.
       advantages: float32.
       targets: float32. The values' targets.
     """
@@ -42,7 +42,7 @@ def clipped_loss(
 
     Args:
       nll: [...] float32. -log pi(a|s) of the policy that is trained.
-      old_nll: [...] float32. The same of the policy that played; r = pi / pi_old.
+      old_nll: [...] float32. -log pi(a|s) of the policy that played; r = pi / pi_old.
       advantages: [...] float32.
       epsilon: A positive number.
 
@@ -59,8 +59,9 @@ def value_loss(
 ) -> jax.Array:
     """Half the squared error, [...] float32.
 
-    If epsilon is not 0, it is the larger one of the value's and of the value's that is
-    within epsilon of the old one (Engstrom et al. 2020, section 2).
+    If epsilon is not 0, it is the larger one of two errors: the value's, and that of
+    the value clipped to within epsilon of the old one (Engstrom et al. 2020, section
+    2).
     """
     losses = optax.l2_loss(values, targets)
     if not epsilon:

@@ -2,7 +2,7 @@
 
 A training step plays `rollout_steps` in all environments, computes the lambda returns
 of the greedy values and regresses the action values on them, in `epochs` of
-`minibatches`. Layer normalisation stands in for a target network.
+`minibatches`. Layer normalisation replaces a target network.
 """
 
 import jax
@@ -12,6 +12,7 @@ import optax
 from dlx import fields, optimizers
 from dlx.envs.environment import Environment
 from dlx.rl import evaluation, networks, rollouts
+from dlx.rl.q_agent import agent, policy
 from dlx.rl.q_learning import epsilon_greedy
 from dlx.rl.returns import lambda_returns
 from dlx.runtime import devices
@@ -31,24 +32,6 @@ FIELDS = (
         "epsilon_steps": fields.integer(0),
     }
 )
-
-
-def agent(config) -> tuple[Environment, networks.QNetwork]:
-    """Makes the config's game and network.
-
-    Raises:
-      UserError: if the config is invalid.
-    """
-    env = evaluation.make_env(config)
-    evaluation.require_discrete(config, env)
-    torso = evaluation.make_torso(config)
-    return env, networks.QNetwork(torso, env.num_actions, config.dueling)
-
-
-def policy(config) -> tuple[Environment, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action values."""
-    env, network = agent(config)
-    return env, network.apply
 
 
 def make_rollout(config, env: Environment, network: networks.QNetwork):
@@ -106,7 +89,7 @@ def make(config) -> Task:
         return state, {"loss": total, "td_error": error} | norms
 
     def step(state, batch, key):
-        del batch  # the agent makes its own
+        del batch  # the agent plays its own games
         play_key, update_key = jax.random.split(key)
         state, played = rollout(state.params, state, play_key)
         last = jnp.max(network.apply(state.params, env.observe(state.envs)), axis=-1)

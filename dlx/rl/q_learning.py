@@ -24,8 +24,9 @@ def q_learning(
       reward: [] float32.
       discount: [] float32. It is 0 if the episode terminated.
       target_q: [num_actions] float32. The target network's values in the next state.
-      selector_q: [num_actions] float32. Its best action is valued there: the network's
-        own values for double Q-learning, `target_q` for plain (Mnih et al. 2015).
+      selector_q: [num_actions] float32. It selects the action in the next state: the
+        network's own values for double Q-learning, `target_q` for plain Q-learning
+        (Mnih et al. 2015).
 
     Returns:
       [] float32, target less value. The target is a constant.
@@ -51,8 +52,8 @@ def importance_weights(
 ) -> jax.Array:
     """Computes (1 / (size P))^beta over its maximum (Schaul et al. 2016, section 3.4).
 
-    The maximum is over the batches of all devices. Size and probability are those of
-    each device's own replay; all devices draw equally often.
+    The maximum is over the batches of all devices. Each device uses the size of its own
+    replay and probabilities in it; all devices draw equally often.
     """
     weights = (size * probability) ** -beta
     return weights / lax.pmax(jnp.max(weights), devices.AXIS)

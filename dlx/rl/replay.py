@@ -142,7 +142,7 @@ def n_step(
 ) -> tuple[Any, jax.Array, jax.Array, jax.Array, Any]:
     """Assembles transitions over up to n steps (Sutton and Barto 2018, section 7.1).
 
-    A return ends with its episode, or with the newest entry.
+    A return ends when its episode ends, or at the newest entry.
 
     Args:
       replay: The ring.

@@ -1,4 +1,4 @@
-"""Rollouts: the same number of steps in all games of a device, which never leave it."""
+"""Rollouts: equally many steps of all games of a device, which stay on the device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,11 +42,11 @@ class Rollout:
 
     Attributes:
       envs: The games before each action. They are rendered when they are needed.
-      actions: int32 or, if they are continuous, float32.
+      actions: int32, or float32 if they are continuous.
       rewards: float32. If an episode is truncated, the discounted value of its last
         state is added (Pardo et al. 2018, equation 6).
       discounts: float32. It is 0 if the episode ended.
-      extras: What the agent computed with each action, or None.
+      extras: Arrays that the agent computed with each action, or None.
     """
 
     envs: Any
@@ -107,7 +107,7 @@ def play(env: Environment, state, actions: jax.Array, key: jax.Array):
 
 
 def make(config, env: Environment, act: Callable, value: Callable):
-    """Returns (params, state, key) -> (state, Rollout), which only plays.
+    """Returns (params, state, key) -> (state, Rollout), which plays and does not train.
 
     Args:
       config: It reads `rollout_steps` and `discount`.
@@ -140,14 +140,14 @@ def make(config, env: Environment, act: Callable, value: Callable):
 
 
 def num_minibatches(config, num_envs: int) -> int:
-    """The minibatches of an epoch.
+    """The number of minibatches in an epoch.
 
     Args:
       config: It reads `minibatches` and `rollout_steps`.
       num_envs: The environments of one device.
 
     Raises:
-      UserError: if a rollout does not divide into them.
+      UserError: if a rollout does not divide into minibatches.
     """
     size = num_envs * config.rollout_steps
     if size % config.minibatches:

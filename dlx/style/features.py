@@ -64,9 +64,9 @@ def load(config, wanted: Sequence[str]) -> FeatureExtractor:
     """Loads the feature extractor that the config describes.
 
     Args:
-      config: Has network: its name; weights: a file, 'random', or the workdir of a
-        classifier that dlx trained; convention: the input convention of the weights;
-        pooling: of a VGG; seed: of random weights.
+      config: Its network (a name), weights (a file, 'random', or the workdir of a
+        classifier that dlx trained), convention (the input convention of the weights),
+        pooling (of a VGG) and seed (of random weights) are read.
       wanted: The names of the required layers. Weights of later layers are not read.
 
     Raises:
@@ -74,9 +74,9 @@ def load(config, wanted: Sequence[str]) -> FeatureExtractor:
     """
     if not config.weights:
         raise UserError(
-            "config.weights is missing; it is the ImageNet network's weights: a file "
-            "(.safetensors, .npz, .pth), hf:OWNER/REPOSITORY/FILE, the workdir of a "
-            f"classifier trained with dlx, or {RANDOM!r} (for textures only)"
+            "config.weights is missing; give a file of ImageNet weights (.safetensors, "
+            ".npz, .pth), hf:OWNER/REPOSITORY/FILE, the workdir of a classifier that "
+            f"dlx trained, or {RANDOM!r} (for textures only)"
         )
     if paths.path(config.weights).is_dir():
         return _trained_classifier(paths.path(config.weights), wanted)
@@ -117,9 +117,13 @@ def _trained_classifier(workdir, wanted):
     run = restore.load(workdir, module.make)
     data, network, variables = module.abilities.features(run.config, run.state)
     if not hasattr(network, "layers"):
-        raise UserError(f"{workdir} has a classifier without convolutions")
+        raise UserError(
+            f"{workdir} has a classifier without convolutions; use a convolutional one"
+        )
     if data.shape[-1] != 3:
-        raise UserError(f"{workdir} has a classifier of grey images")
+        raise UserError(
+            f"{workdir} has a classifier of grey images; use one of colour images"
+        )
     _require_layers(wanted, network.layers, str(workdir))
 
     def features(variables, images, names):

@@ -1,7 +1,8 @@
 """Style statistics and losses, and colour preservation.
 
 The style of a picture is the distribution of a network's features over all positions.
-Here it is their number, sum and sum of products, from which every loss is computed.
+Here it is represented by their number, sum and sum of products, from which every loss
+is computed.
 Sums over tiles of a picture add up to the sums over the whole picture.
 """
 
@@ -66,7 +67,7 @@ def _products_forward(x, weights):
 
 
 def _products_backward(saved, cotangent):
-    """Uses the symmetry: one matrix product, of which automatic gradients need two."""
+    """Uses the symmetry: one matrix product; automatic gradients need two."""
     x, weights = saved
     product = x @ (cotangent + cotangent.T)
     return product * weights[:, None], 0.5 * jnp.sum(product * x, axis=1)
@@ -75,8 +76,8 @@ def _products_backward(saved, cotangent):
 _products.defvjp(_products_forward, _products_backward)
 
 
-# Losses are normalised: 0 for the style image, about 1 for a blank image. The weights
-# of layers have therefore the same meaning in every network.
+# Losses are normalised: 0 for the style image, about 1 for a blank image. Layer weights
+# therefore have the same meaning in every network.
 
 
 def gram_loss(picture: Statistics, style: Statistics) -> jax.Array:

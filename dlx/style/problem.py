@@ -11,7 +11,7 @@ from dlx.errors import UserError
 from dlx.style import features, losses
 from dlx.style.resolution import Resolution, loss_weights, total_loss
 
-# The least sum of a mask over a layer's features; statistics of none would be 0 / 0.
+# The least sum of a mask over a layer's features; without any, statistics are 0 / 0.
 _LEAST_COVERED = 0.01
 
 
@@ -150,7 +150,7 @@ class StyleProblem:
         """Applies colour preservation and mask.
 
         Args:
-          fixed: As the attribute.
+          fixed: See the attribute.
           index: The resolution.
           picture: [height, width, 3] float32.
 
@@ -170,7 +170,7 @@ class StyleProblem:
         """Computes the total loss over all blends, and the mean of each term.
 
         Args:
-          fixed: As the attribute.
+          fixed: See the attribute.
           index: The resolution.
           pictures: [blends, height, width, 3] float32.
 

@@ -22,8 +22,8 @@ class SideTiling:
     Attributes:
       length: The tiles' length in pixels.
       starts: The first pixel of each tile.
-      borders: Feature i of a layer is at pixel stride i. Tile k owns the features from
-        pixel borders[k], included, to borders[k + 1], excluded.
+      borders: Tile k owns the features from pixel borders[k], included, to pixel
+        borders[k + 1], excluded. Feature i of a layer is at pixel stride * i.
     """
 
     length: int
@@ -66,7 +66,7 @@ def tile_side(side: int, fields: Sequence[ReceptiveField], longest: int) -> Side
     def up(pixels):
         return -down(-pixels)
 
-    # The last tile, too, begins at a multiple of the stride.
+    # The last tile also begins at a multiple of the stride.
     length = side - up(side - longest)
     hop = down(length - after - up(before))
     if hop < stride:

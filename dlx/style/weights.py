@@ -134,10 +134,10 @@ def _view(storage, offset, shape, strides, *_):
 def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Reads a state dict that `torch.save` wrote, in the zip or the older format.
 
-    It may lie inside a training checkpoint, and names may begin with 'module.'.
+    The dict may lie inside a training checkpoint, and names may begin with 'module.'.
 
     Raises:
-      pickle.UnpicklingError: if it holds anything but dicts of tensors.
+      pickle.UnpicklingError: if the file holds anything but dicts of tensors.
     """
     with path.open("rb") as file:
         tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
@@ -211,7 +211,7 @@ def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
       The parameters, float32.
 
     Raises:
-      UserError: if layers are missing or have another shape; it names them.
+      UserError: if layers are missing or have another shape; the message names them.
     """
     wrong = []
 

@@ -219,7 +219,8 @@ def views(images: jax.Array) -> list[tuple[float, jax.Array]]:
 
     Returns:
       Six pairs of weight and images. The images and their mirror images have half of
-      the weight. The same moved by one pixel, down right and up left, have the other.
+      the weight. The other half belongs to the same images moved by one pixel, down
+      right and up left.
     """
     height, width = images.shape[1:3]
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")

@@ -3,7 +3,7 @@
 `config.network` is the network and `config.optimizer` the optimiser, AdamW unless the
 config says otherwise. The learning rate rises linearly over `warmup_steps` and falls to
 0 over the run as a cosine. An exponential moving average of the weights is
-evaluated (Polyak and Juditsky 1992); with an `ema_decay` of 0 it equals the weights.
+evaluated (Polyak and Juditsky 1992). With an `ema_decay` of 0 it equals the weights.
 """
 
 import functools
@@ -192,7 +192,7 @@ def make(config) -> Task:
     def variables_of(key):
         return network.init(key, jnp.zeros((1, *data.shape)), train=False)
 
-    # Networks check here whether they fit the images.
+    # Networks raise here if they do not fit the images.
     jax.eval_shape(variables_of, streams.key(0, "unused"))
 
     def init(key):

@@ -1,7 +1,7 @@
 """Data, augmentation and evaluation of image classifiers.
 
 Besides `make`, a classifier's module has a function `classify`: config -> (data,
-logits), with which programs classify further images.
+logits). Programs use it to classify further images.
 """
 
 from collections.abc import Callable
@@ -79,8 +79,8 @@ class Data:
       test: The split that is evaluated; see `dlx.data.splits`.
       sample: [examples, height, width, channels] uint8. Training images for statistics:
         all images, or a thousand evenly spaced ones of a streamed data set.
-      scale: The scale of these images, with which a run begins. A run's state holds its
-        own scale.
+      scale: The scale of `sample`, with which a run begins. A run's state holds its own
+        scale.
       shape: Height, width and channels of an image.
       num_classes: The number of classes.
     """
@@ -97,7 +97,7 @@ class Data:
 
         Args:
           config: Its dataset, data_dir, manual_dir, streamed, batch_size and seed are
-            read, and its fields for augmentation by `prepare`.
+            read. `prepare` reads its fields for augmentation.
 
         Raises:
           UserError: if the data are missing or have no classes, or the devices do not

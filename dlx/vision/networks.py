@@ -98,7 +98,7 @@ class CNNClassifier(nn.Module):
         x, features = images, {}
         for name, channels in zip(self.layers, self.channels, strict=True):
             x = Conv(channels, (3, 3), use_bias=False, dtype=self.dtype)(x)
-            x = max_pool(x)  # first, as the next two then process a quarter
+            x = max_pool(x)  # first: the next two layers process a quarter
             x = nn.BatchNorm(
                 use_running_average=not train,
                 momentum=0.9,

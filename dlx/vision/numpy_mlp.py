@@ -65,7 +65,7 @@ def relu_forward(x):
 
 
 def relu_backward(dy, positive):
-    """dL/dx is dL/dy where x was positive, else 0."""
+    """dL/dx is dL/dy if x was positive, otherwise 0."""
     return dy * positive
 
 

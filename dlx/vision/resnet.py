@@ -15,7 +15,7 @@ _PADDING = ((1, 1), (1, 1))
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions, to whose result the input is added (figure 2).
+    """Two 3x3 convolutions; the input is added to their result (figure 2).
 
     Attributes:
       width: The number of channels.

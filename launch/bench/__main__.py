@@ -1,4 +1,4 @@
-"""Runs a benchmark of speed, most of them against another library.
+"""Runs a speed benchmark, in most cases against another library.
 
 python -m launch.bench envs
 """

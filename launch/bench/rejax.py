@@ -1,7 +1,7 @@
 """rejax's agents on rocks and on gymnax's games, evaluated like dlx's.
 
-rejax 0.1.3 unpacks the five values that a step of gymnax had before 1.0; `_FiveValues`
-gives it those. It cuts truncated episodes off like terminated ones.
+rejax 0.1.3 expects the five values that a step of gymnax returned before 1.0.
+`_FiveValues` returns them. rejax treats truncated episodes like terminated ones.
 """
 
 import time
@@ -32,8 +32,8 @@ _PPO = {
     "max_grad_norm": 0.5,
     "gamma": 0.99,
 }
-# One setting for each row, not searched: others may be faster. `widths` are of the
-# hidden layers.
+# One setting for each row. There was no search, and other settings may be faster.
+# `widths` are the widths of the hidden layers.
 SETTINGS = {
     "PQN 16x16": {
         "game": ("rocks", {"size": 16}),
@@ -69,7 +69,7 @@ class _FiveValues:
         self._env = env
 
     def __getattr__(self, name):
-        if name == "_env":  # of a copy that is not made yet
+        if name == "_env":  # while a copy is being made
             raise AttributeError(name)
         return getattr(self._env, name)
 
@@ -90,7 +90,7 @@ def train(name: str, score, goal: float, seed: int) -> Progress:
     """
     game, algorithm, run = _made(name)
     each = algorithm.num_envs * algorithm.num_steps
-    iterations = max(1, 20_000 // each)  # as often as dlx's are evaluated
+    iterations = max(1, 20_000 // each)  # as often as dlx's agents are evaluated
 
     @jax.jit
     def iterate(state):

@@ -3,8 +3,9 @@
     python -m launch.bench rl
     python -m launch.bench rl "--rows=PQN 16x16"
 
-All are evaluated in the same way, with the clock stopped: the greedy policy from every
-start position of rocks, or in 100 episodes. All of a row train in turns, a seed each.
+All are evaluated in the same way, with the clock stopped: the greedy policy plays from
+every start of rocks, or 100 episodes of other games. The agents of a row train in
+turns, one seed each.
 Programs that dlx compiles are cached in a temporary folder: empty for the first seed,
 filled for the others, like at the second start of a program.
 """

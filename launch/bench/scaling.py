@@ -2,8 +2,8 @@
 
     python -m launch.bench scaling
 
-The devices are virtual, on this machine's CPU. More of them share the same cores, and
-the rate cannot grow; the benchmark shows the overhead of dividing the work.
+The devices are virtual, on this machine's CPU. All of them share its cores, and the
+rate cannot grow: the benchmark shows the overhead of dividing the work.
 """
 
 import contextlib

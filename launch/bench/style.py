@@ -2,9 +2,9 @@
 
     python -m launch.bench style
 
-Network, losses, optimiser and pictures are the same: SqueezeNet 1.0 of random weights,
-Gram matrices of five layers, content of one layer, Adam. Memory is the peak of a
-complete run on the CPU, from its start to its figures.
+Network, losses, optimiser and pictures are the same: SqueezeNet 1.0 with random
+weights, Gram matrices of five layers, content of one layer, Adam. Memory is the peak of
+a complete run on the CPU, from its start to its figures.
 """
 
 import functools
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _peak(size, tile):
-    """The peak memory of a run of two steps, in GiB; at least that of this process."""
+    """The peak memory of a run of two steps, in GiB; at least this process's memory."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"size": size, "tile": tile, "scales": 1, "weights": "random"}
         lengths = "num_steps", "log_steps", "eval_steps", "checkpoint_steps"

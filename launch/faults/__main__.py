@@ -3,10 +3,10 @@
     python -m launch.faults --runs=20 --seed=0
 
 Each experiment trains undisturbed, and then repeatedly with a fault at a random moment.
-After it is resumed its parameters and metrics must equal those of the undisturbed run,
-bit for bit. A fault that this machine does not allow (a small disk requires permission
-to mount one) is reported as not tried. `--only=fuzz` tries senseless values for every
-field of every config; each must be refused in one line or make a program.
+The parameters and metrics of the resumed run must equal those of the undisturbed run,
+bit for bit. A fault that this machine does not allow is reported as not tried: a small
+disk, for example, needs permission to mount one. `--only=fuzz` tries senseless values
+for every field of every config; each must be refused in one line or make a program.
 """
 
 import collections
@@ -28,7 +28,7 @@ from .injections import ONCE, REPEATED
 _RUNS = flags.DEFINE_integer("runs", 20, "Runs of each random fault.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "The faults' random seed.")
 _ONLY = flags.DEFINE_list("only", [], "Experiments and faults; by default all.")
-_LOST_SECONDS = flags.DEFINE_integer("lost_seconds", 10, "As launch.main's.")
+_LOST_SECONDS = flags.DEFINE_integer("lost_seconds", 10, "See launch.main.")
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def _fuzz() -> int:
     """Tries senseless values for all fields of all configs.
 
     Returns:
-      How many ended in a traceback.
+      The number of values that ended in a traceback.
     """
     broken = 0
     for path in sorted(shipped.CONFIGS.glob("*.py")):
@@ -82,7 +82,7 @@ def inject(
     """Injects a fault repeatedly, and prints how often the run recovered.
 
     Returns:
-      How often it did not recover.
+      The number of times that it did not recover.
     """
     recovered, outcomes, reasons = 0, collections.Counter(), []
     for _ in range(runs):

@@ -12,7 +12,7 @@ _LINES = "[1]", "{}", '{"step": "x"}', '{"step": -1}', '{"step": 1e99}', "\0\0",
 
 
 def damage(workdir: pathlib.Path, generator: random.Random) -> str:
-    """Damages one file or folder of a run, and says how."""
+    """Damages one file or folder of a run; returns a description."""
     paths = [p for p in sorted(workdir.rglob("*")) if p.name != ".lock"]
     texts = [p for p in paths if p.suffix in (".json", ".jsonl") and p.is_file()]
     path = generator.choice(generator.choice([texts, paths]))
@@ -32,7 +32,7 @@ def _remove(path, generator):
 
 
 def _replace_by_pipe(path, generator):
-    """Reading a pipe that nobody writes to takes for ever."""
+    """Replaces a file by a pipe without a writer, which can never be read."""
     _remove(path, generator)
     os.mkfifo(path)
 

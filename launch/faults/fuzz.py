@@ -23,7 +23,7 @@ VALUES = 0, -1, 10**9, 2**70, math.nan, math.inf, "x", "", None, (1, -2), (), {"
 
 
 def read(path: pathlib.Path) -> ml_collections.ConfigDict:
-    """Reads a config, with data that come with dlx in place of its own."""
+    """Reads a config and replaces its data by data that come with dlx."""
     config = shipped.load(path).get_config()
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"
@@ -53,7 +53,7 @@ def attempt(config: Any, field: str, value: Any) -> str:
       'refused' or 'accepted'.
 
     Raises:
-      BrokenError: if it ends in another error than a line for the user.
+      BrokenError: if it ends in an error that is not a line for the user.
     """
     config = copy.deepcopy(config)
     try:
@@ -62,7 +62,7 @@ def attempt(config: Any, field: str, value: Any) -> str:
         else:
             config.update_from_flattened_dict({field: value})
     except (TypeError, ValueError, AttributeError, KeyError, errors.UserError):
-        return "refused"  # by the flag's type
+        return "refused"  # refused by the flag's type
     try:
         _trace(config)
     except Exception as error:
@@ -91,7 +91,7 @@ def run(path: pathlib.Path) -> tuple[int, list[str]]:
 
 
 def _trace(config):
-    """Does what a run does before its first allocation."""
+    """Makes and traces the task, like a run before its first allocation."""
     checks.require_schedule(config)
     task = tasks.make(config)
     keys = streams.Keys(0)
@@ -99,5 +99,5 @@ def _trace(config):
     memory.require_for_state(state)
     device_keys = devices.device_keys(keys.steps)
     source = task.batches and task.batches.source(1)
-    way = config.get("parallel", devices.DEFAULT)
+    way = devices.way(config)
     jax.eval_shape(devices.train_steps(task, state, 1, way), state, source, device_keys)

@@ -28,7 +28,7 @@ from .damage import damage
 
 
 def killed(campaign: Campaign) -> str:
-    """SIGKILL at a random moment. The resumed run must end like the undisturbed one."""
+    """Kills a run at a random moment. Resumed, it must end like the undisturbed run."""
     workdir = campaign.new_workdir()
     run = campaign.start(workdir)
     campaign.wait_randomly()
@@ -40,7 +40,7 @@ def killed(campaign: Campaign) -> str:
 
 
 def terminated(campaign: Campaign) -> str:
-    """SIGTERM at a random moment.
+    """Sends SIGTERM at a random moment.
 
     The run must save its state, report 'preempted' and exit with 143. The resumed run
     must end like the undisturbed one.
@@ -84,7 +84,7 @@ def damaged(campaign: Campaign) -> str:
 
 
 def _damage(file, random):
-    """Damages a file in a random way and returns the way."""
+    """Damages a file in a random way; returns a description."""
     damage = random.choice(["cut", "changed", "gone"])
     content = bytearray(file.read_bytes())
     if damage == "gone":
@@ -98,7 +98,7 @@ def _damage(file, random):
 
 
 def lost_peer(campaign: Campaign) -> str:
-    """SIGKILL for one of two processes.
+    """Kills one of two processes.
 
     The other one must exit with code 75 in time, and both must finish if restarted.
     """
@@ -130,7 +130,7 @@ def lost_peer(campaign: Campaign) -> str:
 
 @contextlib.contextmanager
 def _pair(campaign, workdir, *own) -> Iterator[list[subprocess.Popen]]:
-    """Two processes of one run, each with flags of its own."""
+    """Starts two processes of one run, each with its own flags."""
     common = (
         "--distributed",
         f"--coordinator=localhost:{free_port()}",
@@ -158,7 +158,7 @@ def _wait_for_a_checkpoint(workdir, runs):
 
 
 def signals(campaign: Campaign) -> str:
-    """Any of the signals that end a run, at a random moment from its very start.
+    """Sends one of the signals that end a run, at any moment of the run.
 
     The run must end with that signal's code and without a traceback. The resumed run
     must end like the undisturbed one.
@@ -178,10 +178,10 @@ def signals(campaign: Campaign) -> str:
 
 
 def two_processes(campaign: Campaign) -> str:
-    """A fault that only one of two processes meets.
+    """Injects a fault into one of two processes.
 
-    Both must end within half a minute, with that fault's code, and not with the code of
-    a lost process, which would queue the job again for ever.
+    Both must end within half a minute, with that fault's code. The code of a lost
+    process would queue the job again and again.
     """
     workdir = campaign.new_workdir()
     fault = campaign.random.choice(["locked", "other config", "diverged"])

@@ -25,7 +25,7 @@ _PORT = flags.DEFINE_integer(
 _WEIGHTS = flags.DEFINE_string(
     "weights",
     "random",
-    "Weights for style transfer, as config.weights of configs/style.py.",
+    "Weights for style transfer, like config.weights of configs/style.py.",
 )
 
 

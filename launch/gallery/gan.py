@@ -26,7 +26,7 @@ class Generator:
         self._sampler = tasks.abilities(run.config).sample(run.config)
 
     def sheet(self, seed: int) -> np.ndarray:
-        """64 samples, [height, width, 3] uint8."""
+        """Draws 64 samples, [height, width, 3] uint8."""
         samples = self._sampler.samples(self._state, streams.key(seed, "sheet"), 64)
         return self._sampler.modality.show(samples, 8)
 

@@ -58,7 +58,7 @@ class LatentSpace:
 
     @functools.cached_property
     def map(self) -> np.ndarray:
-        """Images on a grid of the plane, [height, width, 3] uint8; of 2 dimensions."""
+        """Decodes a grid of a two-dimensional space, [height, width, 3] uint8."""
         steps = jnp.linspace(-_SPAN, _SPAN, _SIDE)
         across, down = jnp.meshgrid(steps, -steps)
         z = jnp.stack([across.ravel(), down.ravel()], axis=-1)
@@ -124,8 +124,8 @@ def _interpolation_part(models, name):
         a = gr.Number(0, precision=0, minimum=0, label="First test image")
         b = gr.Number(1, precision=0, minimum=0, label="Second test image")
     with gr.Accordion("Or draw them", open=False), gr.Row():
-        _, drawn_a = drawing.pad("Replaces the first", elem_id="drawn-a")
-        _, drawn_b = drawing.pad("Replaces the second", elem_id="drawn-b")
+        _, drawn_a = drawing.pad("Replaces the first image", elem_id="drawn-a")
+        _, drawn_b = drawing.pad("Replaces the second image", elem_id="drawn-b")
     weight = gr.Slider(0, 1, 0.5, step=0.05, label="Weight of the second")
     blend = gr.Image(label="Interpolation", height=_ZOOM, elem_id="blend", **_IMAGE)
     path = gr.Image(label="All weights from 0 to 1", height=130, **_IMAGE)

@@ -38,17 +38,17 @@ class Models:
         """Prepares the cache; reads nothing yet.
 
         Args:
-          root: As the attribute.
+          root: See the attribute.
           accepts: Config of a run -> whether its model is of this kind.
           make: Trained run -> model. Called once for each run.
-          train: As the attribute.
+          train: See the attribute.
         """
         self.root, self.train, self._accepts = root, train, accepts
         self._lock = threading.Lock()
 
         @functools.lru_cache(_CACHED)
         def load(name, checkpoints):
-            del checkpoints  # in the cache's key: new checkpoints are loaded anew
+            del checkpoints  # `checkpoints` is part of the key: new ones are loaded
             run = restore.load(runs.named(self.root, name).folder, tasks.make)
             return make(run)
 

@@ -1,7 +1,7 @@
 """The tab of the game: watch an agent play, or play on the same rocks.
 
-The server plays the agent's game in advance. That is possible because rocks fall the
-same way whatever the players do. The browser shows the game and moves the visitor's
+The server plays the agent's game in advance. This is possible because the players do
+not influence the rocks. The browser shows the game and moves the visitor's
 paddle by the rules of `dlx.envs.rocks`. At the end the server plays the visitor's moves
 by the same rules and computes the score.
 """
@@ -73,7 +73,7 @@ class Agent:
         screen = jax.ShapeDtypeStruct((1, size, size, 1), jnp.float32)
         try:
             return jax.eval_shape(self._scores, screen).shape == (1, rocks.NUM_ACTIONS)
-        except Exception:  # whatever the network's library raises
+        except Exception:  # the network's library may raise any error
             return False
 
 
@@ -207,7 +207,7 @@ def _result(current, data):
         or len(moves) != game.episode_steps
         or set(moves) - set("012")
     ):
-        raise UserError("the moves are not those of a whole game")
+        raise UserError("the moves do not cover exactly one game")
     key = streams.key(current["seed"], "game")
     actions = jnp.array([int(move) for move in moves], jnp.int32)
     score = int(_scorer(game)(actions, key)[-1])
@@ -246,7 +246,7 @@ def _scorer(game):
 def _caught(screens, game):
     """The number of rocks caught.
 
-    A caught rock is in the last row but one, and a step later the paddle is below it.
+    A caught rock is in the second last row, and a step later the paddle is below it.
     """
     above, below = screens[:-1, -2] == 1, screens[1:, -1] == 2
     return int(np.sum(above & below))

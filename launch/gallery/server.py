@@ -15,7 +15,7 @@ MOST_UPLOADS = 200  # files stored at a time, of all visitors
 class Guard:
     """ASGI middleware that limits uploads, and serves only files below one folder.
 
-    Gradio alone would serve other files, and fetch any address that a visitor names.
+    Without it, Gradio serves other files and fetches any address that a visitor names.
     """
 
     def __init__(self, app, folder: pathlib.Path):

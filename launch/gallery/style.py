@@ -79,7 +79,7 @@ def build(root: pathlib.Path, weights: str) -> Any:
 
     @show_user_errors
     def optimise(*inputs):
-        # Gradio stores each value of a picture as a file, so only the last one is one.
+        # Gradio stores pictures as files, so only the last value is a picture.
         made = None
         for made, said in _optimise(weights, *inputs):
             yield _shown(made), gr.Image(visible=made is None), said
@@ -134,8 +134,9 @@ def _description(weights):
 def _optimise(weights, content, photograph, painting, texture, size):
     """Yields the picture as it forms, and the progress as text.
 
-    Every painting compiles programs for its own sizes. They are freed at its end, since
-    a process can have 65,530 memory maps on Linux, and a painting takes 600 or more.
+    Every painting compiles programs for its own sizes. They are freed at its end,
+    because a process can have 65,530 memory maps on Linux, and a painting takes 600 or
+    more.
     """
     try:
         yield from _steps(weights, content, photograph, painting, texture, size)

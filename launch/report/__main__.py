@@ -2,7 +2,7 @@
 
     python -m launch.report --workdir=runs/vae_mnist/20261126-120000 --out=report.html
 
-It has the run's numbers, curves, figures and config, and no external resources.
+The file has the run's numbers, curves, figures and config. It needs no other files.
 """
 
 import math
@@ -58,7 +58,7 @@ def page(run: runs.Run) -> str:
 
 
 def _curves(run):
-    """A picture with a panel per metric, as a data URI; None without metrics."""
+    """Draws a panel for each metric, as a data URI; None if there are no metrics."""
     panels = {}
     for name in run.curves:
         steps, numbers = run.curve(name)
@@ -68,7 +68,7 @@ def _curves(run):
 
 
 def _text(value):
-    """A value as it is shown."""
+    """Formats a value."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {part}" for name, part in value.items())
     if isinstance(value, float):

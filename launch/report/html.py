@@ -12,7 +12,7 @@ from PIL import Image
 
 from . import runs
 
-_LARGEST = 12 * 2**20  # bytes of a figure; of larger ones only the name is shown
+_LARGEST = 12 * 2**20  # bytes of a figure; a larger figure is only named
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader(__package__, "templates"),

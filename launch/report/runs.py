@@ -1,4 +1,4 @@
-"""Reads the runs below a folder, complete, running, killed or damaged."""
+"""Reads the runs below a folder; they may be complete, running, killed or damaged."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -131,7 +131,7 @@ def read(root: pathlib.Path, folder: pathlib.Path) -> Run:
 
 
 def named(root: pathlib.Path, name: str) -> Run:
-    """Reads the run of a name given by the user.
+    """Reads the run that a user names.
 
     Raises:
       UserError: if there is no run of that name below the root.

@@ -1,4 +1,4 @@
-"""Trains several configs with a grid of settings and several seeds; compares them.
+"""Trains several configs with a grid of settings and several seeds, and compares them.
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 

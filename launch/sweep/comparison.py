@@ -28,8 +28,8 @@ class Curve:
       seed: The random seed.
       steps: The training step of each evaluation.
       seconds: The seconds of training until each evaluation.
-      measures: {metric: its value at each evaluation}; the sweep's metric first, or
-        else the run's own, then those of `also`.
+      measures: {metric: its value at each evaluation}. The sweep's metric, or else the
+        run's own, comes first, then the metrics of `also`.
       targets: The metric's target at each evaluation, or None.
       summary: The content of summary.json.
     """

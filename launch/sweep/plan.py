@@ -49,12 +49,11 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     """Makes the sweep's runs: configs x variants x grid x seeds, in this order.
 
     Args:
-      sweep: Has `configs`, paths, each optionally followed by a colon and the argument
-        of its `get_config`, or pairs of such a path and overrides of that config
-        alone; optionally `variants`, pairs of a name and overrides;
-        optionally `grid`, {field: values}; `seeds`; optionally `side_by_side`, which
-        trains all seeds of a cell in one program. Overrides and grid are nested like
-        the configs.
+      sweep: Has `configs` and `seeds`. `configs` are paths, each optionally followed by
+        a colon and the argument of its `get_config`, or pairs of such a path and
+        overrides of that config alone. Optional are `variants`, pairs of a name and
+        overrides; `grid`, {field: values}; and `side_by_side`, which trains all seeds
+        of a cell in one program. Overrides and grid are nested like the configs.
       workdir: The sweep's folder.
 
     Raises:

@@ -50,7 +50,7 @@ def test_triples_for_validation_are_of_held_out_images():
 @pytest.mark.parametrize("held_out", [1437, 2000])
 def test_some_examples_must_be_left(held_out):
     with pytest.raises(
-        UserError, match=f"config.validation={held_out} must leave some"
+        UserError, match=f"config.validation={held_out} must leave examples"
     ):
         sources.load("digits", "train", validation=held_out)
 
@@ -63,7 +63,7 @@ def test_a_run_evaluates_validation_if_it_has_it_and_test_on_request():
     held.eval_split = "test"
     assert len(batches.evaluated(held).labels) == 360
     with pytest.raises(
-        UserError, match=r"has no validation split, as config.validation=0"
+        UserError, match=r"has no validation split, because config.validation=0"
     ):
         splits.evaluated(_config(eval_split="validation"))
 
@@ -100,7 +100,7 @@ def test_a_users_own_data_by_import_path(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("labels", "names", "message"),
     [
-        ([0, 1], [], "has 0 class; a classifier needs labels of at least 2"),
+        ([0, 1], [], "has 0 classes; a classifier needs at least 2"),
         ([[0, 1], [1, 0]], ["a", "b"], "labels of shape .2,.; a classifier needs one"),
         ([-1, 1, -1], ["a", "b"], "2 of 3 examples without a label"),
         ([0, 2], ["a", "b"], "1 of 2 examples without a label"),

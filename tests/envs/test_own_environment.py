@@ -1,4 +1,4 @@
-"""BUILD.md's environment of 40 lines, as it stands there, trained by its command."""
+"""The environment of docs/adding.md, as it stands there, trained by its command."""
 
 import json
 import pathlib
@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-BUILD = pathlib.Path("BUILD.md").read_text()
-SECTION = BUILD.split("## An environment of your own in 40 lines")[1].split("\n## ")[0]
+PAGE = pathlib.Path("docs/adding.md").read_text()
+SECTION = PAGE.split("## An environment in 40 lines")[1].split("\n## ")[0]
 
 
 def test_the_environment_of_the_page_is_learnt(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import loop, published, restore
+from dlx.runtime.evaluate import evaluate
 
 
 def _classifier():
@@ -45,7 +46,7 @@ def test_parameters_and_evaluation_are_equal(kind, config, tmp_path):
     _assert_equal(run.state.params, read.state.params)
     if kind == "classifier":  # no field differs between devices
         _assert_equal(*(r.state.replace(opt_state=None) for r in (run, read)))
-    numbers = [loop.evaluate(r.task, r.keys, r.step, r.state) for r in (run, read)]
+    numbers = [evaluate(r.task, r.keys, r.step, r.state) for r in (run, read)]
     assert numbers[0] == numbers[1]
     text = (tmp_path / "published" / "config.json").read_text()
     assert "/nowhere" not in text and json.loads(text)["seed"] == config.seed

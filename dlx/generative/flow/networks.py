@@ -39,7 +39,7 @@ def time_features(time: jax.Array) -> jax.Array:
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions whose normalised result the embedding scales and shifts.
+    """Two 3x3 convolutions; the embedding scales and shifts their normalised result.
 
     Attributes:
       width: The number of channels.
@@ -78,9 +78,9 @@ class UNet(nn.Module):
       channels: The number of channels of an image.
       widths: Channels of each level, the largest image first; multiples of 8.
       blocks: The number of blocks of each level, on the way down and on the way up.
-      patch: Side of the patches that the first layer sees, each as one pixel.
+      patch: Side of the patches, each of which the first layer turns into one pixel.
       heads: The number of attention heads at the smallest level; 0 for no attention.
-      num_classes: The number of classes; 0 for a network that sees no label.
+      num_classes: The number of classes; 0 for a network without labels.
       dropout: Dropout rate of the blocks.
       dtype: The dtype of the arithmetic. Parameters and velocities are float32.
     """
@@ -173,12 +173,12 @@ def make(config, modality) -> UNet:
     if height % least or width % least:
         raise UserError(
             f"config.widths={tuple(config.widths)} with config.patch={config.patch} "
-            f"need sides that are multiples of {least}, got {height}x{width}"
+            f"needs images whose sides are multiples of {least}, got {height}x{width}"
         )
     multiple = math.lcm(_GROUPS, max(1, config.heads))
     if any(n % _GROUPS for n in config.widths) or config.widths[-1] % multiple:
         raise UserError(
-            f"config.widths={tuple(config.widths)} need multiples of {_GROUPS}, the "
+            f"config.widths={tuple(config.widths)} must be multiples of {_GROUPS}, the "
             f"last one also of config.heads={config.heads}"
         )
     return UNet(

@@ -47,7 +47,7 @@ def loss(
 def make_loss(config, network: nn.Module):
     """Returns the loss, (params, (x, labels, noise, time), key) -> ([], {}), and draw.
 
-    draw: (key, x, labels) -> (x, labels, noise, time), some labels dropped.
+    draw: (key, x, labels) -> (x, labels, noise, time); some labels are dropped.
     """
 
     def draw(key, x, labels):
@@ -70,12 +70,12 @@ def make_loss(config, network: nn.Module):
 
 
 def guided(conditional: jax.Array, without: jax.Array, scale: float) -> jax.Array:
-    """Strengthens what a label changes (Ho and Salimans 2022, equation 6).
+    """Classifier-free guidance (Ho and Salimans 2022, equation 6).
 
     Args:
       conditional: Velocities with labels.
-      without: Velocities without.
-      scale: 0 ignores the labels, 1 follows them, more exaggerates them.
+      without: Velocities without labels.
+      scale: 0 ignores the labels, 1 follows them, larger values exaggerate them.
     """
     return without + scale * (conditional - without)
 
@@ -86,7 +86,8 @@ def solve(velocity: Velocity, noise: jax.Array, solver: str, steps: int) -> jax.
     Args:
       velocity: (x, time [batch]) -> velocities.
       noise: [batch, height, width, channels] float32. The start.
-      solver: 'euler', or 'heun', which evaluates twice a step and is of second order.
+      solver: 'euler', or 'heun', which is of second order and evaluates the velocity
+        twice per step.
       steps: The number of steps.
 
     Returns:

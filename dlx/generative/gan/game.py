@@ -47,7 +47,7 @@ def make_networks(
 
 
 def generator_variables(params, stats):
-    """Returns the generator's variables, as Flax names them."""
+    """Returns the generator's variables under Flax's names."""
     return {
         "params": params["generator"]["network"],
         "batch_stats": stats["generator"],
@@ -58,7 +58,7 @@ class Game:
     """A generator, its discriminators, and both players' losses.
 
     `params` and `stats` have the structure of State.params and State.batch_stats. Some
-    methods take the part of one player, as their documentation says.
+    methods take one player's part of them; their arguments say which.
 
     Attributes:
       generator: The generator's module.
@@ -98,9 +98,9 @@ class Game:
         """Generates a batch in training mode.
 
         Args:
-          params: The generator's.
-          stats: The generator's.
-          key: The key of the latent vectors and of Gumbel's noise.
+          params: The generator's parameters.
+          stats: The generator's stats.
+          key: The key of the latent vectors and of the Gumbel noise.
           labels: [batch] integers.
 
         Returns:
@@ -118,7 +118,7 @@ class Game:
         return images, new["batch_stats"]
 
     def discriminate(self, params, stats, key, inputs, labels):
-        """Runs the discriminators, whose params and stats these are.
+        """Runs the discriminators with their params and stats.
 
         Returns:
           [discriminators, batch] logits, and the discriminators' new stats.
@@ -139,8 +139,8 @@ class Game:
         Each discriminator's parameters influence only its own term of the sum.
 
         Args:
-          params: The discriminators'.
-          stats: The discriminators'.
+          params: The discriminators' parameters.
+          stats: The discriminators' stats.
           key: The key of augmentation, instance noise and dropout.
           real: [batch, height, width, channels] float32.
           fake: [batch, height, width, channels] float32.
@@ -184,9 +184,9 @@ class Game:
         """Computes the generator's loss against all discriminators.
 
         Args:
-          params: The generator's.
-          stats: Both players'.
-          d_params: The discriminators'.
+          params: The generator's parameters.
+          stats: Both players' stats.
+          d_params: The discriminators' parameters.
           key: The key of latent vectors, augmentation, instance noise and dropout.
           real: [batch, height, width, channels] float32, for relativistic losses.
           labels: [batch] integers, of the real and of the generated examples.

@@ -1,4 +1,4 @@
-"""Inputs of the discriminators: augmentation, noise, packing, and an input for each."""
+"""Augmentation, noise, packing and per-discriminator inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ from dlx import streams
 from dlx.data import augment
 from dlx.models import layers
 
-# config.d_inputs. 'same': every discriminator has the whole batch; 'split': each has
-# its own part of the batch; 'projection': each has the batch behind a fixed random
-# convolution of its own; 'channels': the first has all channels, each other only one.
+# config.d_inputs. 'same': every discriminator sees the whole batch; 'split': disjoint
+# parts of the batch; 'projection': the batch after a fixed random convolution, another
+# one for each; 'channels': the first sees all channels, each other one channel.
 CHOICES = "same", "split", "projection", "channels"
 AUGMENTATIONS = "translation", "cutout", "colour"
 

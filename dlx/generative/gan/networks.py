@@ -85,7 +85,7 @@ class Generator(nn.Module):
 
 
 def _smallest(shape, factor, layers):
-    """Height and width before the first of so many upsampling layers."""
+    """Height and width before the first of `layers` upsampling layers."""
     return [
         side // times**layers for side, times in zip(shape[:2], factor, strict=True)
     ]
@@ -175,7 +175,7 @@ class Discriminator(nn.Module):
         return logits
 
     def _over_devices(self, x):
-        """The mean over the whole batch, of which each device has a part, [...]."""
+        """The mean over the global batch, which the devices share, [...]."""
         mean = jnp.mean(x, axis=0)
         if self.axis_name is None or self.is_initializing():
             return mean
@@ -185,8 +185,8 @@ class Discriminator(nn.Module):
 class Discriminators(nn.Module):
     """Several discriminators, each with its own input and parameters.
 
-    Neighbours with equal channels are computed together, by `vmap`. All attributes
-    except `channels`, which has an entry for each, are those of Discriminator.
+    Neighbours with equal channels are computed together, by `vmap`. `channels` has an
+    entry for each discriminator. Other attributes: see Discriminator.
     """
 
     channels: Sequence[Sequence[int]]
@@ -240,7 +240,7 @@ def make_generator(
     axis_name: str | None = None,
     dtype: Any = jnp.float32,
 ) -> Generator:
-    """Makes a generator. The arguments are its attributes.
+    """Makes a generator. The arguments are attributes of Generator.
 
     Raises:
       ValueError: if a width is not a positive integer or the layers do not produce
@@ -272,7 +272,7 @@ def make_discriminators(
     axis_name: str | None = None,
     dtype: Any = jnp.float32,
 ) -> Discriminators:
-    """Makes discriminators. The arguments are their attributes.
+    """Makes discriminators. The arguments are attributes of Discriminators.
 
     Raises:
       ValueError: if a width is not a positive integer or `norm` is unknown.
@@ -280,7 +280,7 @@ def make_discriminators(
     for widths in (*channels, kernel, factor, *([features] if features else ())):
         _require_widths(widths)
     if norm not in ("batch", "spectral", "none"):
-        raise ValueError(f"unknown norm {norm!r}; there are: batch, spectral, none")
+        raise ValueError(f"unknown norm {norm!r}; choose one of: batch, spectral, none")
     rows = map(tuple, (map(tuple, channels), kernel, factor, features))
     return Discriminators(*rows, norm, minibatch_std, num_classes, axis_name, dtype)
 

@@ -1,7 +1,7 @@
 """Frechet and kernel distance, precision and recall in a classifier's features.
 
 The papers use features of Inception v3. Numbers from other features compare only with
-each other, so a report must name the network.
+each other. A report must therefore name the network.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def comparisons(
 ) -> dict[str, float]:
     """Three distances between sets of features, all with the same number of samples.
 
-    The estimates are biased by the number of samples, and compare only if it is equal.
+    The number of samples biases the estimates. They compare only if it is equal.
     Each distance uses the first `comparable(...)` samples of both its sets.
 
     Args:

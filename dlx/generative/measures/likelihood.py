@@ -40,7 +40,7 @@ def normal_log_prob(z: jax.Array, mean=0.0, log_std=0.0) -> jax.Array:
 def kl_to_standard_normal(mean: jax.Array, log_std: jax.Array) -> jax.Array:
     """KL(N(mean, diag(exp(log_std))^2) || N(0, 1)) of each dimension.
 
-    Kingma and Welling (2014), appendix B, have its sum.
+    Kingma and Welling (2014), appendix B, give the sum over dimensions.
     """
     return 0.5 * (mean**2 + jnp.exp(2 * log_std) - 1) - log_std
 
@@ -67,7 +67,7 @@ def log_likelihood(
     batch: int = 100,
     at_once: int = 50,
 ) -> np.ndarray:
-    """The importance bound of each image with many samples, in little memory.
+    """Computes each image's importance bound from many samples, in little memory.
 
     Args:
       log_weights: (params, key, images [batch, ...], k) -> [k, batch]. A pure function.

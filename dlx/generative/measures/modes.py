@@ -30,7 +30,7 @@ def entropy(shares: np.ndarray) -> float:
 def kl_to_uniform(shares: np.ndarray) -> float:
     """KL(shares || uniform) in nats, the largest possible entropy less the entropy.
 
-    Tables on stacked MNIST have it as their second column (Metz et al. 2017, table 3).
+    It is the second column of tables on stacked MNIST (Metz et al. 2017, table 3).
     """
     return float(np.log(len(shares)) - entropy(shares))
 
@@ -38,8 +38,8 @@ def kl_to_uniform(shares: np.ndarray) -> float:
 def pairwise_distance(images: np.ndarray) -> float:
     """Mean distance between two samples, which is 0 if all samples are equal.
 
-    The distance is the root of the mean squared difference of two images' values. Each
-    image is paired with the one half of the samples further on.
+    The distance is the root of the mean squared difference of two images' values. Image
+    i is paired with image i + samples / 2.
 
     Args:
       images: [samples, ...] float.

@@ -1,7 +1,7 @@
 """The reference classifier, which measures generated images.
 
-It is a classifier of dlx. dlx's loop trains it when it is first needed, and it is then
-cached in ~/.cache/dlx/reference_classifiers. A different machine, version of JAX or
+dlx trains this classifier when it is first needed, and then caches it in
+~/.cache/dlx/reference_classifiers. A different machine, version of JAX or
 version of the code that trains it gives a different classifier with different features.
 Its digest is reported with the metrics; they compare only if the digests are equal.
 """
@@ -36,7 +36,7 @@ from dlx.data import (
 )
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers, mlp
-from dlx.runtime import checkpoint, loop, restore
+from dlx.runtime import digests, loop, restore
 from dlx.runtime.rundir import read_summary
 from dlx.vision import classifier, evaluation, networks
 
@@ -66,7 +66,7 @@ class ReferenceClassifier:
         self.name = f"{self.dataset.replace('/', '_')}_classifier"
         self.names = data.test.names
         self.accuracy = accuracy
-        self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
+        self.digest = digests.digest((run.state.average, run.state.scale))[:12]
         network = classifier.make_network(run.config, data)
 
         @jax.jit
@@ -144,7 +144,8 @@ def _config_digest(config):
 def _ensure_trained(config, workdir, damaged=None):
     """Trains the classifier if it is missing. Waits if another process trains it.
 
-    Returns the time at which it was trained; one trained at `damaged` is replaced.
+    A classifier that was trained at the time `damaged` is replaced. Returns the time at
+    which the classifier was trained.
     """
 
     def trained_at():
@@ -186,12 +187,12 @@ def train(config, workdir: pathlib.Path) -> None:
         summary = loop.train(classifier.make(config), config, part, name=name)
         if summary["status"] == "preempted":
             sys.exit(128 + summary["signal"])
-        with contextlib.suppress(OSError):  # without locks, another may be first
+        with contextlib.suppress(OSError):  # without locks another may be first
             part.rename(workdir)
 
 
 def _train_in_child(config, workdir):
-    """Trains in a child process on the CPU; in this one, all processes would train.
+    """Trains in a child process on the CPU, because here all processes would train.
 
     The parent holds the lock, for which this machine's other processes wait.
     """
@@ -216,7 +217,7 @@ def _train_in_child(config, workdir):
 
 
 def make_config(dataset, data_dir, manual_dir, image_size=None):
-    """A config like configs/cnn_mnist.py, a bit wider and a third as long."""
+    """Returns a config like configs/cnn_mnist.py, a bit wider and a third as long."""
     config = ml_collections.ConfigDict()
     config.task = "classifier"
     config.seed = 0

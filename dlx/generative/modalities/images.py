@@ -1,8 +1,8 @@
 """Images as a modality: [height, width, channels], whose bytes are scaled to -1 ... 1.
 
 The reference classifier (../measures/reference_classifier.py) assigns samples to
-classes, and distances are measured in its features. Names of metrics name the
-classifier. Each channel of a stacked image is classified separately.
+classes, and distances are measured in its features. The names of these metrics contain
+the classifier's name. Each channel of a stacked image is classified separately.
 """
 
 import functools
@@ -18,7 +18,7 @@ from dlx.errors import UserError
 from dlx.generative.measures import fid, modes, reference_classifier
 
 _REFERENCE = 10_000  # real images that samples are compared with
-_FEWEST = 4  # each needs three neighbours
+_FEWEST = 4  # each image needs three neighbours
 
 
 class ModeClassifier:
@@ -203,7 +203,7 @@ def _bytes(samples):
 
 
 def _nearest(image, real, number):
-    """The real images with the least squared difference, the nearest first."""
+    """Returns the real images with the least squared difference, nearest first."""
     real = real[:_REFERENCE]
     difference = real.astype(np.float32) - image
     order = np.argsort(np.mean(difference**2, axis=(1, 2, 3)))

@@ -34,7 +34,7 @@ class Texts:
           UserError: if the file is missing or too short.
         """
         text = plain(_read(config.corpus))
-        # Lines begin at the beginning of a word.
+        # Every line begins with a word.
         starts = [m.start() for m in re.finditer(r"(?<= )\S", text)]
         starts = [at for at in starts if at + config.length <= len(text)]
         if len(starts) < config.batch_size:

@@ -13,7 +13,7 @@ from dlx.models.layers import Conv, upsample
 
 
 def dense(x: jax.Array, width: int, gated: bool, dtype: Any = None) -> jax.Array:
-    """Adds a dense layer to the calling module, [..., n] -> [..., width].
+    """Applies a new dense layer of the calling module, [..., n] -> [..., width].
 
     Its activation is tanh, or a gated linear unit if `gated` (Dauphin et al. 2017,
     equation 1).

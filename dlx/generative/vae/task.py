@@ -1,6 +1,6 @@
 """Variational and importance-weighted autoencoders of binary images.
 
-Pixels are drawn anew at every step, with a pixel's grey as the probability of a 1
+Binary pixels are drawn at every step, with probabilities equal to their grey values
 (dynamic binarisation; Burda et al. 2016, section 5.1).
 """
 
@@ -80,7 +80,7 @@ def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
 
 
 class Codec:
-    """Encodes images to latent vectors and decodes these, with a trained run.
+    """Encodes images to latent vectors and decodes them, with a trained run.
 
     Attributes:
       test: The test split.

@@ -13,7 +13,7 @@ from dlx.models.layers import Conv, max_pool_3x3
 from dlx.models.receptive_field import ReceptiveField
 
 # In order: a convolution (index, width, kernel), a pool (index,) or a fire module
-# (index, squeeze channels, channels of each expansion). The index is the place in
+# (index, squeeze channels, channels of each expansion). The index is the position in
 # torchvision's `features`, which counts ReLUs.
 _FEATURES = {
     "1.0": {

@@ -20,7 +20,7 @@ class Stylizer(nn.Module):
     Attributes:
       channels: Channels at the image's size, at half of it, at a quarter, and so on.
       blocks: The number of residual blocks at the smallest size.
-      convolution: The function that computes convolutions, of the signature of
+      convolution: The function that computes convolutions, with the signature of
         `lax.conv_general_dilated`. None selects the one that is fast inside a training
         loop.
     """

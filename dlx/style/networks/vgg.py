@@ -23,7 +23,7 @@ class VGG(nn.Module):
 
     Attributes:
       depth: One of DEPTHS.
-      pooling: One of POOLS. Gatys et al. prefer the pictures of 'average'.
+      pooling: One of POOLS. Gatys et al. prefer 'average'.
     """
 
     depth: int

@@ -125,8 +125,8 @@ def test_levels_see_the_whole_image():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("widths", (12,), "need multiples of 8"),
-        ("widths", (8,) * 5, "need sides that are multiples of 32, got 8x8"),
+        ("widths", (12,), "must be multiples of 8"),
+        ("widths", (8,) * 5, "whose sides are multiples of 32, got 8x8"),
         ("solver", "rk4", "config.solver must be one of: 'euler', 'heun', got 'rk4'"),
     ],
 )
