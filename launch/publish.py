@@ -121,16 +121,19 @@ def _write(folder):
     own = {"status", "seconds", "compile_seconds", "wall_seconds", "goodput"}
     kept = {name: value for name, value in summary.items() if name not in own}
     kept |= {"step": run.step, "metrics": metrics}
-    if isinstance(kept.get("provenance"), dict):  # its command names folders
-        kept["provenance"] = {
-            name: value
-            for name, value in kept["provenance"].items()
-            if name != "command"
-        }
+    if isinstance(kept.get("provenance"), dict):
+        command = str(kept["provenance"].get("command") or "")
+        kept["provenance"] |= {"command": _without_folders(command)}
     (folder / "summary.json").write_text(to_json(kept, indent=2) + "\n")
     figures = _copy_figures(workdir / "figures", folder / "figures")
     card = _card(run, kept, files, [f"figures/{name}" for name in figures], folder)
     card.save(folder / "README.md")
+
+
+def _without_folders(command):
+    """A command without --workdir, and with only the names of other absolute paths."""
+    command = re.sub(r"\s--workdir[= ]\S+", "", command)
+    return re.sub(r"(?<![\w.])/(\S*/)?", "", command)
 
 
 def _copy_figures(source, target):
