@@ -31,6 +31,8 @@ _WEIGHTS = flags.DEFINE_string(
 
 def main() -> None:
     root = _ROOT.value.absolute()
+    if not flags.FLAGS["root"].present:  # the page has something to show without runs
+        root.mkdir(exist_ok=True)
     if not root.is_dir():
         raise UserError(f"there is no folder {root}")
     with tempfile.TemporaryDirectory(prefix="dlx-gallery-") as folder:

@@ -12,10 +12,11 @@ from dlx.errors import UserError
 from dlx.runtime import restore
 
 from .. import shipped
-from ..report import runs
+from ..report import html, runs
 from .models import Models, can, show_user_errors
 
 _ROWS, _STEPS = 6, 12  # of the interpolations
+_FILM = ("forming",)  # a flow's film of samples from noise to image
 
 
 class Generator:
@@ -63,9 +64,10 @@ def build(root: pathlib.Path) -> Any:
                 **options,
             )
     between = gr.Image(label="Interpolations", elem_id="between", **options)
-    _connect(models, name, seed, sheet, at, frame, between)
+    film = gr.HTML(elem_id="forming")
+    _connect(models, name, seed, sheet, at, frame, between, film)
 
-    outputs = [at, frame, sheet, between]
+    outputs = [at, frame, film, sheet, between]
 
     def opened(name, seed):
         dropdown, selected = models.choices(name)
@@ -76,7 +78,7 @@ def build(root: pathlib.Path) -> Any:
     return show_user_errors(opened), [name, seed], [name, *outputs]
 
 
-def _connect(models, name, seed, sheet, at, frame, between):
+def _connect(models, name, seed, sheet, at, frame, between, film):
     """Connects the inputs' events with their handlers."""
 
     @show_user_errors
@@ -93,7 +95,7 @@ def _connect(models, name, seed, sheet, at, frame, between):
 
     seed.input(samples, [name, seed], [sheet, between], show_progress="hidden")
     at.input(training_frame, [name, at], frame, show_progress="hidden")
-    outputs = [at, frame, sheet, between]
+    outputs = [at, frame, film, sheet, between]
     name.input(everything, [name, seed], outputs, show_progress="hidden")
 
 
@@ -119,7 +121,9 @@ def _everything(models, name, seed):
     """All outputs for a newly selected run."""
     last = max(0, len(_frames(models, name)) - 1)
     slider = gr.Slider(maximum=max(1, last), value=last, interactive=last > 0)
-    return slider, _training_frame(models, name, last), *_samples(models, name, seed)
+    film = html.figures(runs.named(models.root, name), _FILM)
+    frame = _training_frame(models, name, last)
+    return slider, frame, film, *_samples(models, name, seed)
 
 
 def _frames(models, name):

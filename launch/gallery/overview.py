@@ -12,6 +12,7 @@ from .models import show_user_errors
 
 _SECONDS = 3  # between two readings of the folder
 _MOST = 8  # runs shown at the same time
+_GREY, _GRID = "#808080", "rgba(128,128,128,0.25)"  # on light and dark pages
 _COLUMNS = {
     **{"run": "str", "task": "str", "status": "str", "seed": "number"},
     **{"step": "number", "metric": "str", "value": "number", "seconds": "number"},
@@ -166,7 +167,10 @@ def _curves(selected, metric_name, by_step):
         showlegend=True,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": _GREY},
     )
+    chart.update_xaxes(gridcolor=_GRID, zerolinecolor=_GRID)
+    chart.update_yaxes(gridcolor=_GRID, zerolinecolor=_GRID)
     return chart
 
 

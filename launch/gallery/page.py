@@ -1,10 +1,11 @@
-"""The page: a tab of all runs, and a tab for each kind of trained model."""
+"""The page: an agent that plays at once, all runs, and a tab per kind of model."""
 
+import functools
 import pathlib
 
 import gradio as gr
 
-from . import digits, gan, latent, overview, rocks, style
+from . import digits, films, first, gan, latent, overview, results, rocks, style
 
 _CLEANUP, _KEPT = 600, 3600  # seconds: interval, and lifetime of visitors' files
 
@@ -14,18 +15,25 @@ def make(root: pathlib.Path, weights: str) -> gr.Blocks:
 
     Args:
       root: The folder that contains the runs.
-      weights: The weights for style transfer, as config.weights of configs/style.py.
+      weights: The weights for style transfer, like config.weights of configs/style.py.
     """
+    tabs = {
+        "Rocks": rocks.build,
+        "Other games": films.build,
+        "Digits": digits.build,
+        "Latent space": latent.build,
+        "Samples": gan.build,
+        "Style": functools.partial(style.build, weights=weights),
+        "Results": results.build,
+    }
     with gr.Blocks(title=f"dlx: {root.name}", delete_cache=(_CLEANUP, _KEPT)) as page:
+        with gr.Tab("Start"):
+            first.build(root)
         with gr.Tab("Runs"):
             load, inputs, outputs = overview.build(root)
         page.load(load, inputs, outputs, show_progress="hidden")
-        tabs = {"Rocks": rocks, "Digits": digits, "Latent space": latent, "GAN": gan}
-        for title, module in tabs.items():
+        for title, build in tabs.items():
             with gr.Tab(title) as tab:
-                opened = module.build(root)
+                opened = build(root)
             tab.select(*opened)
-        with gr.Tab("Style") as tab:
-            opened = style.build(root, weights)
-        tab.select(*opened)
     return page

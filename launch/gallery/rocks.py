@@ -95,16 +95,17 @@ def build(root: pathlib.Path) -> Any:
         join = gr.Button(
             "Play against it: arrow keys", variant="primary", elem_id="join"
         )
-    board = gr.HTML(
-        value=None,
-        html_template=_read("rocks.html"),
-        css_template=_read("rocks.css"),
-        js_on_load=_read("rocks.js"),
-        elem_id="board",
-    )
-    result, current = gr.Markdown(elem_id="result"), gr.State()
+    outputs = make_board("board")
 
-    _connect(models, settings, watch, join, board, result, current)
+    @show_user_errors
+    def watch_game(name, *settings):
+        return begin(models.get(name), *settings, human=False)
+
+    @show_user_errors
+    def join_game(name, *settings):
+        return begin(models.get(name), *settings, human=True)
+
+    connect(settings, watch, join, outputs, watch_game, join_game)
     name, *defaults, _ = settings
 
     @show_user_errors
@@ -122,6 +123,46 @@ def build(root: pathlib.Path) -> Any:
     return opened, name, [name, *defaults]
 
 
+def make_board(elem_id: str, value: Any = None) -> list[Any]:
+    """Makes the board, the text of the result, and the game's state.
+
+    Args:
+      elem_id: The board's name on the page.
+      value: The board's value from `begin` that the page opens with, or None.
+    """
+    board = gr.HTML(
+        value=value,
+        html_template=_read("rocks.html"),
+        css_template=_read("rocks.css"),
+        js_on_load=_read("rocks.js"),
+        elem_id=elem_id,
+    )
+    return [board, gr.Markdown(elem_id=f"{elem_id}-result"), gr.State()]
+
+
+def connect(settings, watch, join, outputs, watch_game, join_game) -> None:
+    """Connects the buttons and the board with their handlers.
+
+    Args:
+      settings: The inputs of both handlers.
+      watch: The button that begins a game of the agent alone.
+      join: The button that begins a game of the visitor and the agent.
+      outputs: What `make_board` returned.
+      watch_game: Settings -> the outputs' values.
+      join_game: Likewise.
+    """
+    board, result, current = outputs
+
+    @show_user_errors
+    def ended(current, event: gr.EventData):
+        return _result(current, event._data)
+
+    watch.click(watch_game, settings, outputs, show_progress="minimal")
+    join.click(join_game, settings, outputs, show_progress="minimal")
+    board.select(watch_game, settings, outputs, show_progress="hidden")
+    board.submit(ended, current, result, show_progress="hidden")
+
+
 def _plays_rocks(config):
     """Whether runs of a config play rocks; this tab's rules are those of rocks."""
     return can("play")(config) and config.env.get("name", "rocks") == "rocks"
@@ -130,41 +171,15 @@ def _plays_rocks(config):
 def _settings(models):
     """The inputs: run, screen size, interval, number of rocks, speed."""
     with gr.Row():
-        name = models.dropdown(elem_id="player")
-        size = gr.Dropdown([], label="Screen")
-        every = gr.Slider(
-            0,
-            _MOST_INTERVAL,
-            0,
-            step=1,
-            label="Interval",
-            info="steps between rocks; 0: one rock at a time",
-        )
-        number = gr.Slider(1, _MOST_ROCKS, 10, step=1, label="Rocks a game")
-        speed = gr.Slider(1, 30, 8, step=1, label="Steps a second")
+        name = models.dropdown(elem_id="player", scale=3, min_width=240)
+        size = gr.Dropdown([], label="Screen", scale=1, min_width=120)
+    with gr.Row():
+        whole = {"step": 1, "min_width": 300}
+        number = gr.Slider(1, _MOST_ROCKS, 10, label="Rocks a game", **whole)
+        label = "Steps between rocks (0: one at a time)"
+        every = gr.Slider(0, _MOST_INTERVAL, 0, label=label, **whole)
+        speed = gr.Slider(1, 30, 8, label="Steps a second", **whole)
     return [name, size, every, number, speed]
-
-
-def _connect(models, settings, watch, join, board, result, current):
-    """Connects the buttons and the board with their handlers."""
-
-    @show_user_errors
-    def watch_game(*settings):
-        return _begin(models, *settings, human=False)
-
-    @show_user_errors
-    def join_game(*settings):
-        return _begin(models, *settings, human=True)
-
-    @show_user_errors
-    def ended(current, event: gr.EventData):
-        return _result(current, event._data)
-
-    outputs = [board, result, current]
-    watch.click(watch_game, settings, outputs, show_progress="minimal")
-    join.click(join_game, settings, outputs, show_progress="minimal")
-    board.select(watch_game, settings, outputs, show_progress="hidden")
-    board.submit(ended, current, result, show_progress="hidden")
 
 
 def _defaults(models, name):
@@ -178,9 +193,22 @@ def _defaults(models, name):
     )
 
 
-def _begin(models, name, size, every, number, speed, human):
-    """Begins a game: the board's value, an empty result, and the game's state."""
-    agent = models.get(name)
+def begin(
+    agent: Agent, size: int, every: int, number: int, speed: float, human: bool
+) -> tuple[Any, str, Any]:
+    """Begins a game: the board's value, an empty result, and the game's state.
+
+    Args:
+      agent: The agent.
+      size: The size of the screen.
+      every: The steps between rocks; 0 lets one rock fall at a time.
+      number: The number of rocks in the game.
+      speed: Steps per second.
+      human: Whether the visitor plays, too.
+
+    Raises:
+      UserError: if a setting is invalid.
+    """
     game = _game(agent, size, every, number)
     seed = secrets.randbits(32)
     screens, scores = agent.record(game, seed)

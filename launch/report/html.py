@@ -1,6 +1,7 @@
 """Renders parts of a run as stand-alone HTML, without external resources."""
 
 import base64
+from collections.abc import Collection
 import io
 import json
 import pathlib
@@ -28,9 +29,10 @@ def render(template: str, **values: Any) -> str:
     return _ENVIRONMENT.get_template(template).render(**values)
 
 
-def figures(run: runs.Run) -> str:
-    """Renders a run's figures."""
-    return render("figures.html", figures=[_figure(path) for path in run.figures()])
+def figures(run: runs.Run, names: Collection[str] | None = None) -> str:
+    """Renders a run's figures, or those of some names."""
+    found = [p for p in run.figures() if names is None or p.stem in names]
+    return render("figures.html", figures=[_figure(path) for path in found])
 
 
 def picture(pixels: np.ndarray) -> str:

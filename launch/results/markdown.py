@@ -89,7 +89,9 @@ def _full(table):
     has_target = any(row["target"] for row in rows)
     head = [*axes, "n", "measure", "at the end"]
     head += ["target held", "steps to target", "seconds to target"] * has_target
-    head += ["seconds", "further measures at the end"]
+    head += ["seconds"]
+    has_more = any(len(row["measures"]) > 1 for row in rows)
+    head += ["further measures at the end"] * has_more
     is_single = table["title"] == tables.SINGLE
     lines = []
     for row in rows:
@@ -98,7 +100,8 @@ def _full(table):
         line += [_number_of_seeds(row), first[0], spread(first[1])]
         line += _target(row) * has_target
         line += [spread(row["train_seconds"])]
-        line += [", ".join(f"{name} {spread(s)}" for name, s in others)]
+        more = ", ".join(f"{name} {spread(numbers)}" for name, numbers in others)
+        line += [more] * has_more
         if is_single:
             line += [f"`{row['commands'][0]}`" if row["commands"][0] else ""]
         lines.append(line)

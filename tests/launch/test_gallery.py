@@ -22,8 +22,10 @@ import pytest
 from configs import dcgan_digits, fast_style, mlp_mnist, pg_rocks8, vae_mnist
 from dlx import streams, tasks
 from dlx.envs import measure, rocks
-from dlx.runtime import checkpoint, devices, loop
-from launch.gallery import style
+from dlx.runtime import checkpoint, devices, loop, provenance, restore
+from dlx.runtime.digests import digest
+from dlx.runtime.evaluate import evaluate
+from launch.gallery import first, style
 from launch.report import runs
 
 gradio = pytest.importorskip("gradio")
@@ -72,6 +74,10 @@ def root(tmp_path_factory):
         fast_style.get_config(), root / "painter", weights="random",
         image_size=48, crop=48, channels=(4, 8), blocks=1, style_scale=2.0,
     )  # fmt: skip
+    film = {"task": "pqn", "seed": 0, "env": {"name": "gymnax/Breakout-MinAtar"}}
+    (root / "film" / "checkpoints" / "4").mkdir(parents=True)
+    (root / "film" / "config.json").write_text(json.dumps(film))
+    shutil.copytree(root / "rocks" / "figures", root / "film" / "figures")
     for number in range(100):
         _copy(root / "rocks", root / "many" / f"{number:03}")
     (root / "damaged").mkdir()
@@ -192,7 +198,7 @@ def _row(page, *texts):
 
 
 def test_runs(visit, root):
-    page = visit()
+    page = visit("Runs")
     _filter(page, "many/099")
     _row(page, "many/099", "policy_gradient", "perfect_starts")
     _filter(page, "damaged")
@@ -217,7 +223,7 @@ def test_a_running_run_moves_by_itself(visit, root):
     folder = root / "moving"
     _copy(root / "rocks", folder)
     try:
-        page = visit()
+        page = visit("Runs")
         _filter(page, "moving")
         _row(page, "moving")
         with (folder / "metrics.jsonl").open("a") as file:
@@ -231,11 +237,46 @@ def test_a_running_run_moves_by_itself(visit, root):
 def test_the_first_view(visit):
     """A bound that a loaded machine keeps; not a benchmark."""
     began = time.monotonic()
-    page = visit()
+    page = visit("Runs")
     page.locator("#runs [role=gridcell]:visible", has_text="/").first.wait_for()
     took = time.monotonic() - began
     print(f"first view after {took:.2f} s")
     assert took < 10
+
+
+def test_an_agent_plays_before_anything_was_trained(visit):
+    page = visit()
+    caught = page.locator("#first .agent figcaption", has_text="agent: 1 of 1")
+    caught.wait_for()
+    assert not page.locator("#first .you").is_visible()
+    page.locator("#first-join").click()
+    page.locator("#first .you figcaption", has_text="you: 0 of 0").wait_for()
+    _shoot(page, "start")
+
+
+def test_the_agent_that_dlx_ships_never_misses():
+    run = restore.load(first.AGENT, tasks.make)
+    numbers = evaluate(run.task, run.keys, run.step, run.state)
+    assert numbers["eval/perfect_starts"] == numbers["eval/starts"] == 256
+    summary = json.loads((first.AGENT / "summary.json").read_text())
+    assert summary["params_sha256"] == digest(run.state.params)
+    command = summary["provenance"]["command"]
+    assert command.startswith("python -m launch.main --config=configs/pg_rocks16.py ")
+    assert sum(path.stat().st_size for path in first.AGENT.iterdir()) < 50_000
+
+
+def test_films_of_other_games(visit):
+    page = visit("Other games")
+    page.get_by_text("gymnax/Breakout-MinAtar").wait_for()
+    _source(page, "#film")
+    _shoot(page, "films")
+
+
+def test_results_of_the_runs(visit, root):
+    page = visit("Results")
+    page.locator("#results td", has_text="rocks").first.wait_for()
+    assert "Single runs" in page.locator("#results").inner_text()
+    assert provenance.machine() in page.locator("#results").inner_text()
 
 
 def test_watching_an_agent(visit):
@@ -272,7 +313,7 @@ def test_playing_with_the_arrow_keys(visit):
         return [rock, paddle];
     }"""
     held = None
-    while "caught" not in page.locator("#result").inner_text():
+    while "caught" not in page.locator("#board-result").inner_text():
         rock, paddle = page.evaluate(look)
         wanted = None
         if rock is not None and rock != paddle:
@@ -283,7 +324,7 @@ def test_playing_with_the_arrow_keys(visit):
             if wanted:
                 page.keyboard.down(wanted)
             held = wanted
-    said = page.locator("#result").inner_text()
+    said = page.locator("#board-result").inner_text()
     _shoot(page, "playing")
     counted = page.locator("#board .you figcaption").inner_text()
     caught, of = map(int, re.findall(r"\d+", counted))
@@ -332,7 +373,7 @@ def test_a_latent_space(visit):
 
 
 def test_a_generator(visit):
-    page = visit("GAN")
+    page = visit("Samples")
     before = _source(page, "#sheet")
     page.get_by_label("number input for Seed").fill("5")
     page.keyboard.press("Tab")
@@ -397,7 +438,10 @@ def test_an_invalid_picture_is_reported(visit, tmp_path):
 def test_every_tab_fits_the_screen(visit, width, scheme):
     page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page.get_by_role("tab", name="Runs").wait_for()
-    for tab in "Runs", "Rocks", "Digits", "Latent space", "GAN", "Style":
+    for tab in (
+        *("Start", "Runs", "Rocks", "Other games", "Digits", "Latent space"),
+        *("Samples", "Style", "Results"),
+    ):
         found = page.get_by_role("tab", name=tab)
         if not found.is_visible():  # behind the three dots of a narrow screen
             page.locator(".overflow-menu button").first.click()
