@@ -14,7 +14,8 @@ from absl import flags
 from dlx import tasks
 from dlx.data import splits
 from dlx.errors import UserError
-from dlx.runtime import loop, restore
+from dlx.runtime import restore
+from dlx.runtime.evaluate import evaluate
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _CHECKPOINT = flags.DEFINE_enum(
@@ -31,7 +32,7 @@ _SPLIT = flags.DEFINE_enum(
 def main() -> None:
     workdir = _WORKDIR.value
     run = restore.load(workdir, _make, best=_CHECKPOINT.value == "best")
-    numbers = loop.evaluate(run.task, run.keys, run.step, run.state)
+    numbers = evaluate(run.task, run.keys, run.step, run.state)
     data = f", {splits.evaluated(run.config)} split" if "dataset" in run.config else ""
     print(f"{workdir}: {_CHECKPOINT.value} checkpoint, step {run.step}{data}")
     for name, number in numbers.items():

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from dlx import streams
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 
 
 def _below(key, numbers=64):
@@ -41,14 +41,14 @@ def test_a_run_s_keys_are_all_different():
     """Of states, of each device's steps, of evaluations, figures, epochs and halves."""
     keys = streams.Keys(3)
     with jax.debug_key_reuse(False):
-        first = jax.random.split(keys.init)  # as `parallel.init` has them
-        devices = parallel.device_keys(keys.steps)
+        first = jax.random.split(keys.init)  # as `devices.init` has them
+        device_keys = devices.device_keys(keys.steps)
         fold = jax.vmap(jax.random.fold_in, (None, 0))
-        steps = jax.vmap(fold, (0, None))(devices, np.arange(50))
+        steps = jax.vmap(fold, (0, None))(device_keys, np.arange(50))
         found = [
             *_below(first[0], 4),
-            *_below(parallel.device_keys(first[1])[0], 4),
-            devices,
+            *_below(devices.device_keys(first[1])[0], 4),
+            device_keys,
             steps.ravel(),
             jax.vmap(lambda key: jax.random.split(key, 4))(steps.ravel()).ravel(),
             *(keys.evaluate(step)[None] for step in range(0, 50, 5)),

@@ -18,7 +18,7 @@ import numpy as np
 from dlx import fields, streams
 from dlx.data import order, sources, splits
 from dlx.data.streamed import Streamed
-from dlx.runtime import checkpoint, devices
+from dlx.runtime import devices, digests
 
 FIELDS = {
     "dataset": fields.text(),
@@ -121,7 +121,7 @@ class Resident:
         return np.asarray(self._arrays[name])
 
     def digest(self):
-        return checkpoint.digest(self._arrays)
+        return digests.digest(self._arrays)
 
     def save(self):
         return None  # the step determines the position
@@ -148,7 +148,7 @@ class Fixed:
         return source
 
     def digest(self):
-        return checkpoint.digest(self._tree)
+        return digests.digest(self._tree)
 
     def save(self):
         return None

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dlx.runtime import checkpoint, devices
+from dlx.runtime import devices, digests
 
 _DIGESTED = 16  # examples that a digest covers
 
@@ -66,7 +66,7 @@ class Streamed:
 
     def digest(self):
         """Digests the number of examples and a few of them."""
-        return checkpoint.digest((np.int64(len(self._examples)), self._sample()))
+        return digests.digest((np.int64(len(self._examples)), self._sample()))
 
     def save(self):
         return [iterator.get_state() for iterator in self._iterators]

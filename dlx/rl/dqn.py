@@ -23,6 +23,7 @@ import optax
 from dlx import fields, optimizers
 from dlx.envs.environment import Environment
 from dlx.rl import evaluation, networks, replay, rollouts
+from dlx.rl.q_agent import agent, policy
 from dlx.rl.q_learning import epsilon_greedy, importance_weights, q_learning
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
@@ -73,24 +74,6 @@ class State:
     replay: replay.Replay
     returns: jax.Array
     last_returns: jax.Array
-
-
-def agent(config) -> tuple[Environment, networks.QNetwork]:
-    """Makes the config's game and network.
-
-    Raises:
-      UserError: if the config is invalid.
-    """
-    env = evaluation.make_env(config)
-    evaluation.require_discrete(config, env)
-    torso = evaluation.make_torso(config)
-    return env, networks.QNetwork(torso, env.num_actions, config.dueling)
-
-
-def policy(config) -> tuple[Environment, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action values."""
-    env, network = agent(config)
-    return env, network.apply
 
 
 def make_play(config, env: Environment, network: networks.QNetwork):

@@ -12,6 +12,7 @@ import optax
 from dlx import fields, optimizers
 from dlx.envs.environment import Environment
 from dlx.rl import evaluation, networks, rollouts
+from dlx.rl.q_agent import agent, policy
 from dlx.rl.q_learning import epsilon_greedy
 from dlx.rl.returns import lambda_returns
 from dlx.runtime import devices
@@ -31,24 +32,6 @@ FIELDS = (
         "epsilon_steps": fields.integer(0),
     }
 )
-
-
-def agent(config) -> tuple[Environment, networks.QNetwork]:
-    """Makes the config's game and network.
-
-    Raises:
-      UserError: if the config is invalid.
-    """
-    env = evaluation.make_env(config)
-    evaluation.require_discrete(config, env)
-    torso = evaluation.make_torso(config)
-    return env, networks.QNetwork(torso, env.num_actions, config.dueling)
-
-
-def policy(config) -> tuple[Environment, evaluation.Scores]:
-    """Returns the game, and (params, observations) -> action values."""
-    env, network = agent(config)
-    return env, network.apply
 
 
 def make_rollout(config, env: Environment, network: networks.QNetwork):

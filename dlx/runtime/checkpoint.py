@@ -1,30 +1,24 @@
 """Checkpoints with Orbax: the newest few and the best, each with a digest."""
 
 from collections.abc import Sequence
-import functools
 import hashlib
 import json
-import logging as python_logging
 import math
 import pathlib
-import re
-import sys
 from typing import Any
 
 from absl import logging
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from dlx import paths
 from dlx.errors import UserError
-from dlx.runtime import processes
+from dlx.runtime import digests, processes, reader
+from dlx.runtime.reader import DamagedError
 from dlx.runtime.task import State, Task
 from dlx.runtime.writers import finite, numbers, to_json, write_whole
 
-
-class DamagedError(Exception):
-    """A checkpoint differs from what was saved."""
+_DESCRIPTION = {"structure", "sha256", "processes", "notes"}
 
 
 class Checkpoints:
@@ -103,8 +97,8 @@ class Checkpoints:
           notes: JSON data that `restore` returns beside the state.
         """
         about = {
-            "structure": structure(state),
-            "sha256": processes.gathered(digest(state)),
+            "structure": digests.structure(state),
+            "sha256": processes.gathered(digests.digest(state)),
             "processes": jax.process_count(),
             "notes": notes,
         }
@@ -149,7 +143,6 @@ class Checkpoints:
           UserError: if a checkpoint has another structure, or all are damaged.
           OSError, MemoryError, ...: if a checkpoint cannot be read now.
         """
-        _ignore_abandoned_reads()
         damaged = []
         order = self._score if best else None
         for step in sorted(self.steps(), key=order, reverse=True):
@@ -204,45 +197,24 @@ class Checkpoints:
     def _older_metrics(self, step):
         """The evaluation that version 0.1.0 kept in a checkpoint's description."""
         try:
-            return self._read(step, about=ocp.args.JsonRestore()).about["metrics"]
-        except (OSError, *_DAMAGE):
+            return _description(self._directory / str(step))["metrics"]
+        except (OSError, DamagedError, LookupError):
             return None  # not evaluated, or damaged, of which `restore` tells
 
-    def _read(self, step, **items):
-        """Reads items of a checkpoint, without waiting for other processes."""
-        here = jax.process_index()
-        alone = ocp.options.MultiprocessingOptions(
-            primary_host=here,
-            active_processes={here},
-            barrier_sync_key_prefix=str(here),
-        )
-        handler = ocp.CompositeCheckpointHandler(
-            composite_options=ocp.CompositeOptions(multiprocessing_options=alone)
-        )
-        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
-            args = ocp.args.Composite(**items)
-            return reader.restore(self._directory / str(step), args=args)
-
     def _restore(self, step, abstract):
-        damage = None
+        folder, damage = self._directory / str(step), None
         try:
-            _require_files(self._directory / str(step))
-            about = self._read(step, about=ocp.args.JsonRestore()).about
-            older = "metrics" in about  # version 0.1.0's, which had no checksum
-            if not older and about.pop("check", None) != _check(about):
-                raise DamagedError("its description differs from the saved one")
+            about = _description(folder)
             other = self._fields_of_other_devices(step, abstract, about["structure"])
             tree = _as_saved(abstract, other, about["structure"])
-            state = self._read(step, state=ocp.args.StandardRestore(tree)).state
-        except (DamagedError, *_DAMAGE) as error:
-            if _cannot_be_read_now(error):
-                raise
-            damage = (str(error).splitlines() or [type(error).__name__])[0]
+            state = reader.read(folder, state=ocp.args.StandardRestore(tree)).state
+        except DamagedError as error:
+            damage = str(error)
         if processes.anywhere(damage is not None):
             raise DamagedError(damage or "another process found damage")
         # Only as many processes as saved a checkpoint can compute its digest.
         same = about["processes"] == jax.process_count()
-        if same and processes.gathered(digest(state)) != about["sha256"]:
+        if same and processes.gathered(digests.digest(state)) != about["sha256"]:
             raise DamagedError("its bytes differ from the saved ones")
         if other:
             fields = ", ".join(other)
@@ -258,7 +230,7 @@ class Checkpoints:
 
         Raises UserError if anything else differs.
         """
-        wanted, other = structure(abstract), []
+        wanted, other = digests.structure(abstract), []
         for path in wanted | found:
             ours, theirs = wanted.get(path, "nothing"), found.get(path, "nothing")
             if ours == theirs:
@@ -281,26 +253,15 @@ def of_run(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
     return Checkpoints(folder, metric, local=task.local, **options)
 
 
-# Errors of Orbax and TensorStore for files that are missing or cannot be decoded.
-_DAMAGE = (
-    *(ValueError, LookupError, EOFError),
-    *(FileNotFoundError, IsADirectoryError, NotADirectoryError),
-)
-_CODES = "NOT_FOUND", "DATA_LOSS", "OUT_OF_RANGE", "INVALID_ARGUMENT"
-_CODES += ("FAILED_PRECONDITION",)
-
-
-def _cannot_be_read_now(error):
-    """Whether a TensorStore error says nothing about a file's contents."""
-    code = re.match(r"([A-Z]+(_[A-Z]+)*): ", str(error))
-    return isinstance(error, ValueError) and code and code[1] not in _CODES
-
-
-def _require_files(folder):
-    """Raises DamagedError if a checkpoint holds something that cannot be read."""
-    for path in folder.rglob("*"):
-        if not path.is_file() and not path.is_dir():
-            raise DamagedError(f"{path.name} is not a file")
+def _description(folder):
+    """Reads what a checkpoint says about itself; raises DamagedError if it is wrong."""
+    about = reader.read(folder, about=ocp.args.JsonRestore()).about
+    if not isinstance(about, dict) or not about.keys() >= _DESCRIPTION:
+        raise DamagedError("its description is incomplete")
+    older = "metrics" in about  # version 0.1.0's, which had no checksum
+    if not older and about.pop("check", None) != _check(about):
+        raise DamagedError("its description differs from the saved one")
+    return about
 
 
 def _check(about):
@@ -320,53 +281,3 @@ def _as_saved(abstract, fields, kinds):
         return jax.ShapeDtypeStruct(json.loads(f"[{shape}]"), dtype, sharding=sharding)
 
     return jax.tree_util.tree_map_with_path(leaf, abstract)
-
-
-@functools.cache  # the hook stays
-def _ignore_abandoned_reads():
-    """Keeps asyncio quiet about reads that Orbax abandons at a damaged file.
-
-    Orbax then closes the event loop on which other reads still report.
-    """
-    python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-    usual = sys.unraisablehook
-
-    def hook(unraisable):
-        if str(unraisable.exc_value) != "Event loop is closed":
-            usual(unraisable)
-
-    sys.unraisablehook = hook
-
-
-def structure(tree: Any) -> dict[str, str]:
-    """Describes a tree of arrays or shapes: {path: 'float32[256, 128]'}."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): (
-            f"{leaf.dtype}{list(leaf.shape)}"
-        )
-        for path, leaf in leaves
-    }
-
-
-def digest(tree: Any) -> str:
-    """SHA-256 in hex over the paths, dtypes, shapes and bytes of a tree's arrays.
-
-    An array that spans several processes counts with this process's part.
-    """
-    sha256 = hashlib.sha256()
-    arrays = map(_here, jax.tree.leaves(tree))
-    for (path, kind), array in zip(structure(tree).items(), arrays, strict=True):
-        sha256.update(f"{path} {kind}".encode())
-        sha256.update(np.ascontiguousarray(array))
-    return sha256.hexdigest()
-
-
-def _here(array):
-    """Copies an array, or this process's part of it, to the host."""
-    if getattr(array, "is_fully_addressable", True):
-        return jax.device_get(array)
-    if array.is_fully_replicated:
-        return np.asarray(array.addressable_data(0))
-    shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start)
-    return np.concatenate([np.asarray(shard.data) for shard in shards])

@@ -1,9 +1,13 @@
 """Checks of a run's schedule and of its training metrics."""
 
+import hashlib
+
 import numpy as np
 
 from dlx import fields
 from dlx.errors import DivergedError, UserError
+from dlx.runtime import processes
+from dlx.runtime.writers import to_json
 
 FIELDS = {
     "seed": fields.integer(0, 2**32 - 1),
@@ -29,6 +33,17 @@ def require_schedule(config) -> None:
                 f"config.{length}={config[length]} is not a multiple of "
                 f"config.log_steps={config.log_steps}, the steps of one call"
             )
+
+
+def require_same_config(config) -> None:
+    """Checks that all processes have the same config.
+
+    Raises:
+      UserError: if they differ.
+    """
+    text = to_json(config.to_dict())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    processes.require_same("the config", digest, UserError)
 
 
 def require_whole_calls(step: int, config) -> None:

@@ -95,6 +95,11 @@ def with_local(task: Task, state: State, key: jax.Array) -> State:
     return state.replace(**{f: getattr(fresh, f) for f in missing})
 
 
+def way(config) -> str:
+    """The way of `over_devices` that a config asks for."""
+    return config.get("parallel", DEFAULT)
+
+
 def train_steps(
     task: Task, state: State, num_steps: int, way: str = DEFAULT
 ) -> Callable[..., Any]:

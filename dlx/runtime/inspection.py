@@ -44,7 +44,7 @@ def measured(task: Task, config) -> dict[str, list[str]]:
     state = devices.init(task, keys.init)
     source = task.batches and task.batches.source(_STEPS)
     inputs = source, devices.device_keys(keys.steps)
-    way = config.get("parallel", devices.DEFAULT)
+    way = devices.way(config)
     began = time.perf_counter()
     # XLA counts the body of a loop once, whatever the number of its steps.
     program = devices.train_steps(task, state, _STEPS, way).lower(state, *inputs)

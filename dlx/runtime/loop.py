@@ -6,47 +6,30 @@ figures/ and summary.json; BUILD.md says what each holds.
 
 import contextlib
 import functools
-import hashlib
-import math
 import pathlib
 import signal
 from typing import Any
 
-from absl import logging
 import jax
 import numpy as np
 
 from dlx import streams
-from dlx.errors import UserError
 from dlx.runtime import (
     checkpoint,
     checks,
     devices,
+    digests,
     memory,
     processes,
     profiling,
     run_figures,
     rundir,
     signals,
-    summary,
 )
-from dlx.runtime.task import State, Task
-from dlx.runtime.writers import Writers, numbers, to_json, write_whole
-
-
-def evaluate(
-    task: Task, keys: streams.Keys, step: int, state: State
-) -> dict[str, float]:
-    """Evaluates a state on one device: {'eval/NAME': number}.
-
-    Warns if a number is not finite.
-    """
-    metrics = task.evaluate(devices.first_copy(task, state), keys.evaluate(step))
-    found = {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
-    wrong = [f"{name} is {n}" for name, n in found.items() if not math.isfinite(n)]
-    if wrong:
-        logging.warning("step %d: %s", step, ", ".join(wrong))
-    return found
+from dlx.runtime.evaluate import evaluate
+from dlx.runtime.summary import Summary
+from dlx.runtime.task import Task
+from dlx.runtime.writers import Writers, numbers
 
 
 def train(
@@ -94,13 +77,13 @@ def train(
             if run.step:
                 run.log()  # an earlier start may have been cut from it
             # All processes ask as often, whether they have been interrupted or not.
-            while not (ended := processes.anywhere(bool(stop))) and not run.is_at_end:
+            while not (ended := processes.anywhere(bool(stop))) and run.is_unfinished:
                 run.advance()
             run.finish(ended, stop)
         except BaseException:
             run.summarize("failed")
             raise
-    return run.summary
+    return run.summary.fields
 
 
 class _Run(contextlib.ExitStack):
@@ -114,29 +97,26 @@ class _Run(contextlib.ExitStack):
         self.data = task.batches and task.batches.digest()
         self.seconds = profiling.Stopwatch(began)
         self.profiler = profiling.Profiler(workdir / "profile") if profile else None
+        self.summary = Summary(task, config, workdir, name, self.seconds, self.data)
         self.step, self.state, self.saved = 0, None, None
         self.line, self.evaluation = {}, {}  # the latest ones
 
     @property
-    def is_at_end(self) -> bool:
-        return self.step >= self.config.num_steps
+    def is_unfinished(self) -> bool:
+        return self.step < self.config.num_steps
 
     @property
     def is_to_be_evaluated(self) -> bool:
-        return self.is_at_end or self.step % self.config.eval_steps == 0
+        return not self.is_unfinished or self.step % self.config.eval_steps == 0
 
     def start(self):
         """Restores the newest checkpoint or makes a first state; opens all files."""
-        text = to_json(self.config.to_dict(), indent=2) + "\n"
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        processes.require_same("the config", digest, UserError)
+        checks.require_same_config(self.config)
         if self.first:
             self.enter_context(rundir.lock(self.workdir))
-        self.checkpoints = self.enter_context(
-            checkpoint.of_run(
-                self.task, self.workdir, keep=self.config.keep_checkpoints
-            )
-        )
+        keep = self.config.keep_checkpoints
+        opened = checkpoint.of_run(self.task, self.workdir, keep=keep)
+        self.checkpoints = self.enter_context(opened)
         abstract = devices.abstract(self.task, self.keys.init)
         memory.require_for_state(abstract)
         restored = self.checkpoints.restore(abstract)
@@ -147,11 +127,10 @@ class _Run(contextlib.ExitStack):
         self.writers = None
         if not self.first:
             return
-        write_whole(self.workdir / "config.json", text)
-        shown = [f"train/{name}" for name in self.task.shown]
-        shown = [f"eval/{self.task.metric}", *shown]
+        rundir.write_config(self.workdir, self.config)
+        shown, num_steps = self.task.progress, self.config.num_steps
         self.writers = self.enter_context(
-            Writers(self.workdir, self.name, shown, self.step, self.config.num_steps)
+            Writers(self.workdir, self.name, shown, self.step, num_steps)
         )
         self.summarize("running")
 
@@ -161,9 +140,8 @@ class _Run(contextlib.ExitStack):
         checks.require_same_data(notes.get("data"), self.data)
         self.step = self.saved = step
         self.state = devices.with_local(self.task, state, self.keys.init)
-        self.line, self.evaluation = (
-            numbers(notes.get(name, {})) for name in ("line", "evaluation")
-        )
+        self.line = numbers(notes.get("line", {}))
+        self.evaluation = numbers(notes.get("evaluation", {}))
         self.seconds["train"] = self.seconds.earlier = notes["train_seconds"]
         if self.task.batches:
             self.task.batches.restore(notes["batches"])
@@ -173,14 +151,12 @@ class _Run(contextlib.ExitStack):
     def compile(self):
         """Compiles the training program."""
         self.seconds["start"] = self.seconds.wall
-        way = self.config.get("parallel", devices.DEFAULT)
+        log_steps, way = self.config.log_steps, devices.way(self.config)
         self.device_keys = devices.device_keys(self.keys.steps)
         self.next_source()
         inputs = self.state, self.source, self.device_keys
         with self.seconds("compile"):
-            steps = devices.train_steps(
-                self.task, self.state, self.config.log_steps, way
-            )
+            steps = devices.train_steps(self.task, self.state, log_steps, way)
             self.steps = devices.compiled(steps, *inputs)
         memory.require_for_program(self.steps)
         if self.profiler:
@@ -227,8 +203,7 @@ class _Run(contextlib.ExitStack):
                 with self.seconds("evaluate"):
                     found = evaluate(self.task, self.keys, self.step, self.state)
                 if self.task.frames and self.first:
-                    with self.seconds("figures"):
-                        self.draw(run_figures.draw_frames, self.keys.figures(0))
+                    self.draw(run_figures.draw_frames, self.keys.figures(0))
         except signals.Interrupted:
             return None
         self.checkpoints.evaluated(self.step, found)
@@ -252,10 +227,10 @@ class _Run(contextlib.ExitStack):
         """Saves; draws, unless a signal ended the run; writes the summary."""
         if self.saved != self.step:
             self.save()
-        processes.require_same("a parameter", checkpoint.digest(self.state.params))
+        processes.require_same("a parameter", digests.digest(self.state.params))
         if not ended and self.first:
             try:
-                with signals.interrupting(), self.seconds("figures"):
+                with signals.interrupting():
                     self.draw(run_figures.draw, self.keys.figures(self.step))
             except signals.Interrupted:
                 ended = True
@@ -267,22 +242,9 @@ class _Run(contextlib.ExitStack):
             self.profiler.write(self.seconds, self.config.log_steps)
 
     def draw(self, function, key):
-        state = devices.first_copy(self.task, self.state)
-        function(self.task, state, key, self.workdir, self.step)
+        with self.seconds("figures"):
+            state = devices.first_copy(self.task, self.state)
+            function(self.task, state, key, self.workdir, self.step)
 
     def summarize(self, status, **more):
-        has_ended = status not in ("failed", "running")
-        self.summary = summary.summarize(
-            self.task,
-            self.config,
-            name=self.name,
-            status=status,
-            step=self.step,
-            state=self.state if has_ended else None,
-            seconds=self.seconds,
-            evaluation=self.evaluation,
-            data=self.data,
-            **more,
-        )
-        if self.first:
-            summary.write(self.workdir, self.summary)
+        self.summary.write(status, self.step, self.state, self.evaluation, **more)

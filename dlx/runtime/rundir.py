@@ -14,7 +14,7 @@ import jax
 from dlx import paths
 from dlx.errors import UserError
 from dlx.runtime.task import State
-from dlx.runtime.writers import numbers, to_json
+from dlx.runtime.writers import numbers, to_json, write_whole
 
 _LOCKS = pathlib.Path("/proc/locks")
 _SPACE = 2**20  # bytes for everything but checkpoints
@@ -99,6 +99,12 @@ def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
                 f"{workdir} holds a run with {field}={theirs.get(field)}, not "
                 f"{config[field]}; give another --workdir"
             )
+
+
+def write_config(workdir: pathlib.Path, config: Any) -> None:
+    """Writes config.json."""
+    text = to_json(config.to_dict(), indent=2) + "\n"
+    write_whole(workdir / "config.json", text)
 
 
 def lock(workdir: pathlib.Path) -> IO[str]:

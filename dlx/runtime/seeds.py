@@ -46,72 +46,84 @@ def of(task: Task, seeds: Sequence[int]) -> Task:
       has diverged is left out of the means, and its evaluation is NaN; the run
       diverges when all seeds have.
     """
-    kind = type(jax.eval_shape(task.init, streams.key(0, "unused")))
-    numbers = jnp.array(seeds, jnp.uint32)
+    run = _SideBySide(task, seeds)
+    return Task(
+        init=run.init,
+        step=run.step,
+        evaluate=run.evaluate,
+        figures=run.figures,
+        metric=task.metric,
+        counts={name: n * len(seeds) for name, n in task.counts.items()},
+        batches=task.batches and _Sources(task.batches),
+        frames=task.frames and run.frames,
+        about=task.about,
+        local=("local",),
+    )
 
-    def keys(key):
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
-    def pack(step, states):
-        fields = {f.name: getattr(states, f.name) for f in dataclasses.fields(states)}
-        local = {name: fields.pop(name) for name in task.local}
-        return State(step=step, params=fields, local=local)
+class _SideBySide:
+    """The functions of a task, each for all seeds."""
 
-    def unpack(state):
-        return kind(**state.params, **state.local)
+    def __init__(self, task, seeds):
+        self.task, self.seeds = task, seeds
+        self.numbers = jnp.array(seeds, jnp.uint32)
+        self.state_class = type(jax.eval_shape(task.init, streams.key(0, "unused")))
 
-    def init(key):
-        return pack(jnp.int32(0), jax.vmap(task.init)(keys(key)))
+    def init(self, key):
+        return self.pack(jnp.int32(0), jax.vmap(self.task.init)(self.keys(key)))
 
-    def step(state, batch, key):
-        def one(own, key, which):
-            own_batch = task.batches and task.batches.batch(batch, state.step, which)
-            return task.step(own, own_batch, key)
+    def step(self, state, batch, key):
+        def one(own, key, place):
+            batches = self.task.batches
+            own_batch = batches and batches.batch(batch, state.step, place)
+            return self.task.step(own, own_batch, key)
 
-        places = jnp.arange(len(seeds))
-        states, metrics = jax.vmap(one)(unpack(state), keys(key), places)
-        return pack(state.step + 1, states), _mean_of_finite(metrics)
+        places = jnp.arange(len(self.seeds))
+        states, metrics = jax.vmap(one)(self.unpack(state), self.keys(key), places)
+        return self.pack(state.step + 1, states), _mean_of_finite(metrics)
 
-    def nth(state, n):
-        return jax.tree.map(lambda x: x[n], unpack(state))
+    def evaluate(self, state, key):
+        # One by one, for an evaluation may run on the host.
+        metrics = [
+            self.evaluate_one(self.nth(state, n), own_key)
+            for n, own_key in enumerate(self.keys(key))
+        ]
+        each = {
+            f"{name}/{seed}": value
+            for seed, numbers in zip(self.seeds, metrics, strict=True)
+            for name, value in numbers.items()
+        }
+        metric = self.task.metric
+        scores = jnp.stack([numbers[metric] for numbers in metrics])
+        return each | _mean_of_finite({metric: scores})
 
-    def evaluate_one(own, key):
-        metrics = task.evaluate(own, key)
+    def evaluate_one(self, own, key):
+        """Evaluates one seed's state; all metrics are NaN if that has diverged."""
+        metrics = self.task.evaluate(own, key)
         if all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(own.params)):
             return metrics
         return {name: jnp.float32(jnp.nan) for name in metrics}
 
-    def evaluate(state, key):
-        # One by one, for an evaluation may run on the host.
-        metrics = [evaluate_one(nth(state, n), k) for n, k in enumerate(keys(key))]
-        each = {
-            f"{name}/{seed}": value
-            for seed, numbers in zip(seeds, metrics, strict=True)
-            for name, value in numbers.items()
-        }
-        means = _mean_of_finite(
-            {task.metric: jnp.stack([numbers[task.metric] for numbers in metrics])}
-        )
-        return each | means
+    def figures(self, state, key):
+        return self.task.figures(self.nth(state, 0), self.keys(key)[0])
 
-    def figures(state, key):
-        return task.figures(nth(state, 0), keys(key)[0])
+    def frames(self, state, key):
+        return self.task.frames(self.nth(state, 0), self.keys(key)[0])
 
-    def frames(state, key):
-        return task.frames(nth(state, 0), keys(key)[0])
+    def keys(self, key):
+        """One key a seed."""
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, self.numbers)
 
-    return Task(
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        figures=figures,
-        metric=task.metric,
-        counts={name: n * len(seeds) for name, n in task.counts.items()},
-        batches=task.batches and _Sources(task.batches),
-        frames=task.frames and frames,
-        about=task.about,
-        local=("local",),
-    )
+    def pack(self, step, states):
+        params = {f.name: getattr(states, f.name) for f in dataclasses.fields(states)}
+        local = {name: params.pop(name) for name in self.task.local}
+        return State(step=step, params=params, local=local)
+
+    def unpack(self, state):
+        return self.state_class(**state.params, **state.local)
+
+    def nth(self, state, n):
+        return jax.tree.map(lambda x: x[n], self.unpack(state))
 
 
 def _mean_of_finite(metrics):

@@ -1,4 +1,4 @@
-"""summary.json: how a run stands."""
+"""summary.json: the status, times and results of a run."""
 
 import importlib.metadata
 import pathlib
@@ -7,7 +7,8 @@ from typing import Any
 
 import jax
 
-from dlx.runtime.checkpoint import digest
+from dlx.runtime import processes
+from dlx.runtime.digests import digest
 from dlx.runtime.profiling import Stopwatch
 from dlx.runtime.task import State, Task
 from dlx.runtime.writers import to_json, write_whole
@@ -15,62 +16,82 @@ from dlx.runtime.writers import to_json, write_whole
 _PACKAGES = "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"
 
 
-def summarize(
-    task: Task,
-    config,
-    *,
-    name: str,
-    status: str,
-    step: int,
-    state: State | None,
-    seconds: Stopwatch,
-    evaluation: dict[str, float],
-    data: str | None,
-    **more: Any,
-) -> dict[str, Any]:
-    """Returns what summary.json says; BUILD.md lists its fields.
+class Summary:
+    """What summary.json says of a run; BUILD.md lists its fields.
 
-    Args:
-      task: The task.
-      config: Its config.
-      name: The run's name.
-      status: 'running', 'done', 'preempted' or 'failed'.
-      step: The number of steps trained.
-      state: The state, whose parameters get a digest; None for none.
-      seconds: Seconds by activity.
-      evaluation: The latest evaluation, {'eval/NAME': number}.
-      data: The digest of the training data; None if there are none.
-      **more: Further fields.
+    Attributes:
+      fields: The latest contents.
     """
-    activities = seconds.activities()
-    return {
-        "task": config.task,
-        "config": name,
-        "status": status,
-        **more,
-        "step": step,
-        "seed": config.seed,
-        "metric": task.metric,
-        "about": task.about,
-        "compile_seconds": round(seconds["compile"], 3),
-        "train_seconds": round(seconds["train"], 3),
-        "wall_seconds": round(seconds.wall, 3),
-        "seconds": {name: round(s, 3) for name, s in activities.items()},
-        "goodput": round(activities["step"] / seconds.wall, 4),
-        **{count: step * n for count, n in task.counts.items()},
-        "devices": jax.device_count(),
-        "processes": jax.process_count(),
-        "device_kind": jax.devices()[0].device_kind,
-        "versions": _versions(),
-        "data_sha256": data,
-        "params_sha256": None if state is None else digest(state.params),
-        "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},
-    }
 
+    def __init__(
+        self,
+        task: Task,
+        config,
+        workdir: pathlib.Path,
+        name: str,
+        seconds: Stopwatch,
+        data: str | None,
+    ):
+        """Takes what is the same for the whole run.
 
-def write(workdir: pathlib.Path, summary: dict[str, Any]) -> None:
-    """Writes summary.json."""
-    write_whole(workdir / "summary.json", to_json(summary, indent=2) + "\n")
+        Args:
+          task: The task.
+          config: Its config.
+          workdir: The run's folder.
+          name: The run's name.
+          seconds: Seconds by activity.
+          data: The digest of the training data; None if there are none.
+        """
+        self._task, self._config, self._workdir = task, config, workdir
+        self._name, self._seconds, self._data = name, seconds, data
+        self.fields = {}
+
+    def write(
+        self,
+        status: str,
+        step: int,
+        state: State,
+        evaluation: dict[str, float],
+        **more: Any,
+    ) -> None:
+        """Writes summary.json; in several processes, the first one does.
+
+        Args:
+          status: 'running', 'done', 'preempted' or 'failed'.
+          step: The number of steps trained.
+          state: The state. At the end of a run its parameters get a digest.
+          evaluation: The latest evaluation, {'eval/NAME': number}.
+          **more: Further fields.
+        """
+        task, seconds = self._task, self._seconds
+        has_ended = status not in ("running", "failed")
+        activities = seconds.activities()
+        self.fields = {
+            "task": self._config.task,
+            "config": self._name,
+            "status": status,
+            **more,
+            "step": step,
+            "seed": self._config.seed,
+            "metric": task.metric,
+            "about": task.about,
+            "compile_seconds": round(seconds["compile"], 3),
+            "train_seconds": round(seconds["train"], 3),
+            "wall_seconds": round(seconds.wall, 3),
+            "seconds": {name: round(s, 3) for name, s in activities.items()},
+            "goodput": round(activities["step"] / seconds.wall, 4),
+            **{count: step * n for count, n in task.counts.items()},
+            "devices": jax.device_count(),
+            "processes": jax.process_count(),
+            "device_kind": jax.devices()[0].device_kind,
+            "versions": _versions(),
+            "data_sha256": self._data,
+            "params_sha256": digest(state.params) if has_ended else None,
+            "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},
+        }
+        if processes.first():
+            text = to_json(self.fields, indent=2) + "\n"
+            write_whole(self._workdir / "summary.json", text)
 
 
 def _versions():

@@ -84,3 +84,8 @@ class Task:
     selects: bool = True
     shown: tuple[str, ...] = ()
     about: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def progress(self) -> list[str]:
+        """The logged numbers that the progress bar shows; an evaluation's first."""
+        return [f"eval/{self.metric}", *(f"train/{name}" for name in self.shown)]

@@ -10,7 +10,8 @@ from absl import flags
 import jax
 
 from dlx import streams, tasks
-from dlx.runtime import devices, loop
+from dlx.runtime import devices
+from dlx.runtime.evaluate import evaluate
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "The number of seeds, from 0.", lower_bound=1)
 LIMIT = flags.DEFINE_float("limit", 30, "The longest training in seconds.")
@@ -63,7 +64,7 @@ def train(
         jax.device_get(metrics)
         run.seconds += time.perf_counter() - began
         if step % every == 0:
-            numbers = loop.evaluate(task, keys, step, state)
+            numbers = evaluate(task, keys, step, state)
             run.points.append((run.seconds, score(numbers)))
             if run.points[-1][1] >= goal:
                 break

@@ -102,5 +102,5 @@ def _trace(config):
     memory.require_for_state(state)
     device_keys = devices.device_keys(keys.steps)
     source = task.batches and task.batches.source(1)
-    way = config.get("parallel", devices.DEFAULT)
+    way = devices.way(config)
     jax.eval_shape(devices.train_steps(task, state, 1, way), state, source, device_keys)

@@ -10,7 +10,7 @@ from dlx.errors import UserError
 from dlx.models.mlp import MLP
 from dlx.rl import dqn, evaluation, q_learning, replay
 from dlx.rl.networks import QNetwork
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ def test_importance_weights_by_hand():
     """Two devices with half a batch each have one's weights for the whole."""
     probability = jnp.array([0.5, 0.25, 0.125, 0.25])
     raw = np.array([2.0, 1.0, 0.5, 1.0]) ** -0.5
-    for devices in (1, 2):
+    for count in (1, 2):
         weights = jax.vmap(
-            lambda p: q_learning.importance_weights(p, 4, 0.5), axis_name=parallel.AXIS
-        )(probability.reshape(devices, -1))
+            lambda p: q_learning.importance_weights(p, 4, 0.5), axis_name=devices.AXIS
+        )(probability.reshape(count, -1))
         np.testing.assert_allclose(weights.ravel(), raw / raw.max(), rtol=1e-6)
 
 
@@ -93,10 +93,10 @@ def test_dueling_values_are_state_value_plus_advantages_of_mean_0():
 
 def _trained(config, num_steps):
     task, keys = tasks.make(config), streams.Keys(config.seed)
-    state = parallel.init(task, keys.init)
-    steps = parallel.train_steps(task, state, num_steps)
+    state = devices.init(task, keys.init)
+    steps = devices.train_steps(task, state, num_steps)
     first = jax.tree.map(np.array, state.params)  # copied: the state is donated
-    state, metrics = steps(state, None, parallel.device_keys(keys.steps))
+    state, metrics = steps(state, None, devices.device_keys(keys.steps))
     return first, state, metrics
 
 
@@ -159,7 +159,7 @@ def test_the_loss_is_that_of_the_td_errors(config, huber):
     for key in jax.random.split(jax.random.key(1), 10):
         state = played(state, key)
     update = dqn.make_update(config, env, network, tx, batch_size=8)
-    _, metrics = jax.jit(jax.vmap(update, (None, 0), axis_name=parallel.AXIS))(
+    _, metrics = jax.jit(jax.vmap(update, (None, 0), axis_name=devices.AXIS))(
         state, jax.random.split(jax.random.key(2), 1)
     )
     # Again, a transition at a time.

@@ -17,7 +17,7 @@ from dlx.errors import UserError
 from dlx.rl import distributions, evaluation, rollouts
 from dlx.rl import policy_gradient as pg
 from dlx.rl import returns as returns_
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 
 
 @pytest.fixture
@@ -181,8 +181,8 @@ def test_entropy_is_rewarded_and_a_wrong_value_costs(config):
     config.entropy_cost, config.value_cost = 0.3, 0.7
     env, network = pg.agent(config)
     params = network.init(jax.random.key(1), jnp.zeros((1, 8, 8, 1)))
-    state = parallel.first_copy(
-        task := tasks.make(config), parallel.init(task, streams.Keys(0).init)
+    state = devices.first_copy(
+        task := tasks.make(config), devices.init(task, streams.Keys(0).init)
     )
     after, played = pg.make_rollout(config, env, network)(
         params, state, jax.random.key(2)
@@ -199,20 +199,20 @@ def test_entropy_is_rewarded_and_a_wrong_value_costs(config):
 
 def test_devices_give_the_update_of_one(config):
     """Two devices here, eight in `test_eight_devices`."""
-    devices = jax.device_count()
-    assert devices > 1
+    count = jax.device_count()
+    assert count > 1
     config.entropy_cost = 0.1
-    config.num_envs = 8 * devices
+    config.num_envs = 8 * count
     task, keys = tasks.make(config), streams.Keys(0)
-    state = parallel.init(task, keys.init)
+    state = devices.init(task, keys.init)
     total, grads = _whole_batch_loss(
-        config, state, parallel.device_keys(streams.Keys(0).steps)
+        config, state, devices.device_keys(streams.Keys(0).steps)
     )
     tx = evaluation.make_optimizer(config)
     updates, _ = tx.update(grads, tx.init(state.params), state.params)
     expected = jax.tree.map(jnp.add, jax.device_get(state.params), updates)
-    step = parallel.train_steps(task, state, 1)
-    after, metrics = step(state, None, parallel.device_keys(keys.steps))
+    step = devices.train_steps(task, state, 1)
+    after, metrics = step(state, None, devices.device_keys(keys.steps))
     np.testing.assert_allclose(metrics["loss"][0], total, rtol=1e-4)
     # Adam's first update is the gradient's sign: only where there is one to speak of.
     near = jax.tree.map(
@@ -240,7 +240,7 @@ def test_eight_devices():
 
 
 def test_every_device_plays_its_own_games(config):
-    state = parallel.init(tasks.make(config), jax.random.key(0))
+    state = devices.init(tasks.make(config), jax.random.key(0))
     paddles = np.asarray(state.envs.paddle)
     assert paddles.shape == (2, 16)
     assert (paddles[0] != paddles[1]).any()
@@ -250,7 +250,7 @@ def test_seeds_differ_and_repeat(config):
     task = tasks.make(config)
 
     def kernels(seed):
-        state = parallel.init(task, streams.Keys(seed).init)
+        state = devices.init(task, streams.Keys(seed).init)
         return np.concatenate([x.ravel() for x in jax.tree.leaves(state.params)])
 
     np.testing.assert_array_equal(kernels(3), kernels(3))

@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from dlx.errors import UserError
-from dlx.runtime import checkpoint
+from dlx.runtime import digests
 from dlx.runtime.checkpoint import Checkpoints
 
 
@@ -146,9 +147,10 @@ def test_what_cannot_be_read_now_is_no_damage(tmp_path, error, monkeypatch):
 
     with (
         Checkpoints(tmp_path, "m", keep=2) as checkpoints,
+        monkeypatch.context() as patch,
         pytest.raises(type(error), match=str(error).replace("[", r"\[")),
     ):
-        monkeypatch.setattr(checkpoints, "_read", fail)
+        patch.setattr(ocp.Checkpointer, "restore", fail)
         checkpoints.restore(_abstract(_state(1)))
     assert sorted(tmp_path.rglob("*")) == before
     assert _restore(tmp_path)[0] == 2
@@ -214,6 +216,6 @@ def test_more_than_is_wanted_is_another_structure(tmp_path):
 def test_the_digest_sees_a_single_bit():
     params = _state(1).params
     other = params | {"w": params["w"].at[5].set(np.nextafter(np.float32(5), 6))}
-    assert checkpoint.digest(params) == checkpoint.digest(jax.device_get(params))
-    assert checkpoint.digest(params) != checkpoint.digest(other)
-    assert checkpoint.digest(params) != checkpoint.digest({"v": params["w"]})
+    assert digests.digest(params) == digests.digest(jax.device_get(params))
+    assert digests.digest(params) != digests.digest(other)
+    assert digests.digest(params) != digests.digest({"v": params["w"]})

@@ -10,7 +10,7 @@ import pytest
 import dlx
 from dlx import streams, tasks
 from dlx.errors import UserError
-from dlx.runtime import devices as parallel
+from dlx.runtime import devices
 import launch
 
 MAPS = {"pmap", "shard_map", "xmap"}
@@ -26,18 +26,18 @@ def one_device(monkeypatch):
 
 def _trained(config, way):
     task, keys = tasks.make(config), streams.Keys(config.seed)
-    state = parallel.init(task, keys.init)
-    device_keys = parallel.device_keys(keys.steps)
+    state = devices.init(task, keys.init)
+    device_keys = devices.device_keys(keys.steps)
     source = task.batches and task.batches.source(3)
-    steps = parallel.train_steps(task, state, 3, way)
-    steps = parallel.compiled(steps, state, source, device_keys)
+    steps = devices.train_steps(task, state, 3, way)
+    steps = devices.compiled(steps, state, source, device_keys)
     for _ in range(2):
         state, metrics = steps(state, source, device_keys)
     return jax.tree.leaves(jax.device_get((state, metrics)))
 
 
 def test_on_one_device_both_ways_give_the_same_bits(config, one_device):
-    for one, other in zip(*(_trained(config, w) for w in parallel.WAYS), strict=True):
+    for one, other in zip(*(_trained(config, w) for w in devices.WAYS), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -48,7 +48,7 @@ def test_on_two_devices_both_ways_agree(streamed):
     config = cnn_mnist.get_config()
     config.update({"dataset": "digits", "streamed": streamed, "channels": (4,)})
     config.update({"features": (8,), "batch_size": 32})
-    for one, other in zip(*(_trained(config, w) for w in parallel.WAYS), strict=True):
+    for one, other in zip(*(_trained(config, w) for w in devices.WAYS), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dlx import streams, tasks
-from dlx.runtime import devices as parallel
-from dlx.runtime import loop, restore, seeds
+from dlx.runtime import devices, loop, restore, seeds
+from dlx.runtime.evaluate import evaluate
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def several(config):
 
 def _trained(task, steps=4):
     keys = streams.Keys(0)
-    state = parallel.init(task, keys.init)
-    device_keys = parallel.device_keys(keys.steps)
-    return parallel.train_steps(task, state, steps)(state, None, device_keys)[0]
+    state = devices.init(task, keys.init)
+    device_keys = devices.device_keys(keys.steps)
+    return devices.train_steps(task, state, steps)(state, None, device_keys)[0]
 
 
 @pytest.mark.parametrize("name", ["policy_gradient", "dqn"])
@@ -60,7 +60,7 @@ def test_a_run_and_its_evaluation(several, tmp_path):
     task = tasks.make(several)
     summary = loop.train(task, several, tmp_path, name="two")
     run = restore.load(tmp_path, tasks.make, best=False)
-    again = loop.evaluate(run.task, run.keys, run.step, run.state)
+    again = evaluate(run.task, run.keys, run.step, run.state)
     metrics = summary["metrics"]
     both = metrics["perfect_starts/3"], metrics["perfect_starts/5"]
     assert metrics["perfect_starts"] == np.mean(both)
@@ -71,9 +71,9 @@ def test_a_run_and_its_evaluation(several, tmp_path):
 
 def test_a_local_field_stays_local(several):
     task = tasks.make(several)
-    state = parallel.init(task, jax.random.key(0))
-    devices = jax.device_count()
-    assert state.local["envs"].paddle.shape == (devices, 2, 32 // devices)
+    state = devices.init(task, jax.random.key(0))
+    count = jax.device_count()
+    assert state.local["envs"].paddle.shape == (count, 2, 32 // count)
     assert state.step.shape == () and state.step.dtype == jnp.int32
     assert set(state.params) == {"step", "params", "opt_state"}
 
@@ -88,11 +88,11 @@ def _poisoned(state, *seeds):
 
 def test_a_seed_that_diverges_ends_alone(several):
     task, keys = tasks.make(several), streams.Keys(0)
-    steps = parallel.train_steps(task, parallel.init(task, keys.init), 4)
-    device_keys = parallel.device_keys(keys.steps)
+    steps = devices.train_steps(task, devices.init(task, keys.init), 4)
+    device_keys = devices.device_keys(keys.steps)
 
     def after(*diverged):
-        state = _poisoned(parallel.init(task, keys.init), *diverged)
+        state = _poisoned(devices.init(task, keys.init), *diverged)
         return steps(state, None, device_keys)
 
     (healthy, _), (state, metrics) = after(), after(0)
@@ -104,7 +104,7 @@ def test_a_seed_that_diverges_ends_alone(several):
         assert np.isnan(x[0]).all()
         np.testing.assert_array_equal(x[1], y[1])
     assert all(np.isfinite(x).all() for x in metrics.values())
-    numbers = task.evaluate(parallel.first_copy(task, state), jax.random.key(1))
+    numbers = task.evaluate(devices.first_copy(task, state), jax.random.key(1))
     assert np.isnan(numbers["perfect_starts/3"])
     assert numbers["perfect_starts"] == numbers["perfect_starts/5"]
     _, metrics = after(0, 1)

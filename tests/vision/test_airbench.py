@@ -9,8 +9,8 @@ import pytest
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
-from dlx.vision import airbench
 from dlx.vision import airbench_network as network
+from dlx.vision import airbench_optimizer as optimizer
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_views_are_shifted_and_mirrored_images():
 
 def test_the_schedule():
     steps = np.array([0, 23, 46, 123, 200])
-    rates = [float(airbench.triangle(step, 200)) for step in steps]
+    rates = [float(optimizer.triangle(step, 200)) for step in steps]
     np.testing.assert_allclose(rates, [0.2, 0.6, 1.0, 0.535, 0.07], rtol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_the_optimizer_is_nesterov_sgd_by_hand(config):
         "Dense_0": {"kernel": jnp.array([4.0])},
     }
     config.num_steps, config.whiten_bias_steps = 20, 5
-    tx = airbench.make_optimizer(config, params)
+    tx = optimizer.make_optimizer(config, params)
     scale = 1024 * (1 + 1 / (1 - 0.85))
     rate, decay = 11.5 / scale, 0.0153 * config.batch_size / scale
     # Rate, last step, value and velocity of each trained parameter.
@@ -100,7 +100,7 @@ def test_the_optimizer_is_nesterov_sgd_by_hand(config):
             base, until, w, velocity = row
             gradient = np.sin(w + step) + decay / base * w
             velocity = 0.85 * velocity + gradient
-            factor = float(airbench.triangle(step, 20)) if step < until else 0.0
+            factor = float(optimizer.triangle(step, 20)) if step < until else 0.0
             row[2:] = w - base * factor * (gradient + 0.85 * velocity), velocity
     trained = [
         params["whiten"]["bias"],
@@ -115,9 +115,9 @@ def test_the_optimizer_is_nesterov_sgd_by_hand(config):
 def test_lookahead_by_hand():
     fast, slow = jnp.array([1.0]), jnp.array([3.0])
     for step in (1, 4, 6):
-        unchanged = airbench.lookahead(fast, slow, jnp.int32(step), 10)
+        unchanged = optimizer.lookahead(fast, slow, jnp.int32(step), 10)
         assert (float(unchanged[0][0]), float(unchanged[1][0])) == (1.0, 3.0)
-    updated = airbench.lookahead(fast, slow, jnp.int32(5), 10)
+    updated = optimizer.lookahead(fast, slow, jnp.int32(5), 10)
     decay = 0.95**5 / 8
     assert updated[0] == updated[1]
     np.testing.assert_allclose(updated[0], 3 * decay + 1 - decay, rtol=1e-6)

@@ -10,6 +10,7 @@ import pytest
 from dlx import tasks
 from dlx.data import sources
 from dlx.runtime import loop, restore
+from dlx.runtime.evaluate import evaluate
 from dlx.vision import evaluation
 from dlx.vision.evaluation import scale_of
 
@@ -66,7 +67,7 @@ def test_a_run_keeps_its_scale(name, monkeypatch, tmp_path):
     assert run.state.scale.std != other.std
     _, logits = tasks.abilities(config).classify(config)
     np.testing.assert_array_equal(logits(run.state, images), expected)
-    again = loop.evaluate(run.task, run.keys, run.step, run.state)
+    again = evaluate(run.task, run.keys, run.step, run.state)
     assert again["eval/nll"] == first["metrics"]["nll"]
 
 

@@ -36,7 +36,7 @@ from dlx.data import (
 )
 from dlx.errors import UserError
 from dlx.models import cpu_conv, layers, mlp
-from dlx.runtime import checkpoint, loop, restore
+from dlx.runtime import digests, loop, restore
 from dlx.runtime.rundir import read_summary
 from dlx.vision import classifier, evaluation, networks
 
@@ -66,7 +66,7 @@ class ReferenceClassifier:
         self.name = f"{self.dataset.replace('/', '_')}_classifier"
         self.names = data.test.names
         self.accuracy = accuracy
-        self.digest = checkpoint.digest((run.state.average, run.state.scale))[:12]
+        self.digest = digests.digest((run.state.average, run.state.scale))[:12]
         network = classifier.make_network(run.config, data)
 
         @jax.jit
