@@ -42,6 +42,7 @@ def get_config(game: str = "CartPole-v1") -> ml_collections.ConfigDict:
     config.value_clip = 0.0  # if not 0, the largest change of a value in an update
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = {"Pendulum-v1": 1e-3}.get(game, 2e-3)
     config.max_grad_norm = {"Pendulum-v1": 10.0}.get(game, 0.5)
 

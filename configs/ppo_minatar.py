@@ -43,6 +43,7 @@ def get_config(game: str = "Breakout") -> ml_collections.ConfigDict:
     config.value_clip = 0.0  # if not 0, the largest change of a value in an update
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 2e-3
     config.max_grad_norm = 0.5
 

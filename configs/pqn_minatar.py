@@ -40,6 +40,7 @@ def get_config(game: str = "Breakout") -> ml_collections.ConfigDict:
     config.epsilon_steps = 250
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
+    config.optimizer = "adam"  # others are in dlx/optimizers.py
     config.learning_rate = 5e-4
     config.max_grad_norm = 10.0
 

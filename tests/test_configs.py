@@ -56,9 +56,8 @@ def test_sweep_plans(path, monkeypatch, request):
     sweep = _read(path)
     grid = {"dataset": ("digits",)} if "mnist" in path.stem else {}
     if path.stem in ("discriminators", "dcgan_mnist"):
-        grid["reference_classifier"] = (
-            False,
-        )  # making one takes longer than all else here
+        # Training one takes longer than all else here.
+        grid["reference_classifier"] = (False,)
     if grid:
         sweep.grid = grid
     runs = plan.make(sweep, pathlib.Path("nowhere"))
@@ -82,6 +81,7 @@ def test_every_field_has_its_valid_values(path, arguments):
     valid = tasks.fields_of(tasks.module(config)) | checks.FIELDS
     # The environment checks its own parameters.
     assert set(config) - {"task", "env"} <= set(valid)
+    assert ("optimizer" in config) == ("optimizer" in valid)  # so that a flag sets it
     fields.check(config, valid)
 
 
