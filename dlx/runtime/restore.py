@@ -33,7 +33,7 @@ def load(
     Args:
       workdir: The run's folder.
       make: Builds the task from the run's config: `tasks.make`, or one task's own.
-      best: Takes the best checkpoint, not the newest.
+      best: Whether to take the best checkpoint, not the newest.
 
     Raises:
       UserError: if there is no run, or it has no checkpoint yet.

@@ -32,8 +32,8 @@ class State:
 def of(task: Task, seeds: Sequence[int]) -> Task:
     """Makes the task that trains `task` once for each seed.
 
-    A seed's keys are the run's keys with the seed folded in. To float tolerance a seed
-    trains equally whichever seeds stand beside it.
+    A seed's keys are the run's keys with the seed folded in. To float tolerance, the
+    training of a seed does not depend on the other seeds.
 
     Args:
       task: The task. Its batches have an order for each seed.
@@ -83,7 +83,7 @@ class _SideBySide:
         return self.pack(state.step + 1, states), _mean_of_finite(metrics)
 
     def evaluate(self, state, key):
-        # One by one, for an evaluation may run on the host.
+        # One by one, because an evaluation may run on the host.
         metrics = [
             self.evaluate_one(self.nth(state, n), own_key)
             for n, own_key in enumerate(self.keys(key))
@@ -98,7 +98,7 @@ class _SideBySide:
         return each | _mean_of_finite({metric: scores})
 
     def evaluate_one(self, own, key):
-        """Evaluates one seed's state; all metrics are NaN if that has diverged."""
+        """Evaluates one seed's state; if it has diverged, all metrics are NaN."""
         metrics = self.task.evaluate(own, key)
         if all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(own.params)):
             return metrics
@@ -111,7 +111,7 @@ class _SideBySide:
         return self.task.frames(self.nth(state, 0), self.keys(key)[0])
 
     def keys(self, key):
-        """One key a seed."""
+        """Makes one key for each seed."""
         return jax.vmap(jax.random.fold_in, (None, 0))(key, self.numbers)
 
     def pack(self, step, states):

@@ -17,7 +17,7 @@ _PACKAGES = "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"
 
 
 class Summary:
-    """What summary.json says of a run; BUILD.md lists its fields.
+    """The contents of a run's summary.json; BUILD.md lists its fields.
 
     Attributes:
       fields: The latest contents.
@@ -32,7 +32,7 @@ class Summary:
         seconds: Stopwatch,
         data: str | None,
     ):
-        """Takes what is the same for the whole run.
+        """Collects the fields that stay the same for the whole run.
 
         Args:
           task: The task.
@@ -40,7 +40,7 @@ class Summary:
           workdir: The run's folder.
           name: The run's name.
           seconds: Seconds by activity.
-          data: The digest of the training data; None if there are none.
+          data: The digest of the training data; None without training data.
         """
         self._task, self._config, self._workdir = task, config, workdir
         self._name, self._seconds, self._data = name, seconds, data
@@ -54,7 +54,7 @@ class Summary:
         evaluation: dict[str, float],
         **more: Any,
     ) -> None:
-        """Writes summary.json; in several processes, the first one does.
+        """Writes summary.json; of several processes, only the first does.
 
         Args:
           status: 'running', 'done', 'preempted' or 'failed'.
