@@ -199,7 +199,7 @@ class Checkpoints:
         try:
             return _description(self._directory / str(step))["metrics"]
         except (OSError, DamagedError, LookupError):
-            return None  # not evaluated, or damaged, of which `restore` tells
+            return None  # not evaluated, or damaged, which `restore` reports
 
     def _restore(self, step, abstract):
         folder, damage = self._directory / str(step), None
@@ -254,7 +254,7 @@ def of_run(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
 
 
 def _description(folder):
-    """Reads what a checkpoint says about itself; raises DamagedError if it is wrong."""
+    """Reads a checkpoint's description; raises DamagedError if it is wrong."""
     about = reader.read(folder, about=ocp.args.JsonRestore()).about
     if not isinstance(about, dict) or not about.keys() >= _DESCRIPTION:
         raise DamagedError("its description is incomplete")

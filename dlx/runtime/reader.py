@@ -1,4 +1,4 @@
-"""Reads checkpoints' files with Orbax, and tells damage from other errors."""
+"""Reads checkpoints' files with Orbax; distinguishes damage from other errors."""
 
 import functools
 import logging as python_logging
