@@ -77,6 +77,18 @@ def test_every_page_is_in_the_index():
         assert f"(docs/{page.name})" in index
 
 
+@pytest.mark.slow
+def test_the_library_example_films_a_game(tmp_path, monkeypatch):
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code[1], names)
+    assert names["film"].shape[0] == 15 * 10 + 1  # ten falls of fifteen steps
+    assert (tmp_path / "runs" / "mine" / "film.gif").exists()
+
+
 def test_readme_fits_on_150_lines():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
