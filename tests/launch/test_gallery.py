@@ -112,9 +112,10 @@ def url(root, temporary):
     server.terminate()
     server.wait(20)
     raised = "".join(lines).split("Traceback (most recent call last)")[1:]
-    # Gradio logs every forged file, and events of a page that was closed meanwhile,
-    # whose dropdowns it has forgotten.
+    # Gradio logs every forged file, every value of another type, and events of a page
+    # that was closed meanwhile, whose dropdowns it has forgotten.
     usual = "was not uploaded by a user", "is not in the list of choices: []"
+    usual += ("ComponentProcessingError: Could not preprocess input",)
     assert all(any(w in why for w in usual) for why in raised), "".join(lines)
 
 
@@ -440,9 +441,9 @@ def test_no_file_is_served(url, root, path):
         assert _status(url, route + path.format(root=root)) in (403, 404)
 
 
-def _fire(url, event, data):
+def _fire(url, event, data, session=None):
     """Lets the server handle an event; returns its last message."""
-    session = f"session-{next(_SESSIONS)}"
+    session = session or f"session-{next(_SESSIONS)}"
     body = {"data": data, "fn_index": event["id"], "session_hash": session}
     request = urllib.request.Request(
         f"{url}/gradio_api/queue/join",
@@ -484,6 +485,45 @@ def test_no_event_copies_a_file_that_nobody_uploaded(url, tmp_path, temporary):
     assert tried > 100
     copies = [path for path in temporary.rglob("*") if path.is_file()]
     assert not [path for path in copies if path.read_bytes() == secret.read_bytes()]
+
+
+_SENSELESS = [None, "x", "", -1, 0.5, 1e308, float("nan"), True, [], [1], ["x"], {}]
+_SENSELESS += [{"path": "x"}, {"path": 1, "meta": 1}, {"data": []}, "x" * 10**6]
+
+
+@pytest.mark.slow
+def test_no_event_fails_on_a_value_that_its_component_cannot_send(url):
+    """The server's log must have no traceback either; see `url`."""
+    with urllib.request.urlopen(f"{url}/config") as page:
+        config = json.load(page)
+    parts = {part["id"]: part for part in config["components"]}
+    usual = {part: parts[part]["props"].get("value") for part in parts}
+    for event in config["dependencies"]:  # opens all tabs, which gives them values
+        if any(target[1] in ("load", "select") for target in event["targets"]):
+            data = [usual[part] for part in event["inputs"]]
+            said = _fire(url, event, data, "visitor")
+            outputs = said["output"].get("data", [])
+            for part, update in zip(event["outputs"], outputs, strict=False):
+                if isinstance(update, dict) and "value" in update:
+                    usual[part] = update["value"]
+    assert sum(isinstance(value, str) for value in usual.values()) > 5
+    tried, failed = 0, []
+    for event in config["dependencies"]:
+        for place, part in enumerate(event["inputs"] if event["backend_fn"] else []):
+            if parts[part]["type"] == "state":
+                continue  # the server has its own, whatever an event says
+            for value in _SENSELESS:
+                sent = [usual[each] for each in event["inputs"]]
+                sent[place] = value
+                said = _fire(url, event, sent, "visitor")
+                error = "" if said["success"] else said["output"]["error"]
+                is_refused_by_gradio = "Could not preprocess input" in (error or "")
+                if error is None or ("Error" in error and not is_refused_by_gradio):
+                    failed.append(
+                        (event["api_name"], parts[part]["type"], value, error)
+                    )
+                tried += 1
+    assert tried > 500 and not failed, failed
 
 
 def test_large_uploads_are_refused(url):
