@@ -16,14 +16,15 @@ from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
-from launch.sweep.plan import Run
+from launch.sweep.plan import Cell, Run
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """The evaluations of one seed, and the run's summary.
+    """The evaluations of one training, and its run's summary.
 
     Attributes:
+      cell: (axis, value as text) of every axis of the sweep.
       seed: The random seed.
       steps: The training step of each evaluation.
       seconds: The seconds of training until each evaluation.
@@ -33,6 +34,7 @@ class Curve:
       summary: The content of summary.json.
     """
 
+    cell: Cell
     seed: int
     steps: list[int]
     seconds: list[float]
@@ -78,14 +80,13 @@ def write(
       UserError: if the runs do not evaluate a metric.
     """
     failed = [run for run, _ in diverged]
-    cells = {run.cell: [] for run in [*runs, *failed]}
+    cells = {cell: [] for run in [*runs, *failed] for cell, _, _ in run.members}
     if not cells:
         return
     for run in runs:
-        cells[run.cell] += curves(run, sweep)
-    seeds = collections.Counter()
-    for run in failed:
-        seeds[run.cell] += len(run.seeds)
+        for curve in curves(run, sweep):
+            cells[curve.cell].append(curve)
+    seeds = collections.Counter(cell for run in failed for cell, _, _ in run.members)
     text = table(sweep, cells, seeds)
     if diverged:
         text += "\nDiverged, and not included in the table's numbers:\n\n"
@@ -111,34 +112,35 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 
 def curves(run: Run, sweep) -> list[Curve]:
-    """Reads the evaluations of a finished run, a curve per seed."""
+    """Reads the evaluations of a finished run, a curve per training."""
     summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
     target = sweep.get("target")
 
-    def evaluated(name, seed):
-        key = f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
+    def evaluated(name, ending):
+        key = f"eval/{name}{ending}"
         if not any(key in line for line in lines):
             raise UserError(f"{run.name} does not evaluate {name!r}")
         # Some metrics are only in the last evaluation.
         return [line.get(key, math.nan) for line in lines]
 
-    def targets(seed):
+    def targets(ending):
         if isinstance(target, str):
-            return evaluated(target, seed)
+            return evaluated(target, ending)
         return None if target is None else [target] * len(lines)
 
     return [
         Curve(
+            cell,
             seed,
             [line["step"] for line in lines],
             [line["train_seconds"] for line in lines],
-            {name: evaluated(name, seed) for name in _measures(sweep)},
-            targets(seed),
+            {name: evaluated(name, ending) for name in _measures(sweep)},
+            targets(ending),
             summary,
         )
-        for seed in run.seeds
+        for cell, seed, ending in run.members
     ]
 
 
