@@ -87,3 +87,17 @@ def test_nothing_imports_in_a_circle():
 def test_only_choices_turns_a_string_into_a_module():
     users = {m for m, p in FILES.items() if "import_module" in p.read_text()}
     assert users == {"dlx.choices"}
+
+
+def test_launch_is_not_top_level_in_a_wheel():
+    """It may be `launch` or `dlx.launch`: its files import one another relatively."""
+    for path in (ROOT / "launch").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            assert not {name.split(".")[0] for name in names} & {"launch", "configs"}
+            if isinstance(node, ast.Constant) and node.value == "-m":
+                assert path.name == "shipped.py"  # it knows the programs' package

@@ -65,11 +65,11 @@ def members(config) -> list[Member]:
             raise UserError(
                 f"config.settings: {name!r} must be a field that holds a float"
             )
-    rows = [[(name, value) for value in settings[name]] for name in settings]
+    rows = [[(name, value) for value in settings[name]] for name in sorted(settings)]
     return [
         Member(seed, chosen)
         for chosen in itertools.product(*rows)
-        for seed in config.seeds
+        for seed in config["seeds"]
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from dlx.runtime import processes
+from dlx.runtime import processes, provenance
 from dlx.runtime.digests import digest
 from dlx.runtime.profiling import Stopwatch
 from dlx.runtime.task import State, Task
@@ -85,6 +85,7 @@ class Summary:
             "processes": jax.process_count(),
             "device_kind": jax.devices()[0].device_kind,
             "versions": _versions(),
+            "provenance": provenance.here(),
             "data_sha256": self._data,
             "params_sha256": digest(state.params) if has_ended else None,
             "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},

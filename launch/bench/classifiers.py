@@ -12,14 +12,15 @@ import statistics
 import jax
 import jax.numpy as jnp
 
-from configs import cnn_cifar10, cnn_mnist
 from dlx.data import batches
 from dlx.runtime import devices
-from launch.bench import timing
+
+from .. import shipped
+from . import timing
 
 _STEPS = 20
 _BATCH = 128
-_CASES = {"MNIST": (cnn_mnist, (28, 28, 1)), "CIFAR-10": (cnn_cifar10, (32, 32, 3))}
+_CASES = {"MNIST": ("cnn_mnist", (28, 28, 1)), "CIFAR-10": ("cnn_cifar10", (32, 32, 3))}
 
 
 def main() -> None:
@@ -29,8 +30,8 @@ def main() -> None:
         f"\na training step at batch {_BATCH}, milliseconds, median (range)\n{'':12}"
         f"{'dlx':28}{'PyTorch, channels last':28}dlx / PyTorch"
     )
-    for name, (module, shape) in _CASES.items():
-        config = module.get_config()
+    for name, (file, shape) in _CASES.items():
+        config = shipped.get_config(file)
         # The PyTorch program does not augment either.
         config.flip, config.shift = "never", 0
         config.brightness = config.contrast = 0.0

@@ -10,9 +10,10 @@ import statistics
 
 import jax.numpy as jnp
 
-from configs import dcgan_mnist
 from dlx.generative.gan.losses import LOSSES
-from launch.bench import timing
+
+from .. import shipped
+from . import timing
 
 _STEPS = 10
 _SHAPE = (28, 28, 1)
@@ -21,7 +22,7 @@ _SHAPE = (28, 28, 1)
 def main() -> None:
     print(timing.machine())
     torch = timing.torch()
-    config = dcgan_mnist.get_config()
+    config = shipped.get_config("dcgan_mnist")
     config.reference_classifier = False
     calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
     if torch:

@@ -13,26 +13,16 @@ from absl import flags
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from configs import (
-    airbench_cifar10,
-    cnn_mnist_fast,
-    dqn_rocks8,
-    dqn_rocks16,
-    dqn_rocks32,
-    pg_rocks8,
-    pg_rocks16,
-    pg_rocks32,
-)
 from dlx.errors import UserError
-from launch.bench import timing
-from launch.bench.progress import LIMIT, SEEDS, cell, compilations, perfect, train
+
+from .. import shipped
+from . import timing
+from .progress import LIMIT, SEEDS, cell, compilations, perfect, train
 
 _AGENTS = {
-    f"{module.__name__.removeprefix('configs.')}:{network}": (module, network)
-    for module in (
-        *(pg_rocks8, pg_rocks16, pg_rocks32),
-        *(dqn_rocks8, dqn_rocks16, dqn_rocks32),
-    )
+    f"{algorithm}_rocks{size}:{network}": (f"{algorithm}_rocks{size}", network)
+    for algorithm in ("pg", "dqn")
+    for size in (8, 16, 32)
     for network in ("mlp", "cnn")
 }
 _ALL = [*_AGENTS, "mnist", "cifar10"]
@@ -50,12 +40,12 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
-        for name, (module, network) in _AGENTS.items():
-            config = module.get_config(network)
+        for name, (file, network) in _AGENTS.items():
+            config = shipped.get_config(file, network)
             _row(name, config, config.log_steps, perfect, 1.0)
-        config = cnn_mnist_fast.get_config()
+        config = shipped.get_config("cnn_mnist_fast")
         _row("mnist", config, config.eval_steps, _accuracy, 0.99)
-        config = airbench_cifar10.get_config()
+        config = shipped.get_config("airbench_cifar10")
         if jax.default_backend() != "cpu":
             config.dtype = "bfloat16"
         _row("cifar10", config, config.num_steps, _accuracy, 0.94)

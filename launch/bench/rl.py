@@ -22,31 +22,25 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 
-from configs import (
-    dqn_rocks8,
-    dqn_rocks16,
-    pg_rocks16,
-    ppo_gymnax,
-    pqn_rocks16,
-    pqn_rocks32,
-)
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.models import cnn
 from dlx.runtime import devices
-from launch.bench import progress, rejax, sb3, timing
-from launch.bench.progress import LIMIT, SEEDS, Progress
 
-_SB3 = {
-    "DQN 8x8": dqn_rocks8.get_config,
-    "DQN 16x16": dqn_rocks16.get_config,
-    "PPO 16x16": pg_rocks16.get_config,
+from .. import shipped
+from . import progress, rejax, sb3, timing
+from .progress import LIMIT, SEEDS, Progress
+
+_SB3 = {  # the arguments of `shipped.get_config`
+    "DQN 8x8": ("dqn_rocks8",),
+    "DQN 16x16": ("dqn_rocks16",),
+    "PPO 16x16": ("pg_rocks16",),
 }
 _REJAX = {
-    "PQN 16x16": pqn_rocks16.get_config,
-    "PQN 32x32": pqn_rocks32.get_config,
-    "PPO CartPole-v1": functools.partial(ppo_gymnax.get_config, "CartPole-v1"),
-    "PPO Catch-bsuite": functools.partial(ppo_gymnax.get_config, "Catch-bsuite"),
+    "PQN 16x16": ("pqn_rocks16",),
+    "PQN 32x32": ("pqn_rocks32",),
+    "PPO CartPole-v1": ("ppo_gymnax", "CartPole-v1"),
+    "PPO Catch-bsuite": ("ppo_gymnax", "Catch-bsuite"),
 }
 _BEST = {"PPO CartPole-v1": 500.0, "PPO Catch-bsuite": 1.0}  # returns
 _ALL = [*_SB3, *_REJAX, "convolutions"]
@@ -59,9 +53,9 @@ def main() -> None:
     print(timing.machine())
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
-        for name, get_config in (_SB3 | _REJAX).items():
+        for name, which in (_SB3 | _REJAX).items():
             if name in _ROWS.value:
-                _compare(name, get_config())
+                _compare(name, shipped.get_config(*which))
         if "convolutions" in _ROWS.value:
             _convolutions()
 
@@ -146,7 +140,7 @@ def _dlx(config, score, seed: int) -> Progress:
 
 def _convolutions():
     """Times a training step with convolutions as matrix products, and as primitives."""
-    config = dqn_rocks16.get_config()
+    config = shipped.get_config("dqn_rocks16")
     config.network = "cnn"
     calls, original = {}, cnn.Conv
     for name, module in (("matrix product", original), ("primitive", nn.Conv)):

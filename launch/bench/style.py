@@ -11,17 +11,17 @@ import functools
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 
 import jax
 import numpy as np
 
-from configs import style as configs_style
 from dlx import tasks
 from dlx.data import images
 from dlx.runtime import devices
-from launch.bench import timing
+
+from .. import shipped
+from . import timing
 
 _SIZES = 256, 512
 _STEPS = 4
@@ -38,7 +38,7 @@ def main() -> None:
     torch = timing.torch()
     print(f"\nmilliseconds per iteration, median (range){'':14}dlx / PyTorch")
     for size in _SIZES:
-        config = configs_style.get_config()
+        config = shipped.get_config("style")
         config.update({"size": size, "scales": 1, "weights": "random", "margin": 0})
         config.content = config.style = "skimage:astronaut"  # a square picture
         calls = {"dlx": _dlx(config)}
@@ -63,7 +63,7 @@ def _peak(size, tile):
         settings |= dict.fromkeys(("content", "style"), "skimage:astronaut")
         child = subprocess.Popen(
             [
-                *(sys.executable, "-m", "launch.main", "--config=configs/style.py"),
+                *(*shipped.program("main"), f"--config={shipped.CONFIGS}/style.py"),
                 f"--workdir={folder}/run",
                 *(f"--config.{name}={value}" for name, value in settings.items()),
             ],

@@ -11,8 +11,8 @@ import statistics
 
 import jax.numpy as jnp
 
-from configs import vae_mnist
-from launch.bench import timing
+from .. import shipped
+from . import timing
 
 _STEPS = 40
 _SHAPE = (28, 28, 1)
@@ -27,7 +27,7 @@ def main() -> None:
         f"{'PyTorch':32}dlx / PyTorch"
     )
     for batch_size in _BATCHES:
-        config = vae_mnist.get_config("paper")
+        config = shipped.get_config("vae_mnist", "paper")
         config.batch_size = batch_size
         calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
         if torch:

@@ -684,10 +684,8 @@ def test_ten_visitors_who_paint_for_long_are_all_served(server, temporary):
 
 def _upload_by_http(url, path):
     """Uploads a file as the page does; returns its path on the server."""
-    head = (
-        f'--b\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"'
-    )
-    body = f"{head}\r\nContent-Type: image/png\r\n\r\n".encode()
+    named = f'form-data; name="files"; filename="{path.name}"'
+    head = f"--b\r\nContent-Disposition: {named}\r\nContent-Type: image/png\r\n\r\n"
     request = urllib.request.Request(
         f"{url}/gradio_api/upload",
         data=head.encode() + path.read_bytes() + b"\r\n--b--\r\n",
