@@ -214,13 +214,9 @@ class _Run(contextlib.ExitStack):
         return found
 
     def save(self):
-        notes = {
-            "train_seconds": self.seconds["train"],
-            "data": self.data,
-            "batches": self.reading,
-            "line": self.line,
-            "evaluation": self.evaluation,
-        }
+        notes = {"line": self.line, "evaluation": self.evaluation}
+        notes |= {"train_seconds": self.seconds["train"]}
+        notes |= {"data": self.data, "batches": self.reading}
         if self.first:
             rundir.require_space(self.workdir, self.state, self.saved)
         with self.seconds("checkpoint"):
