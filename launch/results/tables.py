@@ -126,7 +126,7 @@ def _rows(sweep, planned):
 
 
 def _origin(summary):
-    """What all numbers of a table have in common, as sorted JSON."""
+    """The facts that all numbers of a table share, as sorted JSON."""
     ran = _provenance(summary)
     common = {name: ran.get(name) for name in _ORIGIN}
     return json.dumps(
@@ -170,7 +170,7 @@ def _command(summary):
 
 
 def _target(curves):
-    """How many seeds reach and hold the target, after what time; None without one."""
+    """The seeds that reach and hold the target, and the time; None without one."""
     if any(curve.targets is None for curve in curves):
         return None
     reached = [curve for curve in curves if curve.reached is not None]
