@@ -4,8 +4,8 @@
     python -m launch.main --config=configs/dqn_minatar.py:SpaceInvaders
 
 The games are Asterix, Breakout, Freeway, Seaquest and SpaceInvaders (Young and Tian
-2019), from gymnax. The config exists for the comparison of configs/sweeps/minatar.py:
-PQN learns the games better in less time.
+2019), from gymnax. The config exists for the comparison of configs/sweeps/minatar.py.
+There are no measured results yet.
 """
 
 import ml_collections

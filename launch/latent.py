@@ -6,9 +6,9 @@
     python -m launch.latent --workdir=RUN analogy --a=0 --b=1 --c=2   # c + b - a
     python -m launch.latent --workdir=RUN classify --n=10000
 
-An image is a file, as for launch.predict, or the number of a test image, or an .npz
-file that --npz wrote, of which the first vector is used. Every command writes a
-picture, except classify, which classifies samples and the endpoints of interpolations.
+An image is a file (like those of launch.predict), the number of a test image, or an
+.npz file that --npz wrote, whose first vector is used. Every command writes a picture,
+except classify, which classifies samples and the endpoints of interpolations.
 """
 
 import pathlib

@@ -21,7 +21,7 @@ BEGAN = time.monotonic()  # before the imports that take seconds
 
 
 class _Stream:
-    """Standard output or error that ignores a closed pipe, as of `| head -1`."""
+    """Standard output or error that ignores a closed pipe, as in `| head -1`."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -110,7 +110,7 @@ def run(
     files: bool = False,
     trains: bool = False,
 ) -> None:
-    """Parses the flags, calls `main` and exits with what it returns, or 0.
+    """Parses the flags, calls `main` and exits with its return value, or 0.
 
     Args:
       main: Called with the command, if `commands` is not empty, and the files, if
@@ -217,7 +217,7 @@ def _parse(commands, files, argv):
         sys.exit(_print_error(_flag_error(error, argv), 2))
     except SystemExit as error:
         if where := _line_in_config_file(error, argv):
-            sys.exit(_print_error(f"{where}: the config file ends the program", 2))
+            sys.exit(_print_error(f"{where}: the config file calls sys.exit", 2))
         raise
 
 
@@ -226,7 +226,7 @@ def _require_config(flag):
     if not flag.present:
         return
     if hasattr(flag.value, "_ReportError"):
-        flag.value.keys()  # raises, for the file was not found
+        flag.value.keys()  # raises, because the file was not found
     if not isinstance(flag.value, ml_collections.ConfigDict):
         raise UserError(
             f"{config_flags.get_config_filename(flag)}: get_config() must return an "

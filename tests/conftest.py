@@ -5,8 +5,10 @@ still knows it: what they compute is the same, and making them takes most of the
 """
 
 import dataclasses
+import fnmatch
 from importlib.metadata import version
 import os
+import pathlib
 import signal
 import tempfile
 
@@ -40,6 +42,19 @@ def pytest_addoption(parser):
         default="0/1",
         help="K/N: of the tests chosen so far each N-th, from the K-th modulo N on",
     )
+
+
+_SLOW = [
+    line.replace("[", "[[]")  # in a test's name a bracket is a bracket
+    for line in (pathlib.Path(__file__).with_name("slow.txt")).read_text().splitlines()
+    if not line.startswith("#")
+]
+
+
+def pytest_itemcollected(item):
+    name = item.nodeid.removeprefix("tests/")
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _SLOW):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)  # once -m and -k have chosen

@@ -1,5 +1,6 @@
 """Links, paths, programs and fields that the documentation names exist."""
 
+import ast
 import importlib.util
 import pathlib
 import re
@@ -76,5 +77,38 @@ def test_every_page_is_in_the_index():
         assert f"(docs/{page.name})" in index
 
 
+@pytest.mark.slow
+def test_the_library_example_films_a_game(tmp_path, monkeypatch):
+    code = re.search(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code[1], names)
+    assert names["film"].shape[0] == 15 * 10 + 1  # ten falls of fifteen steps
+    assert (tmp_path / "runs" / "mine" / "film.gif").exists()
+
+
 def test_readme_fits_on_150_lines():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_a_config_names_a_page_that_has_its_results(path):
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    pages = re.findall(r"docs/(?:measured|gans)\.md", text)
+    if not pages:
+        assert "no measured results" in text or "has not been trained" in text
+    for page in pages:
+        named = set(_names(ROOT / page, r"configs/[\w/{},]+\.py"))
+        assert str(path.relative_to(ROOT)) in named, page
+
+
+def test_no_docstring_begins_with_a_question():
+    for path in [*(ROOT / "dlx").rglob("*.py"), *(ROOT / "launch").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node) or ""
+                assert not re.match(r"(What|Of|How|Which|Where)\b", text), path

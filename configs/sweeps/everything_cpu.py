@@ -5,6 +5,7 @@
 
 The second command makes docs/results.md and README's table of this sweep. A part of the
 experiments: --config.configs="('configs/pg_rocks16.py',)".
+There are no measured results of the whole sweep.
 """
 
 import ml_collections

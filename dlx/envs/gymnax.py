@@ -27,7 +27,7 @@ class GymnaxParams(rocks.Params):
 class GymnaxRocks:
     """One game with the interface of a gymnax 1.0 environment.
 
-    State and actions have no batch axis; `jax.vmap` adds one, as for gymnax's own
+    State and actions have no batch axis; `jax.vmap` adds one, as with gymnax's own
     environments. Only the spaces require gymnax.
     """
 

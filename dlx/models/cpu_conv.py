@@ -61,9 +61,7 @@ def matmul_conv(
     dilated = math.prod(lhs_dilation or (1,)) * math.prod(rhs_dilation or (1,)) != 1
     is_depthwise = feature_group_count == lhs.shape[-1] == rhs.shape[-1]
     if dilated or not (feature_group_count == 1 or is_depthwise):
-        raise NotImplementedError(
-            "matmul_conv supports no dilation and no other feature_group_count"
-        )
+        raise NotImplementedError("matmul_conv: no dilation, no grouped convolution")
     kernel = rhs.shape[:2]
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(lhs.shape[1:3], kernel, window_strides, padding)

@@ -205,7 +205,7 @@ def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/dqn_rocks16.py.
+      config: A config like that of configs/dqn_rocks16.py.
 
     Raises:
       UserError: if the config is invalid.

@@ -158,7 +158,7 @@ def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/pg_rocks16.py.
+      config: A config like that of configs/pg_rocks16.py.
 
     Raises:
       UserError: if the config is invalid.

@@ -69,7 +69,7 @@ def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/pqn_rocks16.py.
+      config: A config like that of configs/pqn_rocks16.py.
 
     Raises:
       UserError: if the config is invalid.

@@ -24,9 +24,9 @@ _DESCRIPTION = {"structure", "sha256", "processes", "notes"}
 class Checkpoints:
     """A run's checkpoints, saved asynchronously; use in a `with`.
 
-    Each holds the state, a description of its structure and a digest of its bytes,
-    which tell another network and damage from a good checkpoint. The evaluation of the
-    state is added later, as a file of its own.
+    Each holds the state, a description of its structure, which detects another network,
+    and a digest of its bytes, which detects damage. The evaluation of the state is
+    added later, in a separate file.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Checkpoints:
           local: Names of the state's fields that differ between devices. They are not
             restored on another number of devices.
           keep: The number of newest checkpoints to keep.
-          read_only: Never saves, moves or removes anything.
+          read_only: Whether nothing is ever saved, moved or removed.
         """
         self._directory = directory.absolute()
         self._metric = metric
@@ -113,7 +113,7 @@ class Checkpoints:
             self.evaluated(step, metrics)
 
     def evaluated(self, step: int, metrics: dict[str, float]) -> None:
-        """Adds an evaluation to the checkpoint of a step, once that is saved."""
+        """Adds an evaluation to the checkpoint of a step when it has been saved."""
         self._manager.wait_until_finished()
         self._evaluations[step] = metrics
         if processes.first():
@@ -129,11 +129,11 @@ class Checkpoints:
         """Restores the newest undamaged checkpoint, or the best one.
 
         A damaged checkpoint is skipped with a warning. If it is newer than the restored
-        one, where new checkpoints will be saved, it is moved to damaged/.
+        one, it would be in the way of new ones, and is moved to damaged/.
 
         Args:
           abstract: Shapes, dtypes and shardings, from `devices.abstract`.
-          best: Restores the best by the metric, not the newest.
+          best: Whether to restore the best by the metric, not the newest.
 
         Returns:
           (step, state, notes), or None if there is no checkpoint. Local fields are None
@@ -199,7 +199,7 @@ class Checkpoints:
         try:
             return _description(self._directory / str(step))["metrics"]
         except (OSError, DamagedError, LookupError):
-            return None  # not evaluated, or damaged, of which `restore` tells
+            return None  # not evaluated, or damaged, which `restore` reports
 
     def _restore(self, step, abstract):
         folder, damage = self._directory / str(step), None
@@ -212,7 +212,7 @@ class Checkpoints:
             damage = str(error)
         if processes.anywhere(damage is not None):
             raise DamagedError(damage or "another process found damage")
-        # Only as many processes as saved a checkpoint can compute its digest.
+        # The digest needs the number of processes that saved the checkpoint.
         same = about["processes"] == jax.process_count()
         if same and processes.gathered(digests.digest(state)) != about["sha256"]:
             raise DamagedError("its bytes differ from the saved ones")
@@ -254,7 +254,7 @@ def of_run(task: Task, workdir: pathlib.Path, **options) -> Checkpoints:
 
 
 def _description(folder):
-    """Reads what a checkpoint says about itself; raises DamagedError if it is wrong."""
+    """Reads a checkpoint's description; raises DamagedError if it is wrong."""
     about = reader.read(folder, about=ocp.args.JsonRestore()).about
     if not isinstance(about, dict) or not about.keys() >= _DESCRIPTION:
         raise DamagedError("its description is incomplete")
@@ -269,7 +269,7 @@ def _check(about):
 
 
 def _as_saved(abstract, fields, kinds):
-    """Gives some fields' leaves the saved shapes, replicated on all devices."""
+    """Gives the leaves of some fields their saved shapes, replicated on all devices."""
 
     def leaf(path, leaf):
         name = jax.tree_util.keystr(path, simple=True, separator=".")

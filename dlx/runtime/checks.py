@@ -60,10 +60,10 @@ def require_whole_calls(step: int, config) -> None:
 
 
 def require_same_data(before: str | None, now: str | None) -> None:
-    """Compares the digests of the data that a run has trained on, and now trains on.
+    """Checks that a run's training data have the digest that they had before.
 
     Raises:
-      UserError: if both are known and they differ.
+      UserError: if both digests are known and differ.
     """
     if before and now and before != now:
         raise UserError(

@@ -59,7 +59,7 @@ def device_keys(key: jax.Array) -> jax.Array:
 
 
 def init(task: Task, key: jax.Array) -> State:
-    """Makes the first state; each device has `local` fields of its own."""
+    """Makes the first state; each device has its own `local` fields."""
     return place(task, jax.jit(functools.partial(_init, task))(key))
 
 
@@ -80,7 +80,7 @@ def place(task: Task, state: State) -> State:
     """Places a state as train steps return it, which avoids a second compilation.
 
     Args:
-      task: It names the local fields.
+      task: The task, which names the local fields.
       state: Local fields are [local devices, ...]; others are equal in all processes.
     """
     return jax.tree.map(_put, state, _specs(task, state))
@@ -96,7 +96,7 @@ def with_local(task: Task, state: State, key: jax.Array) -> State:
 
 
 def way(config) -> str:
-    """The way of `over_devices` that a config asks for."""
+    """The `way` of `over_devices` that a config selects."""
     return config.get("parallel", DEFAULT)
 
 
@@ -143,11 +143,11 @@ def over_devices(
 
     Args:
       function: The computation of one device.
-      in_axes: For each argument 0 if its leading axis is the devices', None if every
-        device gets all of it, or a tree of these.
+      in_axes: For each argument 0 if its leading axis is split over the devices, None
+        if every device gets all of it, or a tree of these.
       out_axes: The same for results. None means equal on all devices, unchecked.
       way: 'pmap', which JAX only maintains, or 'shard_map', which replaces it. Both
-        give the same numbers, bit for bit on one device.
+        give the same numbers; on one device they are equal bit for bit.
       donate: The numbers of the arguments whose memory may be reused.
 
     Raises:
@@ -155,7 +155,7 @@ def over_devices(
     """
     if way not in WAYS:
         known = ", ".join(map(repr, WAYS))
-        raise UserError(f"config.parallel is {way!r}; known are: {known}")
+        raise UserError(f"config.parallel is {way!r}; choose one of: {known}")
     if way == "shard_map":
         return _shard_mapped(function, in_axes, out_axes, donate)
     mapped = jax.pmap(
@@ -199,8 +199,8 @@ def _shard_mapped(function, in_axes, out_axes, donate):
 def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     """Compiles a program for its arguments.
 
-    With several processes pmap's program is returned as it is; it compiles at its first
-    call.
+    With several processes pmap's program is returned unchanged; it compiles at its
+    first call.
     """
     if not hasattr(steps, "lower"):
         return steps

@@ -16,7 +16,7 @@ _STEPS = 2  # of the measured program
 
 
 def described(task: Task, config) -> dict[str, list[str]]:
-    """Describes what is known without compiling anything.
+    """Describes an experiment without compiling anything.
 
     Returns:
       {title: lines}: the parameters, the state, and one device's batch.
@@ -30,7 +30,7 @@ def described(task: Task, config) -> dict[str, list[str]]:
             for name in state.__dataclass_fields__
         ]
         + [f"{'total':16}{_megabytes(_bytes(state))}"],
-        "batch of one device": list(_rows(batch)) or ["none: a step makes its own"],
+        "batch of one device": list(_rows(batch)) or ["none: steps make their data"],
     }
 
 
@@ -74,7 +74,7 @@ def measured(task: Task, config) -> dict[str, list[str]]:
 
 
 def _durations(task, config, seconds):
-    """An epoch, if there are any, and the whole run."""
+    """The durations of an epoch, if there are epochs, and of the whole run."""
     size = getattr(task.batches, "examples", None)
     if size and "examples" in task.counts:
         steps = size / task.counts["examples"]
@@ -88,7 +88,7 @@ def _batch(task, state):
     if task.batches is None:
         return None
     source = task.batches.source(1)
-    # The source's axis over the devices, if it has one, is that of `pmap`.
+    # If the source has an axis over the devices, it is the axis of `pmap`.
     axes = task.batches.axis
     batch = jax.eval_shape(
         lambda source, step: jax.vmap(

@@ -47,17 +47,17 @@ def train(
 ) -> dict[str, Any]:
     """Trains to the end, from the workdir's newest checkpoint or from the start.
 
-    SIGTERM, SIGINT or SIGHUP ends a run early, with its state saved; a second one ends
-    the process at once. Every state is saved before it is evaluated, and an evaluation
-    that was cut short is made when the run is resumed.
+    SIGTERM, SIGINT or SIGHUP ends a run early, with its state saved; a second signal
+    ends the process at once. Every state is saved before it is evaluated, and an
+    evaluation that was cut short is made when the run is resumed.
 
     Args:
       task: The task.
       config: Its config. The loop reads seed, num_steps, log_steps, eval_steps,
         checkpoint_steps, keep_checkpoints and, if it is there, parallel.
       workdir: The run's folder; it is made if it is missing.
-      name: The run's name, for people.
-      resume: Resumes a run that the workdir holds; otherwise such a run is refused.
+      name: The run's name, as people read it.
+      resume: Whether to resume a run that the workdir holds. If not, it is refused.
       profile: Writes profile/: a trace of the second call of the training program, and
         report.txt, a table of time and memory.
       began: `time.monotonic()` when the command began; by default now.
@@ -79,8 +79,8 @@ def train(
         try:
             run.compile()
             if run.step:
-                run.log()  # an earlier start may have been cut from it
-            # All processes ask as often, whether they have been interrupted or not.
+                run.log()  # an earlier start may have been killed before this line
+            # All processes call `anywhere` equally often, interrupted or not.
             while not (ended := processes.anywhere(bool(stop))) and run.is_unfinished:
                 run.advance()
             run.finish(ended, stop)
@@ -168,13 +168,13 @@ class _Run(contextlib.ExitStack):
             self.profiler.begin(one.lower(*inputs))
 
     def next_source(self):
-        """Reads the next call's data ahead, and notes where reading stood before."""
+        """Reads the next call's data ahead; stores the reading position before that."""
         batches = self.task.batches
         self.reading = batches and batches.save()
         self.source = batches and batches.source(self.config.log_steps)
 
     def advance(self):
-        """Trains for `log_steps`; then saves and evaluates if that is due."""
+        """Trains for `log_steps`, then saves and evaluates if due."""
         traced = self.profiler and self.first
         trace = self.profiler.call() if traced else contextlib.nullcontext()
         with self.seconds("train"), trace:
@@ -192,7 +192,7 @@ class _Run(contextlib.ExitStack):
         self.log()
 
     def log(self):
-        """Writes this step's line, with its evaluation if that is due."""
+        """Writes this step's line, with its evaluation if due."""
         known = self.checkpoints.metrics(self.step)
         if self.is_to_be_evaluated and processes.anywhere(known is None):
             known = self.evaluate()
@@ -214,13 +214,9 @@ class _Run(contextlib.ExitStack):
         return found
 
     def save(self):
-        notes = {
-            "train_seconds": self.seconds["train"],
-            "data": self.data,
-            "batches": self.reading,
-            "line": self.line,
-            "evaluation": self.evaluation,
-        }
+        notes = {"line": self.line, "evaluation": self.evaluation}
+        notes |= {"train_seconds": self.seconds["train"]}
+        notes |= {"data": self.data, "batches": self.reading}
         if self.first:
             rundir.require_space(self.workdir, self.state, self.saved)
         with self.seconds("checkpoint"):

@@ -1,4 +1,4 @@
-"""Memory that is free, and checks of what a run needs before it is allocated."""
+"""Free memory, and checks of a run's needs before anything is allocated."""
 
 import contextlib
 import pathlib
@@ -34,11 +34,11 @@ def require(needed: int, reason: str) -> None:
     """Checks that every local device has `needed` bytes free.
 
     Args:
-      needed: The bytes that each device has to hold.
-      reason: What needs them, for the message.
+      needed: The bytes that each device must hold.
+      reason: The arrays that need them, for the message.
 
     Raises:
-      UserError: if a device has fewer; it says how many are needed and free.
+      UserError: if a device has fewer; the message has both numbers.
     """
     devices = jax.local_devices()
     room = free(devices[0])
@@ -57,7 +57,7 @@ def require_for_state(state: Any) -> None:
       state: Shapes, dtypes and shardings, as `devices.abstract` returns them.
 
     Raises:
-      UserError: if it does not fit; it names the largest field.
+      UserError: if it does not fit; the message names the largest field.
     """
     bytes_of = {
         field: sum(map(_bytes_on_a_device, jax.tree.leaves(getattr(state, field))))
@@ -94,7 +94,7 @@ def size(number: int) -> str:
 
 def _bytes_on_a_device(leaf):
     shape = leaf.sharding.shard_shape(leaf.shape)
-    # Python's integers, for a product of int64 may overflow.
+    # Python's integers, because a product of int64 may overflow.
     number = 1
     for length in shape:
         number *= length
@@ -102,7 +102,7 @@ def _bytes_on_a_device(leaf):
 
 
 def _plain(dtype):
-    """Random keys are two uint32 numbers."""
+    """Replaces random keys by their data, two uint32 numbers."""
     return "u8" if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else dtype
 
 
@@ -115,7 +115,7 @@ def _available():
 
 
 def _left_in_container():
-    with contextlib.suppress(OSError, ValueError):  # 'max' is no number: no limit
+    with contextlib.suppress(OSError, ValueError):  # 'max' means no limit
         limit = int((_CGROUP / "memory.max").read_text())
         return limit - int((_CGROUP / "memory.current").read_text())
     return None

@@ -1,4 +1,4 @@
-"""Several processes that train as one, each on devices of its own.
+"""Several processes that train as one, each on its own devices.
 
 JAX's coordination service connects them and notices if one is dead or hangs. If a
 process fails by itself, it leaves a verdict with that service, and all others end with
@@ -52,11 +52,11 @@ def connect(
 ) -> None:
     """Connects this process to the others, before anything asks JAX for devices.
 
-    From then on the process ends with a line and the code LOST if another is lost.
+    From then on, the process ends with a line and the code LOST if another is lost.
 
     Args:
-      coordinator: ADDRESS:PORT of the first process. None takes what Slurm, Open MPI, a
-        TPU pod or Kubernetes says; so does None for the next two.
+      coordinator: ADDRESS:PORT of the first process. For this and the next two
+        arguments, None takes the value from Slurm, Open MPI, a TPU pod or Kubernetes.
       num_processes: The number of processes.
       process_id: The number of this process, from 0.
       timeout: Seconds without a heartbeat after which a process counts as lost.
@@ -134,7 +134,7 @@ def _end_as_lost(process, why):
 
 
 def _is_lost(error):
-    """Whether a JAX error says that another process is gone, and nothing else."""
+    """Whether a JAX error only means that another process is lost."""
     text = str(error)
     return bool(_LOST_PEER.search(text)) and "RESOURCE_EXHAUSTED" not in text
 
@@ -177,9 +177,9 @@ def _threads():
 def together():
     """Ends all processes with one code if one fails; otherwise they leave together.
 
-    A process that fails says why and tells the others, which end with its code. If it
-    fails because another process is lost, its code is LOST. It ends before any cleanup
-    that would wait for the others. With one process this does nothing.
+    A process that fails prints the reason and informs the others, which end with its
+    code. If it fails because another process is lost, its code is LOST. It ends before
+    any cleanup that would wait for the others. With one process this does nothing.
     """
     if _state.client is None:
         yield
@@ -217,7 +217,7 @@ def anywhere(flag: bool) -> bool:
 
 
 def gathered(digest: str) -> str:
-    """Combines the digests of all processes, in order; one process keeps its own."""
+    """Combines the digests of all processes in order; a single digest is unchanged."""
     if jax.process_count() == 1:
         return digest
     own = np.frombuffer(bytes.fromhex(digest), np.uint8)

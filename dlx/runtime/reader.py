@@ -1,4 +1,4 @@
-"""Reads checkpoints' files with Orbax, and tells damage from other errors."""
+"""Reads checkpoints' files with Orbax; distinguishes damage from other errors."""
 
 import functools
 import logging as python_logging
@@ -28,7 +28,7 @@ def read(folder: pathlib.Path, **items: Any) -> Any:
 
     Args:
       folder: The checkpoint's folder.
-      **items: Orbax's arguments by item, `about=ocp.args.JsonRestore()`, say.
+      **items: Orbax's arguments by item, for example `about=ocp.args.JsonRestore()`.
 
     Returns:
       An object with an attribute for each item.

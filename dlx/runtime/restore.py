@@ -34,7 +34,7 @@ def load(
       workdir: The run's folder, or that of a published run, or hf:OWNER/NAME, a
         published run that is downloaded.
       make: Builds the task from the run's config: `tasks.make`, or one task's own.
-      best: Takes the best checkpoint, not the newest.
+      best: Whether to take the best checkpoint, not the newest.
 
     Raises:
       UserError: if there is no run, or it has no checkpoint yet.

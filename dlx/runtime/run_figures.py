@@ -51,6 +51,6 @@ def learning_curve(path: pathlib.Path) -> np.ndarray:
         if kind == "train":
             panels[f"train/{trained[0]}"][name] = (x, y)
         elif len(set(y)) > 1:
-            title = "/".join(name.split("/")[:2])  # without the seed of one of several
+            title = "/".join(name.split("/")[:2])  # without the number of a seed
             panels[title][name] = (x, y)
     return figures.curves(panels, xlabel="step", columns=4)

@@ -21,7 +21,7 @@ _SPACE = 2**20  # bytes for everything but checkpoints
 # Fields that older runs' configs know by another name, and such values.
 _RENAMED = {"kind": "modality", "judge": "reference_classifier", "views": "d_inputs"}
 _VALUES = {("modality", "pictures"): "images"}
-# Types of what programs read from a summary; any of it may be missing.
+# Types of the fields that programs read from a summary; any may be missing.
 _SUMMARY = {
     **dict.fromkeys(("task", "config", "status", "metric", "params_sha256"), str),
     **dict.fromkeys(("step", "seed"), int),
@@ -31,7 +31,7 @@ _SUMMARY = {
 
 
 def read_config(workdir: pathlib.Path) -> dict[str, Any]:
-    """Reads a run's config.json; fields have today's names.
+    """Reads a run's config.json; fields of older runs get their current names.
 
     Raises:
       UserError: if it is missing or damaged.
@@ -127,7 +127,7 @@ def lock(workdir: pathlib.Path) -> IO[str]:
 def is_locked(workdir: pathlib.Path) -> bool | None:
     """Whether a process of this machine holds the lock; None if that is unknown.
 
-    It reads the kernel's list, for taking the lock could stop a run about to start.
+    It reads the kernel's list, because taking the lock could stop a starting run.
     """
     try:
         stat = (workdir / ".lock").stat()
@@ -174,7 +174,7 @@ def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> Non
 
 
 def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
-    """Warns of fields of the config that differ from those of the run so far."""
+    """Warns of config fields that differ from the run's earlier config."""
     theirs = read_config(workdir)
     ours = json.loads(to_json(config.to_dict()))
     changed = differences(theirs, ours)
@@ -206,7 +206,7 @@ def _flat(config, before=""):
 
 
 def saved(workdir: pathlib.Path) -> str:
-    """Says which complete checkpoint of a run is the newest."""
+    """Names the newest complete checkpoint of a run, as a line of text."""
     names = [path.name for path in (workdir / "checkpoints").glob("[0-9]*")]
     steps = [int(name) for name in names if name.isdigit()]
     if not steps:

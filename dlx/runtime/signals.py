@@ -27,11 +27,11 @@ class Interrupted(BaseException):  # not caught by `except Exception`
 def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
     """Collects signals in a list instead of ending the program.
 
-    Contexts may be nested; every list then gets every signal. Outside the main thread,
-    which alone can catch signals, the list stays empty.
+    Contexts may be nested; every list then gets every signal. Only the main thread can
+    catch signals: in other threads the list stays empty.
 
     Args:
-      saved: Returns a few words about what is saved, for the line at a second signal.
+      saved: Returns text about the newest checkpoint, for the line at a second signal.
     """
     numbers = []
     if threading.current_thread() is not threading.main_thread():
@@ -78,7 +78,7 @@ def _catch(number, frame):
 
 @contextlib.contextmanager
 def _watched():
-    """Ends the process at a second signal, from a thread of its own.
+    """Ends the process at a second signal, from a separate thread.
 
     Python runs handlers only in the main thread, between two calls.
     """

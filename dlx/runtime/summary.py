@@ -17,7 +17,7 @@ _PACKAGES = "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy"
 
 
 class Summary:
-    """What summary.json says of a run; BUILD.md lists its fields.
+    """The contents of a run's summary.json; BUILD.md lists its fields.
 
     Attributes:
       fields: The latest contents.
@@ -32,7 +32,7 @@ class Summary:
         seconds: Stopwatch,
         data: str | None,
     ):
-        """Takes what is the same for the whole run.
+        """Collects the fields that stay the same for the whole run.
 
         Args:
           task: The task.
@@ -40,7 +40,7 @@ class Summary:
           workdir: The run's folder.
           name: The run's name.
           seconds: Seconds by activity.
-          data: The digest of the training data; None if there are none.
+          data: The digest of the training data; None without training data.
         """
         self._task, self._config, self._workdir = task, config, workdir
         self._name, self._seconds, self._data = name, seconds, data
@@ -54,7 +54,7 @@ class Summary:
         evaluation: dict[str, float],
         **more: Any,
     ) -> None:
-        """Writes summary.json; in several processes, the first one does.
+        """Writes summary.json; of several processes, only the first does.
 
         Args:
           status: 'running', 'done', 'preempted' or 'failed'.
@@ -66,6 +66,7 @@ class Summary:
         task, seconds = self._task, self._seconds
         has_ended = status not in ("running", "failed")
         activities = seconds.activities()
+        wall = sum(activities.values())  # read once, so that the parts add up
         self.fields = {
             "task": self._config.task,
             "config": self._name,
@@ -77,9 +78,9 @@ class Summary:
             "about": task.about,
             "compile_seconds": round(seconds["compile"], 3),
             "train_seconds": round(seconds["train"], 3),
-            "wall_seconds": round(seconds.wall, 3),
+            "wall_seconds": round(wall, 3),
             "seconds": {name: round(s, 3) for name, s in activities.items()},
-            "goodput": round(activities["step"] / seconds.wall, 4),
+            "goodput": round(activities["step"] / wall, 4),
             **{count: step * n for count, n in task.counts.items()},
             "devices": jax.device_count(),
             "processes": jax.process_count(),

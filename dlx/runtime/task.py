@@ -15,8 +15,8 @@ Metrics = dict[str, jax.Array]  # name -> [] float32
 class Abilities:
     """Uses of a trained state besides training; None if there is no such use.
 
-    A task's module may have a value `abilities`, beside `make`. It costs nothing to
-    ask: data and networks are made when one of these functions is called.
+    A task's module may have a value `abilities`, beside `make`. Data and networks are
+    made only when one of these functions is called.
 
     Attributes:
       play: config -> (env, scores). An agent's game, a `dlx.envs.environment`
@@ -42,7 +42,7 @@ class Abilities:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """An experiment as pure functions; the loop knows nothing else of it.
+    """An experiment as pure functions, which are all that the loop knows.
 
     Attributes:
       init: key -> state. Makes everything that training changes, including `step` and
@@ -60,15 +60,15 @@ class Task:
         frames at every evaluation, with the same key, and joins them to a GIF.
       metric: The metric from `evaluate` that selects the best checkpoint and is shown
         on the progress bar; higher is better.
-      selects: Whether evaluations select the best checkpoint; otherwise it is the last
-        one, as if evaluations use the test split.
+      selects: Whether evaluations select the best checkpoint. If not, it is the last
+        one; this is so if evaluations use the test split.
       shown: Further metrics of the step that the progress bar shows.
       counts: What one step consumes over all devices, such as {'env_steps': 960} or
         {'examples': 128}.
       batches: The source of training batches, from `dlx.data.batches`, or None.
       local: Names of the state's fields that differ between devices, such as
         ('envs', 'replay').
-      about: Facts beside the numbers for summary.json, such as the digest of a network
+      about: Facts about the numbers for summary.json, such as the digest of the network
         that measures them.
     """
 

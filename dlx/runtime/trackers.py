@@ -100,7 +100,7 @@ class Trackers:
 
 
 class _Run:
-    """What a tracker is opened with."""
+    """The arguments of a tracker."""
 
     def __init__(self, workdir, name, config, step, is_new):
         self.workdir, self.name, self.config = workdir, name, config

@@ -20,7 +20,7 @@ PLAIN_SECONDS = 10.0  # between progress lines when stderr is not a terminal
 
 
 class Writers:
-    """Writes the numbers of each logging step everywhere; use in a `with`."""
+    """Writes the numbers of each logging step to all logs; use in a `with`."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Writers:
 
 
 class _Progress:
-    """A bar on a terminal; otherwise a line per evaluation or PLAIN_SECONDS."""
+    """A bar on a terminal; otherwise a line per evaluation, or per PLAIN_SECONDS."""
 
     def __init__(self, name, shown, step, num_steps):
         self._shown, self._numbers = shown, {}
@@ -142,8 +142,8 @@ def _is_number(value):
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     """Reads the objects of a metrics.jsonl, null as NaN. Never raises.
 
-    Damaged lines are skipped with a warning. A last line without a line end, which a
-    crash cut short, is skipped silently.
+    Damaged lines are skipped with a warning. A last line without a line end was cut by
+    a crash and is skipped silently.
     """
     try:
         *whole, _ = paths.read_text(path, errors="replace").split("\n")

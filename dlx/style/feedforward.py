@@ -115,7 +115,7 @@ def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/fast_style.py.
+      config: A config like that of configs/fast_style.py.
 
     Raises:
       UserError: if the config is invalid, or photos, painting or network are missing.

@@ -93,7 +93,7 @@ def make(config) -> Task:
     """Builds the task.
 
     Args:
-      config: As in configs/style.py.
+      config: A config like that of configs/style.py.
 
     Raises:
       UserError: if the config is invalid, or a picture or the network is missing.
@@ -132,7 +132,7 @@ def descend(config, problem: StyleProblem, tx, index: int, state: State, fixed):
     """Takes one optimiser step at one resolution.
 
     Args:
-      config: As in configs/style.py.
+      config: A config like that of configs/style.py.
       problem: The style-transfer problem.
       tx: The optimiser.
       index: The resolution.

@@ -68,7 +68,7 @@ class Resolution:
         """Lays out tiles.
 
         Args:
-          config: As in configs/style.py.
+          config: A config like that of configs/style.py.
           extractor: The network.
           shape: The picture's height and width.
 

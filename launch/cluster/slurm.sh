@@ -10,8 +10,8 @@
 #       --config=configs/cnn_mnist.py --workdir=/shared/runs/cnn_mnist
 #
 # The workdir must be on a disk that all nodes share. Slurm sends SIGTERM before the time
-# limit and before it preempts the job. The run then saves its state and is requeued, as
-# also happens if a node is lost. It resumes from its newest checkpoint.
+# limit and before it preempts the job. The run then saves its state and is requeued. It
+# is also requeued if a node is lost. It resumes from its newest checkpoint.
 #SBATCH --job-name=dlx
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -88,7 +88,7 @@ class Campaign:
           experiment: The experiment.
           folder: The folder of all runs.
           seed: The random seed of the faults.
-          lost_seconds: As the attribute.
+          lost_seconds: See the attribute.
         """
         self._experiment, self._folder = experiment, folder
         self.random = random.Random(f"{experiment.name} {seed}")

@@ -28,9 +28,11 @@ def read(path: pathlib.Path) -> ml_collections.ConfigDict:
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"
     if config.get("modality") == "images":
-        config.g_channels, config.reference_classifier = config.g_channels[:2], False
+        config.reference_classifier = False
         config.image_size = config.image_size and 8
-    if config.task == "airbench":
+    if config.get("modality") == "images" and "g_channels" in config:
+        config.g_channels = config.g_channels[:2]
+    if "widths" in config:
         config.widths = config.widths[:1]
     if "weights" in config:
         config.weights = "random"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import contextlib
 import functools
 import inspect
+import math
 import pathlib
 import threading
 from typing import Any
@@ -125,14 +126,22 @@ def show_user_errors(function: Callable) -> Callable:
     @functools.wraps(function)
     def wrapped(*args):
         with as_gradio_errors():
+            _require_finite(args)
             return function(*args)
 
     @functools.wraps(function)
     def wrapped_generator(*args):
         with as_gradio_errors():
+            _require_finite(args)
             yield from function(*args)
 
     return wrapped_generator if inspect.isgeneratorfunction(function) else wrapped
+
+
+def _require_finite(values):
+    """Raises UserError if a number is not finite; Gradio checks all else."""
+    if any(isinstance(value, float) and not math.isfinite(value) for value in values):
+        raise UserError("a number is not finite")
 
 
 def _checkpoints(run):

@@ -113,19 +113,20 @@ def _rows(sweep, planned):
         try:
             summary = rundir.read_summary(run.workdir)
             if summary.get("status") == "done":
-                parts[_origin(summary)] += comparison.curves(run, sweep)
+                for curve in comparison.curves(run, sweep):
+                    parts[_origin(summary), curve.cell].append(curve)
         except (UserError, KeyError) as error:
             logging.warning("skipped %s: %s", run.workdir, error)
     # A seed that was trained twice counts once.
     number = len({seed for run in planned for seed in run.seeds})
-    for origin, curves in parts.items():
+    for (origin, cell), curves in parts.items():
         curves.sort(key=lambda curve: (_date(curve.summary), curve.seed))
         newest = sorted({curve.seed: curve for curve in curves}.items())
-        yield origin, _row(planned[0], [curve for _, curve in newest], number)
+        yield origin, _row(planned[0], cell, [curve for _, curve in newest], number)
 
 
 def _origin(summary):
-    """What all numbers of a table have in common, as sorted JSON."""
+    """The facts that all numbers of a table share, as sorted JSON."""
     ran = _provenance(summary)
     common = {name: ran.get(name) for name in _ORIGIN}
     return json.dumps(
@@ -142,11 +143,11 @@ def _date(summary):
     return str(_provenance(summary).get("date") or "")
 
 
-def _row(run, curves, planned):
+def _row(run, cell, curves, planned):
     names = dict.fromkeys(name for curve in curves for name in curve.measures)
     summaries = [curve.summary for curve in curves]
     return {
-        "cell": dict(run.cell),
+        "cell": dict(cell),
         "seeds": [curve.seed for curve in curves],
         "planned": planned,
         "side_by_side": "seeds" in run.config,
@@ -169,7 +170,7 @@ def _command(summary):
 
 
 def _target(curves):
-    """How many seeds reach and hold the target, after what time; None without one."""
+    """The seeds that reach and hold the target, and the time; None without one."""
     if any(curve.targets is None for curve in curves):
         return None
     reached = [curve for curve in curves if curve.reached is not None]

@@ -17,14 +17,15 @@ from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
 
-from .plan import Run
+from .plan import Cell, Run
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """The evaluations of one seed, and the run's summary.
+    """The evaluations of one training, and its run's summary.
 
     Attributes:
+      cell: (axis, value as text) of every axis of the sweep.
       seed: The random seed.
       steps: The training step of each evaluation.
       seconds: The seconds of training until each evaluation.
@@ -34,6 +35,7 @@ class Curve:
       summary: The content of summary.json.
     """
 
+    cell: Cell
     seed: int
     steps: list[int]
     seconds: list[float]
@@ -81,14 +83,13 @@ def write(
       UserError: if the runs do not evaluate a metric.
     """
     failed = [run for run, _ in diverged]
-    cells = {run.cell: [] for run in [*runs, *failed]}
+    cells = {cell: [] for run in [*runs, *failed] for cell, _, _ in run.members}
     if not cells:
         return
     for run in runs:
-        cells[run.cell] += curves(run, sweep)
-    seeds = collections.Counter()
-    for run in failed:
-        seeds[run.cell] += len(run.seeds)
+        for curve in curves(run, sweep):
+            cells[curve.cell].append(curve)
+    seeds = collections.Counter(cell for run in failed for cell, _, _ in run.members)
     text = table(sweep, cells, seeds)
     if diverged:
         text += "\nDiverged, and not included in the table's numbers:\n\n"
@@ -114,27 +115,27 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 
 def curves(run: Run, sweep) -> list[Curve]:
-    """Reads the evaluations of a finished run, a curve per seed."""
+    """Reads the evaluations of a finished run, a curve per training."""
     summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
     target = sweep.get("target")
 
-    def key(name, seed):
-        return f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
+    def key(name, ending):
+        return f"eval/{name}{ending}"
 
     def has(name):
-        return any(key(name, run.seeds[0]) in line for line in lines)
+        return any(key(name, run.members[0][2]) in line for line in lines)
 
-    def evaluated(name, seed):
+    def evaluated(name, ending):
         if not has(name):
             raise UserError(f"{run.name} does not evaluate {name!r}")
         # Some metrics are only in the last evaluation.
-        return [line.get(key(name, seed), math.nan) for line in lines]
+        return [line.get(key(name, ending), math.nan) for line in lines]
 
-    def targets(seed):
+    def targets(ending):
         if isinstance(target, str):
-            return evaluated(target, seed)
+            return evaluated(target, ending)
         return None if target is None else [target] * len(lines)
 
     names = _measures(sweep)
@@ -143,14 +144,15 @@ def curves(run: Run, sweep) -> list[Curve]:
         target = target if not isinstance(target, str) or has(target) else None
     return [
         Curve(
+            cell,
             seed,
             [line["step"] for line in lines],
             [line["train_seconds"] for line in lines],
-            {name: evaluated(name, seed) for name in names},
-            targets(seed),
+            {name: evaluated(name, ending) for name in names},
+            targets(ending),
             summary,
         )
-        for seed in run.seeds
+        for cell, seed, ending in run.members
     ]
 
 

@@ -15,6 +15,7 @@ from dlx import choices, paths, tasks
 from dlx.errors import DivergedError, UserError, user_error_in
 from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
+from dlx.runtime.seeds import members
 from dlx.runtime.writers import to_json, write_whole
 
 from .. import shipped
@@ -22,19 +23,21 @@ from .. import shipped
 _RECORD = "sweep.json"
 _COMPARED = "metric", "target", "also"  # what a comparison reads of a sweep
 
+Cell = tuple[tuple[str, str], ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training of the sweep: a cell with one seed, or with all seeds side by side.
+    """One program of the sweep: a cell with one seed, or several of them side by side.
 
     Attributes:
-      cell: (axis, value as text) of every axis of the sweep.
+      cell: (axis, value as text) of every axis of the sweep but the vectorized ones.
       seeds: The random seeds.
       config: The resolved config.
       workdir: The run's folder.
     """
 
-    cell: tuple[tuple[str, str], ...]
+    cell: Cell
     seeds: tuple[int, ...]
     config: Any
     workdir: pathlib.Path
@@ -44,6 +47,16 @@ class Run:
         seeds = ", ".join(map(str, self.seeds))
         return f"{', '.join(value for _, value in self.cell)}, seed {seeds}"
 
+    @property
+    def members(self) -> list[tuple[Cell, int, str]]:
+        """The cell, seed and metrics' ending of each training in the program."""
+        if "seeds" not in self.config:
+            return [(self.cell, seed, "") for seed in self.seeds]
+        return [
+            (self.cell + _texts(dict(member.settings)), member.seed, f"/{member.label}")
+            for member in members(self.config)
+        ]
+
 
 def make(sweep, workdir: pathlib.Path) -> list[Run]:
     """Makes the sweep's runs: configs x variants x grid x seeds, in this order.
@@ -52,8 +65,10 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
       sweep: Has `configs` and `seeds`. `configs` are paths, each optionally followed by
         a colon and the argument of its `get_config`, or pairs of such a path and
         overrides of that config alone. Optional are `variants`, pairs of a name and
-        overrides; `grid`, {field: values}; and `side_by_side`, which trains all seeds
-        of a cell in one program. Overrides and grid are nested like the configs.
+        overrides; `grid`, {field: values}; `side_by_side`, which trains all seeds of a
+        cell in one program; and `vectorized`, {field: numbers}, a grid that is trained
+        in one program, with all seeds. Overrides and grid are nested like the configs;
+        vectorized fields are not nested.
       workdir: The sweep's folder.
 
     Raises:
@@ -63,7 +78,8 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     variants = sweep.get("variants") or (("", {}),)
     axes = _leaves(sweep.get("grid") or {})
     seeds = tuple(sweep.seeds)
-    side_by_side = sweep.get("side_by_side", False)
+    vectorized = sweep.get("vectorized") or {}
+    side_by_side = sweep.get("side_by_side", False) or bool(vectorized)
     groups = [seeds] if side_by_side else [(seed,) for seed in seeds]
     runs = []
     for entry, (variant, overrides), *values in itertools.product(
@@ -81,6 +97,8 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
+            if vectorized:
+                config.settings = vectorized
             if group is groups[0]:  # other seeds have the same settings
                 tasks.make(config)  # raises UserError if a setting is invalid
             folder = workdir / slug / "-".join(f"seed{seed}" for seed in group)
@@ -97,8 +115,11 @@ def _cell(path, own, variant, settings):
     cell = [("config", pathlib.Path(path).stem)]
     cell += [("setting", ", ".join(setting))] if setting else []
     cell += [("variant", variant)] if variant else []
-    cell += [(name, str(value)) for name, value in settings.items()]
-    return tuple(cell)
+    return tuple(cell) + _texts(settings)
+
+
+def _texts(settings):
+    return tuple((name, str(value)) for name, value in settings.items())
 
 
 def train(run: Run) -> str | None:

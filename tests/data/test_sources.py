@@ -125,7 +125,7 @@ def test_a_validation_split_replaces_the_test_split(tmp_path, monkeypatch):
 
 def test_features_splits_and_sizes_are_checked(tmp_path, monkeypatch):
     _builder(monkeypatch, tmp_path, {"audio": None, "label": None}, {"train": []})
-    with pytest.raises(UserError, match="has the features audio, label; an image is"):
+    with pytest.raises(UserError, match="audio, label; it needs an 'image'"):
         sources.load("spoken_digit", "train")
     pictures = [{"image": np.zeros((n, 9, 1), np.uint8)} for n in (8, 9)]
     _builder(monkeypatch, tmp_path, {"image": None}, {"train": pictures})

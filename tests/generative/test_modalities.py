@@ -71,7 +71,7 @@ def test_a_data_set_of_images_has_no_sounds(monkeypatch):
     info = types.SimpleNamespace(features={"image": None, "label": None})
     builder = types.SimpleNamespace(name="mnist", info=info)
     monkeypatch.setattr(tfds, "prepared", lambda *_: builder)
-    with pytest.raises(UserError, match="has the features image, label; an audio and"):
+    with pytest.raises(UserError, match="image, label; it needs 'audio' and"):
         sources.load_sounds("mnist", "train", 100)
 
 

@@ -32,7 +32,7 @@ FILES = {
     "number": ("get_config = 3\n", "'int' object is not callable"),
     "ends": (
         "def get_config():\n    raise SystemExit(3)\n",
-        ":2: the config file ends",
+        ":2: the config file calls sys.exit",
     ),
     "stops": (
         "def get_config():\n    raise KeyboardInterrupt\n",

@@ -40,4 +40,4 @@ def test_a_classifiers_cost_is_that_of_its_matrix_products():
 
 def test_an_agent_makes_its_own_batch(config):
     described = inspection.described(tasks.make(config), config)
-    assert described["batch of one device"] == ["none: a step makes its own"]
+    assert described["batch of one device"] == ["none: steps make their data"]
