@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import importlib.metadata
 import os
 import pathlib
 import platform
@@ -22,6 +23,7 @@ def here() -> dict[str, object]:
         "machine": machine(),
         "cores": cores(),
         "commit": commit(),
+        "dlx": version(),
         "date": now.isoformat(timespec="seconds"),
         "command": shlex.join(["python", *sys.orig_argv[1:]]),
     }
@@ -45,6 +47,14 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def version() -> str | None:
+    """The version of the installed dlx; None if only its requirements are installed."""
+    try:
+        return importlib.metadata.version("dlx")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @functools.cache

@@ -59,8 +59,11 @@ def origin(table: dict[str, Any]) -> str:
     for package, name in (("python", "Python"), ("jax", "JAX")):
         if package in versions:
             facts.append(f"{name} {versions[package]}")
-    commit = ran["commit"]
-    facts.append(f"commit {_short(commit)}" if commit else "commit not recorded")
+    commit, version = ran["commit"], ran["dlx"]
+    if commit:
+        facts.append(f"commit {_short(commit)}")
+    else:
+        facts.append(f"dlx {version}" if version else "commit not recorded")
     first, last = table["dates"]
     if last:
         facts.append(first if first == last else f"{first} to {last}")
@@ -74,6 +77,8 @@ def _age(table):
         return ""
     if since is None:
         changed = commit and commit.endswith("+changes")
+        if table["origin"]["dlx"] and not commit:
+            return ""  # an installed version, which is not in a checkout
         what = "code with changes that are in no commit" if changed else "unknown code"
         return f" **Of {what}.**"
     return f" **Of older code: {since} commit{'s' * (since > 1)} changed it since.**"

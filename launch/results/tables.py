@@ -25,7 +25,7 @@ from ..report import runs
 from ..sweep import comparison, plan
 
 SINGLE = "single runs"
-_ORIGIN = "machine", "cores", "commit"  # of a run's provenance
+_ORIGIN = "machine", "cores", "commit", "dlx"  # of a run's provenance
 _PLACE = "device_kind", "devices", "processes", "versions"  # of its summary
 _NO_SWEEP = ml_collections.ConfigDict()
 

@@ -163,12 +163,15 @@ def test_a_run_of_code_that_recorded_no_provenance_is_apart(root):
 
 
 def test_marks_of_older_code():
-    origin = dict.fromkeys(("machine", "cores", "devices", "processes"))
+    origin = dict.fromkeys(("machine", "cores", "devices", "processes", "dlx"))
     origin |= {"versions": {}, "commit": "1234567890abcdef"}
     table = {"origin": origin, "dates": ["2026-11-30"] * 2, "commits_since": 0}
     assert markdown.origin(table).endswith("commit 1234567890, 2026-11-30.")
     older = markdown.origin(table | {"commits_since": 2})
     assert older.endswith(" **Of older code: 2 commits changed it since.**")
+    table["origin"] = origin | {"commit": None, "dlx": "0.1.0"}
+    installed = markdown.origin(table | {"commits_since": None})
+    assert installed == "machine not recorded, dlx 0.1.0, 2026-11-30."
     table["origin"] = origin | {"commit": "1234567890abcdef+changes"}
     changed = markdown.origin(table | {"commits_since": None})
     assert "commit 1234567890+changes" in changed and "in no commit" in changed
