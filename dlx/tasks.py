@@ -43,10 +43,10 @@ def module(config) -> types.ModuleType:
             f"config.task is {name!r}; it must be an import path of a module with "
             f"make(config), or one of: {', '.join(OURS)}"
         )
-    found = choices.imported(path)
-    if not hasattr(found, "make"):
+    task_module = choices.imported(path)
+    if not hasattr(task_module, "make"):
         raise UserError(f"config.task is {name!r}, which has no make(config)")
-    return found
+    return task_module
 
 
 def make(config) -> Task:

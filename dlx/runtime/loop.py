@@ -205,13 +205,13 @@ class _Run(contextlib.ExitStack):
         try:
             with signals.interrupting():
                 with self.seconds("evaluate"):
-                    found = evaluate(self.task, self.keys, self.step, self.state)
+                    metrics = evaluate(self.task, self.keys, self.step, self.state)
                 if self.task.frames and self.first:
                     self.draw(run_figures.draw_frames, self.keys.figures(0))
         except signals.Interrupted:
             return None
-        self.checkpoints.evaluated(self.step, found)
-        return found
+        self.checkpoints.evaluated(self.step, metrics)
+        return metrics
 
     def save(self):
         notes = {"line": self.line, "evaluation": self.evaluation}

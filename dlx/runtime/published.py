@@ -71,21 +71,21 @@ def read(folder: pathlib.Path, task: Task, keys: streams.Keys) -> tuple[int, Sta
 
     path = folder / WEIGHTS
     try:
-        found = safetensors.flax.load_file(path)
+        arrays = safetensors.flax.load_file(path)
         with safetensors.safe_open(path, framework="numpy") as file:
             step = int((file.metadata() or {})["step"])
     except (OSError, ValueError, KeyError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is damaged: {error}") from None
     state = devices.init(task, keys.init)
     expected = {n: x for n, x in _leaves(state).items() if not _is_left_out(task, n)}
-    for name in expected.keys() | found:
-        here, there = (_kind(leaves.get(name)) for leaves in (expected, found))
+    for name in expected.keys() | arrays:
+        here, there = (_kind(leaves.get(name)) for leaves in (expected, arrays))
         if here != there:
             raise UserError(f"{path}: {name} is {there}, but the config makes {here}")
 
     def leaf(at, fresh):
         name = _name(at)
-        return jax.device_put(found[name], fresh.sharding) if name in found else fresh
+        return jax.device_put(arrays[name], fresh.sharding) if name in arrays else fresh
 
     return step, jax.tree_util.tree_map_with_path(leaf, state)
 

@@ -46,8 +46,8 @@ class Writers:
         """
         path = workdir / "metrics.jsonl"
         lines = read_lines(path)
-        kept = [line for line in lines if line["step"] < step]
-        write_whole(path, "".join(to_json(line) + "\n" for line in kept))
+        earlier = [line for line in lines if line["step"] < step]
+        write_whole(path, "".join(to_json(line) + "\n" for line in earlier))
         self._lines = path.open("a")
         self._trackers = trackers.Trackers(
             names, workdir, name, config or {}, step, lines
@@ -152,10 +152,10 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     except OSError as error:
         logging.warning("cannot read %s: %s", path, error.strerror)
         return []
-    found = [_line(text) for text in whole]
-    lines = [line for line in found if line]
-    if bad := len(found) - len(lines):
-        logging.warning("%s: skipped %d damaged lines of %d", path, bad, len(found))
+    parsed = [_line(text) for text in whole]
+    lines = [line for line in parsed if line]
+    if bad := len(parsed) - len(lines):
+        logging.warning("%s: skipped %d damaged lines of %d", path, bad, len(parsed))
     return lines
 
 
