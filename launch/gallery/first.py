@@ -18,11 +18,12 @@ from .models import show_user_errors
 
 AGENT = pathlib.Path(__file__).with_name("agent")
 _GAME = {"size": 16, "every": 0, "number": 10, "speed": 8}
+_DIGITS = "--config.dataset=digits"
 _OTHERS = (
     ("Rocks", "agents that you trained, on every screen and in rain", "pg_rocks16"),
     ("Other games", "films of agents that play other games", "pqn_minatar"),
-    ("Digits", "classifiers that read what you draw", "mlp_mnist"),
-    ("Latent space", "digits to blend, move and reconstruct", "vae_mnist"),
+    ("Digits", "classifiers that read what you draw", "mlp_mnist", _DIGITS),
+    ("Latent space", "digits to blend, move and sample", "vae_mnist", _DIGITS),
     ("Samples", "generators, and their samples during training", "dcgan_digits"),
     ("Style", "your photo, painted like your painting", "fast_style"),
 )
@@ -76,8 +77,8 @@ def _description():
 def _others(root):
     """A list of the other tabs, with a command that trains for each."""
     lines = "".join(
-        f"- **{tab}**: {what}. `{shipped.train_command(config)}`\n"
-        for tab, what, config in _OTHERS
+        f"- **{tab}**: {what}. `{shipped.train_command(*command)}`\n"
+        for tab, what, *command in _OTHERS
     )
     return (
         "## What else is here\n"
