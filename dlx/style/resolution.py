@@ -10,9 +10,9 @@ from dlx import fields
 from dlx.data import images
 from dlx.errors import UserError, user_error_in
 from dlx.style import losses
-from dlx.style.losses import Statistics
 from dlx.style.features import FIELDS as FEATURE_FIELDS
 from dlx.style.features import FeatureExtractor
+from dlx.style.losses import Statistics
 from dlx.style.tiling import Tiling
 
 _LAYERS = fields.table(fields.real(0))
