@@ -24,6 +24,8 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
     Raises:
       UserError: if there is no such game, or a parameter is invalid.
     """
+    if not isinstance(name, str):
+        raise UserError(f"config.env.name must be text, got {name!r}")
     library, _, game = name.partition("/")
     if name == "rocks":
         with user_error_in("config.env"):

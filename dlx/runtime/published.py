@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from dlx import streams
+from dlx import choices, streams
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import State, Task
@@ -106,6 +106,27 @@ def fetch(name: str) -> pathlib.Path:
     except Exception as error:  # network errors, unknown names, errors of the hub
         reason, *_ = str(error).splitlines() or [type(error).__name__]
         raise UserError(f"cannot fetch {name}: {reason}") from None
+
+
+def require_no_imports(name: str, config: dict[str, Any]) -> None:
+    """Checks that a stranger's config names no code to import and call.
+
+    Raises:
+      UserError: if a choice is an import path, other than of optax.
+    """
+    chosen = {field: config.get(field) for field in ("task", "dataset", "env")}
+    chosen |= {field: config.get(field) for field in choices.CHOICES}
+    for field, value in chosen.items():
+        value = value.get("name") if isinstance(value, dict) else value
+        if (
+            isinstance(value, str)
+            and re.fullmatch(r"\w+(\.\w+)+", value)
+            and not re.fullmatch(r"optax\.\w+", value)
+        ):
+            raise UserError(
+                f"{name} names code to import, config.{field}={value}; if you trust "
+                "it, download the folder and give its path"
+            )
 
 
 def _portable(config):

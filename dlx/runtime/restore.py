@@ -37,11 +37,13 @@ def load(
       best: Whether to take the best checkpoint, not the newest.
 
     Raises:
-      UserError: if there is no run, or it has no checkpoint yet.
+      UserError: if there is no run, or it has no checkpoint yet; or if the config of a
+        run of the hub names code to import.
     """
     workdir = pathlib.Path(workdir)
     if str(workdir).startswith(published.HUB):
-        workdir = published.fetch(str(workdir))
+        name, workdir = str(workdir), published.fetch(str(workdir))
+        published.require_no_imports(name, read_config(workdir))
     config = ml_collections.ConfigDict(read_config(workdir))
     task, keys = make(config), streams.Keys(config.seed)
     if published.is_published(workdir):

@@ -12,6 +12,7 @@ from dlx.errors import UserError, user_error_in
 from dlx.style import losses
 from dlx.style.features import FIELDS as FEATURE_FIELDS
 from dlx.style.features import FeatureExtractor
+from dlx.style.losses import Statistics
 from dlx.style.tiling import Tiling
 
 _LAYERS = fields.table(fields.real(0))
@@ -112,7 +113,7 @@ class Resolution:
 
         return self.tiling.map(of_tile, picture)
 
-    def statistics(self, variables, picture) -> dict[str, losses.Statistics]:
+    def statistics(self, variables, picture) -> dict[str, Statistics]:
         """Style statistics of a painting: {layer: Statistics}."""
 
         def of_tile(picture, owned):

@@ -85,3 +85,20 @@ def test_no_path_of_this_machine_is_published():
 def test_an_invalid_name_of_the_hub_is_a_line():
     with pytest.raises(UserError, match="runs of the hub are hf:OWNER/NAME"):
         published.fetch("hf:name")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"task": "os.system"}, {"env": {"name": "os.system", "command": "true"}},
+        {"network": {"name": "subprocess.call"}}, {"network": "subprocess.call"},
+        {"optimizer": "os.remove"}, {"dataset": "my_package.data"},
+    ],
+)  # fmt: skip
+def test_a_run_of_the_hub_imports_no_code(config, monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"task": "vae"} | config))
+    monkeypatch.setattr(published, "fetch", lambda name: tmp_path)
+    with pytest.raises(UserError, match="hf:some/body names code to import"):
+        restore.load("hf:some/body", tasks.make)
+    known = {"task": "vae", "dataset": "folder:a.b", "env": {"name": "gymnax/x.y"}}
+    published.require_no_imports("hf:a/b", known | {"optimizer": "optax.adabelief"})
