@@ -11,6 +11,7 @@ The key q quits.
 
 import curses
 import functools
+import pathlib
 import sys
 import time
 
@@ -25,7 +26,7 @@ from dlx.envs import drawing, rocks
 from dlx.envs.rocks_environment import Rocks
 from dlx.errors import UserError
 from dlx.rl import evaluation
-from dlx.runtime import restore
+from dlx.runtime import published, restore
 
 from .rocks_match import Match
 
@@ -77,7 +78,9 @@ def _film(env, policy):
     if film is None:
         print("this game has no film, because its observations are not pictures")
     else:
-        print(figures.save(_WORKDIR.value / "figures", "game", film))
+        is_of_hub = str(_WORKDIR.value).startswith(published.HUB)
+        folder = pathlib.Path() if is_of_hub else _WORKDIR.value / "figures"
+        print(figures.save(folder, "game", film))
 
 
 def _show(window, match, key):
