@@ -25,7 +25,16 @@ from configs import (
 )
 from dlx.errors import UserError
 from launch.bench import timing
-from launch.bench.progress import LIMIT, SEEDS, cell, compilations, perfect, train
+from launch.bench.progress import (
+    LIMIT,
+    SEEDS,
+    accuracy,
+    cell,
+    compilations,
+    perfect,
+    train,
+    with_data,
+)
 
 _AGENTS = {
     f"{module.__name__.removeprefix('configs.')}:{network}": (module, network)
@@ -53,16 +62,12 @@ def main() -> None:
         for name, (module, network) in _AGENTS.items():
             config = module.get_config(network)
             _row(name, config, config.log_steps, perfect, 1.0)
-        config = cnn_mnist_fast.get_config()
-        _row("mnist", config, config.eval_steps, _accuracy, 0.99)
-        config = airbench_cifar10.get_config()
+        config = with_data(cnn_mnist_fast.get_config())
+        _row("mnist", config, config.eval_steps, accuracy, 0.99)
+        config = with_data(airbench_cifar10.get_config())
         if jax.default_backend() != "cpu":
             config.dtype = "bfloat16"
-        _row("cifar10", config, config.num_steps, _accuracy, 0.94)
-
-
-def _accuracy(numbers):
-    return numbers["eval/accuracy"] / 100
+        _row("cifar10", config, config.num_steps, accuracy, 0.94)
 
 
 def _row(name, config, every, score, goal):
