@@ -23,7 +23,7 @@ _VENDOR = (
     ({"L40S"}, 864),
     ({"L4"}, 300),
 )
-_GPU_BYTES, _CPU_BYTES = 4 * 2**30, 512 * 2**20  # of the array that is copied
+GPU_BYTES, CPU_BYTES = 4 * 2**30, 512 * 2**20  # of the array that is copied
 _COPIES = 4  # queued, so that their sum is much longer than a call's overhead
 
 
@@ -50,7 +50,7 @@ def measured() -> tuple[float, int]:
     """
     device = jax.local_devices()[0]
     is_cpu = device.platform == "cpu"
-    size = _CPU_BYTES if is_cpu else _GPU_BYTES
+    size = CPU_BYTES if is_cpu else GPU_BYTES
     size = min(size, (memory.free(device) or 4 * size) // 4)
     change = (lambda x: x + 1) if is_cpu else jnp.copy
     # The result has the second array's memory; a fresh one would have to be mapped.

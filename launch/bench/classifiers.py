@@ -19,18 +19,18 @@ from dlx.runtime import devices
 from launch.bench import pytorch, timing
 
 STEPS = 20
-_BATCH = 128
+BATCH = 128
 CASES = {"MNIST": (cnn_mnist, (28, 28, 1)), "CIFAR-10": (cnn_cifar10, (32, 32, 3))}
 
 
 def main() -> None:
     print(timing.machine())
     torch = pytorch.library()
-    print(f"\na training step at batch {_BATCH}, milliseconds, median (range)")
+    print(f"\na training step at batch {BATCH}, milliseconds, median (range)")
     for name in CASES:
         seconds = compare(name, torch)
         timing.show(name, seconds, functools.partial(timing.milliseconds, steps=STEPS))
-        training_rate = _BATCH * STEPS / statistics.median(seconds["dlx"])
+        training_rate = BATCH * STEPS / statistics.median(seconds["dlx"])
         for kind, rate in batches_rates(name).items():
             print(
                 f"{'':14}batches {kind}: {rate:.3g} images/s, "
@@ -52,7 +52,7 @@ def _case(name):
     # The PyTorch program does not augment either.
     config.flip, config.shift = "never", 0
     config.brightness = config.contrast = 0.0
-    config.batch_size = _BATCH
+    config.batch_size = BATCH
     return config, shape
 
 

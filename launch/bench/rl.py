@@ -43,7 +43,7 @@ _ROWS = {
     "DQN 8x8": (dqn_rocks8.get_config, "DQN 8x8", "PQN 8x8"),
     "DQN 16x16": (dqn_rocks16.get_config, "DQN 16x16", "PQN 16x16"),
     "PPO 16x16": (pg_rocks16.get_config, "PPO 16x16", "PQN 16x16"),
-    "PQN 16x16": (pqn_rocks16.get_config, "DQN 16x16", "PQN 16x16"),
+    "PQN 16x16": (pqn_rocks16.get_config, None, "PQN 16x16"),
     "PQN 32x32": (pqn_rocks32.get_config, None, "PQN 32x32"),
     **{
         f"PPO {game}": (

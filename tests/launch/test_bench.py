@@ -67,7 +67,7 @@ def test_bandwidth_counts_what_is_read_and_written(monkeypatch):
         copied.append(calls["copy"]())
         return {"copy": [2.0]}
 
-    monkeypatch.setattr(bandwidth, "_CPU_BYTES", 4096)
+    monkeypatch.setattr(bandwidth, "CPU_BYTES", 4096)
     monkeypatch.setattr(timing, "in_turns", in_turns)
     rate, size = bandwidth.measured()
     assert size == 4096 and rate == 4 * (size + size) / 2.0, "four copies in 2 s"
