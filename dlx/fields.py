@@ -11,6 +11,8 @@ import math
 import numbers
 from typing import Any
 
+import jax
+
 from dlx.errors import UserError
 
 MOST = 2**31 - 1  # the largest int32, in which steps, examples and pixels are counted
@@ -140,7 +142,9 @@ def check(
         given one.
     """
     for name, field in fields.items():
-        if name in config and not field.accepts(config[name]):
+        if name not in config or isinstance(config[name], jax.core.Tracer):
+            continue  # a traced value was checked when it was a number
+        if not field.accepts(config[name]):
             value = config[name]
             value = value.to_dict() if hasattr(value, "to_dict") else value
             raise UserError(f"{before}.{name} must be {field.text}, got {value!r}")

@@ -247,9 +247,9 @@ def scatter(
     canvas = _canvas(side / 100, side / 100)
     axis = canvas.figure.subplots()
     for label, name in enumerate(names):
-        some = points[labels == label]
+        members = points[labels == label]
         colour = f"C{label}" if len(names) <= 10 else None
-        axis.scatter(*some.T, s=2, color=colour, label=name)
+        axis.scatter(*members.T, s=2, color=colour, label=name)
     axis.legend(markerscale=5, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     axis.set_aspect("equal", "datalim")
     return _pixels(canvas)

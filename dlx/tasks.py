@@ -43,14 +43,16 @@ def module(config) -> types.ModuleType:
             f"config.task is {name!r}; it must be an import path of a module with "
             f"make(config), or one of: {', '.join(OURS)}"
         )
-    found = choices.imported(path)
-    if not hasattr(found, "make"):
+    task_module = choices.imported(path)
+    if not hasattr(task_module, "make"):
         raise UserError(f"config.task is {name!r}, which has no make(config)")
-    return found
+    return task_module
 
 
 def make(config) -> Task:
     """Builds the task that `config.task` names; `config.seeds` train side by side.
+
+    `config.settings`, {field: values}, multiplies the seeds by further members.
 
     Raises:
       UserError: if there is no such task, or its config is invalid.
@@ -58,8 +60,14 @@ def make(config) -> Task:
     task_module = module(config)
     fields.check(config, checks.FIELDS | seeds.FIELDS | fields_of(task_module))
     with _missing_fields(config):
-        task = task_module.make(config)
-    return seeds.of(task, config.seeds) if config.get("seeds") else task
+        if config.get("settings") and not config.get("seeds"):
+            raise UserError("config.settings needs config.seeds")
+        if not config.get("seeds"):
+            return task_module.make(config)
+        for member in seeds.members(config):
+            own = seeds.configured(config, member.settings)
+            fields.check(own, fields_of(task_module))
+        return seeds.of(task_module.make, config)
 
 
 def fields_of(task_module: types.ModuleType) -> dict[str, fields.Field]:

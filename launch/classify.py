@@ -7,7 +7,7 @@ for example --network=vgg19 --convention=torchvision. A picture is a file or
 skimage:NAME, for example skimage:chelsea.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import jax

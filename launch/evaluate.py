@@ -7,7 +7,7 @@ The best checkpoint is chosen on the validation split. Without a validation spli
 (config.validation=0) it is the last checkpoint, and evaluations use the test split.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 

@@ -5,7 +5,7 @@ python -m launch.inspect --config=configs/cnn_mnist.py --config.network=vit
 It compiles the training program of two steps and runs it twice. It writes no files.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 from ml_collections import config_flags

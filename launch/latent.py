@@ -13,7 +13,7 @@ except classify, which classifies samples and the endpoints of interpolations.
 
 import pathlib
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import jax
@@ -26,7 +26,8 @@ from dlx.errors import UserError
 from dlx.generative import interpolation
 from dlx.generative.measures import modes, reference_classifier
 from dlx.runtime import restore
-from launch import preprocess
+
+from . import preprocess
 
 _MOST_SAMPLES = 4096  # in a picture
 _INTERPOLATIONS = 1000  # that `classify` classifies

@@ -3,14 +3,14 @@
 python -m launch.main --config=configs/pg_rocks16.py --config.seed=1
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 from ml_collections import config_flags
 
 from dlx import paths, tasks
 from dlx.errors import UserError
-from dlx.runtime import loop, processes
+from dlx.runtime import loop, processes, trackers
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The experiment's config file."
@@ -25,6 +25,11 @@ _PROFILE = flags.DEFINE_bool(
     "profile",
     False,
     "Write a trace and a report of time and memory to WORKDIR/profile.",
+)
+_TRACKER = flags.DEFINE_list(
+    "tracker",
+    list(trackers.DEFAULT),
+    "The trackers that get the numbers: tensorboard, trackio, wandb; or none.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
@@ -57,6 +62,8 @@ _LOST_SECONDS = flags.DEFINE_integer(
 
 
 def main() -> int:
+    tracker = [] if _TRACKER.value == ["none"] else _TRACKER.value
+    trackers.require(tracker)
     if _DISTRIBUTED.value:
         settings = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
         if _WORKDIR.value is None:
@@ -70,7 +77,7 @@ def main() -> int:
         paths.resolve(config)
         task = tasks.make(config)
         options = {"resume": _RESUME.value, "profile": _PROFILE.value}
-        options["began"] = start.BEGAN
+        options |= {"began": start.BEGAN, "tracker": tracker}
         summary = loop.train(task, config, workdir, name=name, **options)
         if processes.first():
             _print_summary(summary, workdir)

@@ -14,7 +14,7 @@ import functools
 import sys
 import time
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import jax
@@ -26,7 +26,8 @@ from dlx.envs.rocks_environment import Rocks
 from dlx.errors import UserError
 from dlx.rl import evaluation
 from dlx.runtime import restore
-from launch.rocks_match import Match
+
+from .rocks_match import Match
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _HUMAN = flags.DEFINE_bool("human", False, "Play against the agent.")

@@ -7,7 +7,7 @@ images, a dark drawing on a light ground is inverted, cropped and centred, like 
 training images.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import jax
@@ -17,7 +17,8 @@ from dlx import tasks
 from dlx.data import images
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch import preprocess
+
+from . import preprocess
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _TOP = flags.DEFINE_integer("top", 3, "The number of classes to print.", lower_bound=1)

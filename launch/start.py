@@ -58,7 +58,7 @@ def _print_flag_error(kind, error, trace):
 # Programs do this before the imports, which take seconds and may swallow an exception.
 # Modules that are not programs of `launch`, for example tests, skip it.
 _spec = getattr(sys.modules["__main__"], "__spec__", None)
-if _spec and _spec.name.startswith("launch."):
+if _spec and _spec.name.startswith(f"{__package__}."):
     signal.signal(signal.SIGINT, _end_at_once)
     sys.stdout, sys.stderr = _Stream(sys.stdout), _Stream(sys.stderr)
     sys.excepthook = _print_flag_error

@@ -8,7 +8,7 @@ NAME.jpg becomes NAME-painted.png in --out. Pictures of equal names are an error
 import pathlib
 import time
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from . import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import jax

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import itertools
 import pathlib
 
 import pytest
@@ -87,3 +88,40 @@ def test_nothing_imports_in_a_circle():
 def test_only_choices_turns_a_string_into_a_module():
     users = {m for m, p in FILES.items() if "import_module" in p.read_text()}
     assert users == {"dlx.choices"}
+
+
+def test_launch_is_not_top_level_in_a_wheel():
+    """It may be `launch` or `dlx.launch`: its files import one another relatively."""
+    for path in (ROOT / "launch").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            assert not {name.split(".")[0] for name in names} & {"launch", "configs"}
+            if isinstance(node, ast.Constant) and node.value == "-m":
+                assert path.name == "shipped.py"  # it knows the programs' package
+
+
+def _annotations(definition):
+    if isinstance(definition, ast.AnnAssign):
+        return [definition.annotation]
+    if not isinstance(definition, ast.FunctionDef):
+        return []
+    given = definition.args
+    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+    return [a for a in [*(a.annotation for a in arguments), definition.returns] if a]
+
+
+@pytest.mark.parametrize("folder", ["dlx", "launch"])
+def test_annotations_do_not_name_a_method_of_their_class(folder):
+    """From Python 3.14 on they are evaluated late, and would mean the method."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            for annotation in itertools.chain(*map(_annotations, node.body)):
+                names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
+                assert not names & methods, f"{path}:{annotation.lineno}"

@@ -57,13 +57,18 @@ def _imported(path):
 @pytest.mark.parametrize(
     ("folder", "extras", "less"),
     [
-        ("dlx", [], ["envs"]),
+        ("dlx", [], ["envs", "runtime/trackers.py"]),
+        ("dlx/runtime", ["trackers"], []),
         ("dlx/envs", ["bench"], ["from_jaxtari.py"]),  # adapters to others' interfaces
         ("launch", [], ["gallery", "bench"]),
         ("launch/gallery", ["gallery"], []),
         ("launch/bench", ["bench"], []),
         ("configs", [], []),
-        ("tests", ["dev", "bench"], []),  # skipped where the peers are not installed
+        (
+            "tests",
+            ["dev", "bench", "trackers"],
+            [],
+        ),  # skipped where the peers are not installed
     ],
 )
 def test_imports_are_promised(folder, extras, less):

@@ -120,33 +120,33 @@ def folder(path: str) -> Files:
 
 def _pictures(root):
     """All different pictures below a folder, by name."""
-    found, seen = [], set()
+    pictures, visited = [], set()
     for folder, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
-        if real in seen:  # reached through a link
+        if real in visited:  # reached through a link
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
+        pictures += [
             pathlib.Path(folder, name)
             for name in names
             if not name.startswith(".")
             and pathlib.Path(name).suffix.lower() in _SUFFIXES
             and os.path.isfile(os.path.join(folder, name))
         ]
-    return _without_copies(sorted(found))
+    return _without_copies(sorted(pictures))
 
 
 def _without_copies(paths):
     """The first of each set of files with the same bytes."""
     sizes = [path.stat().st_size for path in paths]
-    kept, seen = [], set()
+    different, contents = [], set()
     for path, size in zip(paths, sizes, strict=True):
         if sizes.count(size) > 1:
             content = hashlib.sha256(path.read_bytes()).digest()
-            if content in seen:
+            if content in contents:
                 continue
-            seen.add(content)
-        kept.append(path)
-    return kept
+            contents.add(content)
+        different.append(path)
+    return different

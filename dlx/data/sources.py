@@ -214,15 +214,15 @@ def _split(source, name, split, validation):
     """Returns the source's split to read, and how many of its examples are held out."""
     has_own = {"validation", "test"} <= set(source.splits)
     if split == "test":
-        found = "test" if "test" in source.splits else "validation"
+        chosen = "test" if "test" in source.splits else "validation"
     else:
-        found = split if has_own and split == "validation" else "train"
-    if found not in source.splits:
+        chosen = split if has_own and split == "validation" else "train"
+    if chosen not in source.splits:
         raise UserError(
             f"config.dataset={name} has no {split!r} split; it has: "
             f"{', '.join(source.splits)}"
         )
-    return found, 0 if has_own or split == "test" else validation
+    return chosen, 0 if has_own or split == "test" else validation
 
 
 def _digits(split):

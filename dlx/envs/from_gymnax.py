@@ -129,8 +129,8 @@ class Gymnax(Environment):
 
     def _state(self, game, observation):
         game = jax.tree.map(lambda x, dtype: x.astype(dtype), game, self._dtypes)
-        kept = observation.astype(jnp.float32) if self._keeps_observations else None
-        return State(game, kept)
+        stored = observation.astype(jnp.float32) if self._keeps_observations else None
+        return State(game, stored)
 
     def _trace(self, space):
         """Returns the states' dtypes, and whether observations must be stored.

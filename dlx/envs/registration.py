@@ -24,6 +24,8 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
     Raises:
       UserError: if there is no such game, or a parameter is invalid.
     """
+    if not isinstance(name, str):
+        raise UserError(f"config.env.name must be text, got {name!r}")
     library, _, game = name.partition("/")
     if name == "rocks":
         with user_error_in("config.env"):
@@ -31,16 +33,16 @@ def make(name: str = "rocks", **fields: Any) -> Environment:
     if library in _PREFIXES and game:
         module = choices.imported(f"dlx.envs.{_PREFIXES[library]}")
         return module.make(game, **fields)
-    found = _imported(name)
-    if callable(found):
+    environment = _imported(name)
+    if callable(environment):
         with user_error_in("config.env"):
-            return found(**fields)
+            return environment(**fields)
     if fields:
         raise UserError(
             f"config.env.name is {name!r}, which takes no parameters; "
             f"got {', '.join(sorted(fields))}"
         )
-    return found
+    return environment
 
 
 def _rocks(*, sparse=False, **fields):
@@ -49,11 +51,11 @@ def _rocks(*, sparse=False, **fields):
 
 def _imported(name):
     path, _, attribute = name.rpartition(".")
-    found = path and choices.exists(path)
-    found = getattr(choices.imported(path), attribute, None) if found else None
-    if not found:
+    exists = path and choices.exists(path)
+    value = getattr(choices.imported(path), attribute, None) if exists else None
+    if not value:
         raise UserError(
             f"config.env.name is {name!r}; it must be 'rocks', 'gymnax/NAME', "
             "'jaxtari/NAME', or the import path of an Environment"
         )
-    return found
+    return value

@@ -111,8 +111,8 @@ def make_update(
 
     def td_errors(params, target_params, transitions):
         state, action, reward, discount, next_state = transitions
-        both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state, next_state)
-        screens = env.observe(env.unpack(both))
+        states = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), state, next_state)
+        screens = env.observe(env.unpack(states))
         q, next_q = jnp.split(network.apply(params, screens), 2)
         target_q = network.apply(target_params, screens[batch_size:])
         selector_q = next_q if config.double else target_q

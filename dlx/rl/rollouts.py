@@ -10,6 +10,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
+from dlx import fields
 from dlx.envs.environment import Environment
 from dlx.errors import UserError
 from dlx.runtime import devices
@@ -147,9 +148,14 @@ def num_minibatches(config, num_envs: int) -> int:
       num_envs: The environments of one device.
 
     Raises:
-      UserError: if a rollout does not divide into minibatches.
+      UserError: if a rollout does not divide into minibatches, or is too long.
     """
     size = num_envs * config.rollout_steps
+    if size > fields.MOST:
+        raise UserError(
+            f"a rollout of config.num_envs={config.num_envs} and config.rollout_steps="
+            f"{config.rollout_steps} has more than the maximum of {fields.MOST} steps"
+        )
     if size % config.minibatches:
         raise UserError(
             f"config.minibatches={config.minibatches} does not divide the {size} steps "

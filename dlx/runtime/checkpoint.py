@@ -68,8 +68,8 @@ class Checkpoints:
         """Tells Orbax which checkpoints to keep: the newest few and the best."""
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]
-        kept = {*steps[-self._keep :], max(steps, key=self._score)}
-        return [step in kept for step in steps]
+        preserved = {*steps[-self._keep :], max(steps, key=self._score)}
+        return [step in preserved for step in steps]
 
     def __enter__(self):
         return self
@@ -225,21 +225,21 @@ class Checkpoints:
             state = state.replace(**dict.fromkeys(other))
         return state, about["notes"]
 
-    def _fields_of_other_devices(self, step, abstract, found):
+    def _fields_of_other_devices(self, step, abstract, saved):
         """Returns the local fields that another number of devices saved.
 
         Raises UserError if anything else differs.
         """
         wanted, other = digests.structure(abstract), []
-        for path in wanted | found:
-            ours, theirs = wanted.get(path, "nothing"), found.get(path, "nothing")
-            if ours == theirs:
+        for path in wanted | saved:
+            now, before = wanted.get(path, "nothing"), saved.get(path, "nothing")
+            if now == before:
                 continue
             field = path.split(".")[0]
-            if field not in self._local or "nothing" in (ours, theirs):
+            if field not in self._local or "nothing" in (now, before):
                 raise UserError(
                     f"checkpoint {step} in {self._directory} holds another network or "
-                    f"game: {path} is {theirs} there, {ours} by this config"
+                    f"game: {path} is {before} there, {now} by this config"
                 )
             if field not in other:
                 other.append(field)

@@ -18,8 +18,8 @@ def evaluate(
     Warns if a number is not finite.
     """
     metrics = task.evaluate(devices.first_copy(task, state), keys.evaluate(step))
-    found = {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
-    wrong = [f"{name} is {n}" for name, n in found.items() if not math.isfinite(n)]
+    metrics = {f"eval/{name}": float(n) for name, n in jax.device_get(metrics).items()}
+    wrong = [f"{name} is {n}" for name, n in metrics.items() if not math.isfinite(n)]
     if wrong:
         logging.warning("step %d: %s", step, ", ".join(wrong))
-    return found
+    return metrics

@@ -4,6 +4,7 @@ In its workdir a run leaves config.json, metrics.jsonl, tensorboard/, checkpoint
 figures/ and summary.json; BUILD.md says what each holds.
 """
 
+from collections.abc import Sequence
 import contextlib
 import functools
 import pathlib
@@ -25,6 +26,7 @@ from dlx.runtime import (
     run_figures,
     rundir,
     signals,
+    trackers,
 )
 from dlx.runtime.evaluate import evaluate
 from dlx.runtime.summary import Summary
@@ -41,6 +43,7 @@ def train(
     resume: bool = True,
     profile: bool = False,
     began: float | None = None,
+    tracker: Sequence[str] = trackers.DEFAULT,
 ) -> dict[str, Any]:
     """Trains to the end, from the workdir's newest checkpoint or from the start.
 
@@ -58,6 +61,7 @@ def train(
       profile: Writes profile/: a trace of the second call of the training program, and
         report.txt, a table of time and memory.
       began: `time.monotonic()` when the command began; by default now.
+      tracker: The names of the trackers that get the numbers, of `trackers`.
 
     Returns:
       The contents of summary.json. 'status' is 'done', or 'preempted' with a 'signal'.
@@ -68,7 +72,7 @@ def train(
     """
     checks.require_schedule(config)
     rundir.require_own(workdir, config, resume)
-    run = _Run(task, config, workdir, name, profile, began)
+    run = _Run(task, config, workdir, name, profile, began, tracker)
     saved = functools.partial(rundir.saved, workdir)
     with signals.caught(saved) as stop, run, processes.together():
         run.start()
@@ -89,9 +93,10 @@ def train(
 class _Run(contextlib.ExitStack):
     """A run under way: its state, and the files that it writes to."""
 
-    def __init__(self, task, config, workdir, name, profile, began):
+    def __init__(self, task, config, workdir, name, profile, began, tracker):
         super().__init__()
         self.task, self.config, self.workdir, self.name = task, config, workdir, name
+        self.tracked = config.num_steps, config.to_dict(), tracker
         self.first = processes.first()  # the process that writes
         self.keys = streams.Keys(config.seed)
         self.data = task.batches and task.batches.digest()
@@ -128,10 +133,9 @@ class _Run(contextlib.ExitStack):
         if not self.first:
             return
         rundir.write_config(self.workdir, self.config)
-        shown, num_steps = self.task.progress, self.config.num_steps
-        self.writers = self.enter_context(
-            Writers(self.workdir, self.name, shown, self.step, num_steps)
-        )
+        shown = self.task.progress
+        writers = Writers(self.workdir, self.name, shown, self.step, *self.tracked)
+        self.writers = self.enter_context(writers)
         self.summarize("running")
 
     def resume(self, step, state, notes):
@@ -201,22 +205,18 @@ class _Run(contextlib.ExitStack):
         try:
             with signals.interrupting():
                 with self.seconds("evaluate"):
-                    found = evaluate(self.task, self.keys, self.step, self.state)
+                    metrics = evaluate(self.task, self.keys, self.step, self.state)
                 if self.task.frames and self.first:
                     self.draw(run_figures.draw_frames, self.keys.figures(0))
         except signals.Interrupted:
             return None
-        self.checkpoints.evaluated(self.step, found)
-        return found
+        self.checkpoints.evaluated(self.step, metrics)
+        return metrics
 
     def save(self):
-        notes = {
-            "train_seconds": self.seconds["train"],
-            "data": self.data,
-            "batches": self.reading,
-            "line": self.line,
-            "evaluation": self.evaluation,
-        }
+        notes = {"line": self.line, "evaluation": self.evaluation}
+        notes |= {"train_seconds": self.seconds["train"]}
+        notes |= {"data": self.data, "batches": self.reading}
         if self.first:
             rundir.require_space(self.workdir, self.state, self.saved)
         with self.seconds("checkpoint"):

@@ -9,7 +9,7 @@ import ml_collections
 
 from dlx import streams
 from dlx.errors import UserError
-from dlx.runtime import checkpoint, devices
+from dlx.runtime import checkpoint, devices, published
 from dlx.runtime.rundir import read_config
 from dlx.runtime.task import State, Task
 
@@ -26,20 +26,28 @@ class Trained:
 
 
 def load(
-    workdir: pathlib.Path, make: Callable[[Any], Task], *, best: bool = True
+    workdir: pathlib.Path | str, make: Callable[[Any], Task], *, best: bool = True
 ) -> Trained:
     """Reads a run and changes nothing in its workdir.
 
     Args:
-      workdir: The run's folder.
+      workdir: The run's folder, or that of a published run, or hf:OWNER/NAME, a
+        published run that is downloaded.
       make: Builds the task from the run's config: `tasks.make`, or one task's own.
       best: Whether to take the best checkpoint, not the newest.
 
     Raises:
-      UserError: if there is no run, or it has no checkpoint yet.
+      UserError: if there is no run, or it has no checkpoint yet; or if the config of a
+        run of the hub names code to import.
     """
+    workdir = pathlib.Path(workdir)
+    if str(workdir).startswith(published.HUB):
+        name, workdir = str(workdir), published.fetch(str(workdir))
+        published.require_no_imports(name, read_config(workdir))
     config = ml_collections.ConfigDict(read_config(workdir))
     task, keys = make(config), streams.Keys(config.seed)
+    if published.is_published(workdir):
+        return Trained(task, config, keys, *published.read(workdir, task, keys))
     abstract = devices.abstract(task, keys.init)
     with checkpoint.of_run(task, workdir, read_only=True) as checkpoints:
         restored = checkpoints.restore(abstract, best=best)

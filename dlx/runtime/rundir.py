@@ -92,11 +92,11 @@ def require_own(workdir: pathlib.Path, config: Any, resume: bool) -> None:
             f"{workdir} already holds a run; resume it with --resume or give another "
             "--workdir"
         )
-    theirs = read_config(workdir)
+    existing = read_config(workdir)
     for field in ("task", "seed"):
-        if theirs.get(field) != config[field]:
+        if existing.get(field) != config[field]:
             raise UserError(
-                f"{workdir} holds a run with {field}={theirs.get(field)}, not "
+                f"{workdir} holds a run with {field}={existing.get(field)}, not "
                 f"{config[field]}; give another --workdir"
             )
 
@@ -135,8 +135,8 @@ def is_locked(workdir: pathlib.Path) -> bool | None:
     except OSError:
         return None
     # A file of another file system may have the same inode.
-    found = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
-    return any(_has_open(lock[4], stat) for lock in found)
+    on_file = [lock for lock in locks if lock[5].split(":")[-1] == str(stat.st_ino)]
+    return any(_has_open(lock[4], stat) for lock in on_file)
 
 
 def _has_open(process, stat):
@@ -175,9 +175,9 @@ def require_space(workdir: pathlib.Path, state: State, saved: int | None) -> Non
 
 def warn_of_changes(workdir: pathlib.Path, config: Any) -> None:
     """Warns of config fields that differ from the run's earlier config."""
-    theirs = read_config(workdir)
-    ours = json.loads(to_json(config.to_dict()))
-    changed = differences(theirs, ours)
+    before = read_config(workdir)
+    now = json.loads(to_json(config.to_dict()))
+    changed = differences(before, now)
     if changed:
         fields = ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)
         logging.warning("resuming with changed config fields: %s", fields)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from dlx.runtime import processes
+from dlx.runtime import processes, provenance
 from dlx.runtime.digests import digest
 from dlx.runtime.profiling import Stopwatch
 from dlx.runtime.task import State, Task
@@ -66,6 +66,7 @@ class Summary:
         task, seconds = self._task, self._seconds
         has_ended = status not in ("running", "failed")
         activities = seconds.activities()
+        wall = sum(activities.values())  # read once, so that the parts add up
         self.fields = {
             "task": self._config.task,
             "config": self._name,
@@ -77,14 +78,15 @@ class Summary:
             "about": task.about,
             "compile_seconds": round(seconds["compile"], 3),
             "train_seconds": round(seconds["train"], 3),
-            "wall_seconds": round(seconds.wall, 3),
+            "wall_seconds": round(wall, 3),
             "seconds": {name: round(s, 3) for name, s in activities.items()},
-            "goodput": round(activities["step"] / seconds.wall, 4),
+            "goodput": round(activities["step"] / wall, 4),
             **{count: step * n for count, n in task.counts.items()},
             "devices": jax.device_count(),
             "processes": jax.process_count(),
             "device_kind": jax.devices()[0].device_kind,
             "versions": _versions(),
+            "provenance": provenance.here(),
             "data_sha256": self._data,
             "params_sha256": digest(state.params) if has_ended else None,
             "metrics": {key.removeprefix("eval/"): n for key, n in evaluation.items()},

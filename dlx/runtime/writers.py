@@ -1,4 +1,4 @@
-"""Writes numbers as JSON lines, to TensorBoard, and to the screen."""
+"""Writes numbers as JSON lines, to trackers, and to the screen."""
 
 from collections.abc import Sequence
 import json
@@ -10,10 +10,10 @@ import time
 from typing import Any
 
 from absl import logging
-from tensorboardX import SummaryWriter
 import tqdm
 
 from dlx import paths
+from dlx.runtime import trackers
 
 _TOO_LARGE = 2**63  # no step, and more than plots can show
 PLAIN_SECONDS = 10.0  # between progress lines when stderr is not a terminal
@@ -29,6 +29,8 @@ class Writers:
         shown: Sequence[str],
         step: int,
         num_steps: int,
+        config: dict[str, Any] | None = None,
+        names: Sequence[str] = trackers.DEFAULT,
     ):
         """Opens the logs at `step`; removes lines of that step and later ones.
 
@@ -39,15 +41,16 @@ class Writers:
             evaluation's.
           step: The number of steps trained so far.
           num_steps: The number of steps of the whole run.
+          config: The run's config, for trackers that show it.
+          names: The names of the trackers.
         """
         path = workdir / "metrics.jsonl"
-        kept = [line for line in read_lines(path) if line["step"] < step]
-        write_whole(path, "".join(to_json(line) + "\n" for line in kept))
+        lines = read_lines(path)
+        earlier = [line for line in lines if line["step"] < step]
+        write_whole(path, "".join(to_json(line) + "\n" for line in earlier))
         self._lines = path.open("a")
-        self._board = SummaryWriter(
-            str(workdir / "tensorboard"),
-            purge_step=step or None,
-            filename_suffix=f".from_{step}",
+        self._trackers = trackers.Trackers(
+            names, workdir, name, config or {}, step, lines
         )
         self._progress = _Progress(name, shown, step, num_steps)
 
@@ -56,16 +59,14 @@ class Writers:
 
     def __exit__(self, *exception):
         self._progress.close()
-        self._board.close()
+        self._trackers.close()
         self._lines.close()
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
         """Writes and flushes the numbers of one step."""
         self._lines.write(to_json({"step": step} | numbers) + "\n")
         self._lines.flush()
-        for name, number in numbers.items():
-            if math.isfinite(number):
-                self._board.add_scalar(name, number, step)
+        self._trackers.write(step, numbers)
         self._progress.show(step, numbers)
 
 
@@ -151,10 +152,10 @@ def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
     except OSError as error:
         logging.warning("cannot read %s: %s", path, error.strerror)
         return []
-    found = [_line(text) for text in whole]
-    lines = [line for line in found if line]
-    if bad := len(found) - len(lines):
-        logging.warning("%s: skipped %d damaged lines of %d", path, bad, len(found))
+    parsed = [_line(text) for text in whole]
+    lines = [line for line in parsed if line]
+    if bad := len(parsed) - len(lines):
+        logging.warning("%s: skipped %d damaged lines of %d", path, bad, len(parsed))
     return lines
 
 

@@ -12,6 +12,7 @@ from dlx.errors import UserError, user_error_in
 from dlx.style import losses
 from dlx.style.features import FIELDS as FEATURE_FIELDS
 from dlx.style.features import FeatureExtractor
+from dlx.style.losses import Statistics
 from dlx.style.tiling import Tiling
 
 _LAYERS = fields.table(fields.real(0))
@@ -78,9 +79,9 @@ class Resolution:
         self.shape = shape
         self._config, self._extractor = config, extractor
         self._layers = sorted({*config.content_layers, *config.style_layers})
-        seen = {layer: extractor.receptive_fields[layer] for layer in self._layers}
+        extents = {layer: extractor.receptive_fields[layer] for layer in self._layers}
         with user_error_in("config.tile"):
-            self.tiling = Tiling(shape, seen.values(), config.tile, config.margin)
+            self.tiling = Tiling(shape, extents.values(), config.tile, config.margin)
         features = jax.eval_shape(
             lambda picture: self._features(extractor.variables, picture),
             jax.ShapeDtypeStruct((*self.tiling.tile_shape, 3), jnp.float32),
@@ -92,7 +93,7 @@ class Resolution:
                     f"a picture of {shape[1]}x{shape[0]} pixels is too small for "
                     f"{layer}; use a larger config.size or fewer config.scales"
                 )
-            self._owned[layer] = self.tiling.owned(seen[layer], of_layer.shape[:2])
+            self._owned[layer] = self.tiling.owned(extents[layer], of_layer.shape[:2])
 
     def _features(self, variables, picture):
         """Features of a tile or a picture: {layer: [height', width', channels]}."""
@@ -112,7 +113,7 @@ class Resolution:
 
         return self.tiling.map(of_tile, picture)
 
-    def statistics(self, variables, picture) -> dict[str, losses.Statistics]:
+    def statistics(self, variables, picture) -> dict[str, Statistics]:
         """Style statistics of a painting: {layer: Statistics}."""
 
         def of_tile(picture, owned):

@@ -174,13 +174,17 @@ def make(
             "import path of a Flax module"
         )
     network = NETWORKS.get(name) or choices.imported(name)
-    ours = {key: value for known in NETWORKS for key, value in settings(known).items()}
+    known_settings = {
+        key: value for known in NETWORKS for key, value in settings(known).items()
+    }
     own = choices.settings_of(network)
     arguments = choices.known(
-        "config.network", name, defaults | given, own - _GIVEN, others=ours
+        "config.network", name, defaults | given, own - _GIVEN, others=known_settings
     )
     if name in NETWORKS:
-        kinds = {key: _SETTINGS[type(default)] for key, default in ours.items()}
+        kinds = {
+            key: _SETTINGS[type(default)] for key, default in known_settings.items()
+        }
         fields.check(arguments, kinds, "config.network")
     available = {"dtype": dtype, "axis_name": axis_name, "examples": examples}
     arguments |= {key: value for key, value in available.items() if key in own}

@@ -3,9 +3,9 @@
 python -m launch.bench envs
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
 
-from launch.bench import classifiers, envs, gan, goals, gpu, rl, scaling, style, vae
+from . import classifiers, envs, gan, goals, gpu, rl, scaling, style, vae
 
 SUITES = {
     "envs": envs.main,

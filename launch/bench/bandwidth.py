@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from dlx.runtime import memory
-from launch.bench import timing
+
+from . import timing
 
 # Words of JAX's name of a device, and GB/s of the vendor's data sheet. The first row
 # whose words all occur counts.

@@ -13,14 +13,15 @@ import types
 import jax
 import jax.numpy as jnp
 
-from configs import cnn_cifar10, cnn_mnist
 from dlx.data import batches
 from dlx.runtime import devices
-from launch.bench import pytorch, timing
+
+from .. import shipped
+from . import pytorch, timing
 
 STEPS = 20
 BATCH = 128
-CASES = {"MNIST": (cnn_mnist, (28, 28, 1)), "CIFAR-10": (cnn_cifar10, (32, 32, 3))}
+CASES = {"MNIST": ("cnn_mnist", (28, 28, 1)), "CIFAR-10": ("cnn_cifar10", (32, 32, 3))}
 
 
 def main() -> None:
@@ -47,8 +48,8 @@ def compare(name: str, torch: types.ModuleType | None) -> dict[str, list[float]]
 
 
 def _case(name):
-    module, shape = CASES[name]
-    config = module.get_config()
+    file, shape = CASES[name]
+    config = shipped.get_config(file)
     # The PyTorch program does not augment either.
     config.flip, config.shift = "never", 0
     config.brightness = config.contrast = 0.0

@@ -8,24 +8,18 @@ from absl import flags
 import jax
 import jax.numpy as jnp
 
-from configs import (
-    dqn_minatar,
-    dqn_rocks16,
-    pg_rocks16,
-    ppo_minatar,
-    pqn_minatar,
-    pqn_rocks16,
-)
 from dlx import tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
 from dlx.runtime import devices, memory
-from launch.bench import bandwidth, timing
+
+from .. import shipped
+from . import bandwidth, timing
 
 SCREEN_BYTES = 16 * 16 * 4  # float32
 _GAMES = "Breakout", "Asterix", "Freeway", "SpaceInvaders"
-_ROCKS = {"pg": pg_rocks16, "dqn": dqn_rocks16, "pqn": pqn_rocks16}
-_MINATAR = {"ppo": ppo_minatar, "dqn": dqn_minatar, "pqn": pqn_minatar}
+_ROCKS = "pg", "dqn", "pqn"
+_MINATAR = "ppo", "dqn", "pqn"
 _NUM_ENVS = flags.DEFINE_list("num_envs", ["1", "64", "2048", "16384"], "Batch sizes.")
 
 
@@ -61,8 +55,8 @@ def main() -> None:
     )
     for num_envs in map(int, _NUM_ENVS.value):
         print(f"{num_envs:>6}", end="", flush=True)
-        for module in _ROCKS.values():
-            _agent(module.get_config(), num_envs)
+        for name in _ROCKS:
+            _agent(shipped.get_config(f"{name}_rocks16"), num_envs)
         print()
     if catch:
         _minatar()
@@ -71,9 +65,9 @@ def main() -> None:
 def _minatar():
     """Prints a table of agents on MinAtar's games, at their configs' sizes."""
     print(f"\nsteps/s of agents on MinAtar\n{'':26}{'playing':<32}training")
-    for name, module in _MINATAR.items():
+    for name in _MINATAR:
         for game in _GAMES:
-            config = module.get_config(game)
+            config = shipped.get_config(f"{name}_minatar", game)
             print(f"{f'{name}_minatar:{game}':<26}", end="", flush=True)
             _agent(config, config.num_envs)
             print()

@@ -11,9 +11,10 @@ import types
 
 import jax.numpy as jnp
 
-from configs import dcgan_mnist
 from dlx.generative.gan.losses import LOSSES
-from launch.bench import pytorch, timing
+
+from .. import shipped
+from . import pytorch, timing
 
 STEPS = 10
 _SHAPE = (28, 28, 1)
@@ -32,7 +33,7 @@ def main() -> None:
 
 def compare(torch: types.ModuleType | None) -> dict[str, list[float]]:
     """Times `STEPS` training steps: {who: seconds}."""
-    config = dcgan_mnist.get_config()
+    config = shipped.get_config("dcgan_mnist")
     config.reference_classifier = False
     calls = {"dlx": timing.training(config, _SHAPE, STEPS)}
     make = functools.partial(_pytorch, torch, config)

@@ -13,19 +13,11 @@ from absl import flags
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from configs import (
-    airbench_cifar10,
-    cnn_mnist_fast,
-    dqn_rocks8,
-    dqn_rocks16,
-    dqn_rocks32,
-    pg_rocks8,
-    pg_rocks16,
-    pg_rocks32,
-)
 from dlx.errors import UserError
-from launch.bench import timing
-from launch.bench.progress import (
+
+from .. import shipped
+from . import timing
+from .progress import (
     LIMIT,
     SEEDS,
     accuracy,
@@ -37,11 +29,9 @@ from launch.bench.progress import (
 )
 
 _AGENTS = {
-    f"{module.__name__.removeprefix('configs.')}:{network}": (module, network)
-    for module in (
-        *(pg_rocks8, pg_rocks16, pg_rocks32),
-        *(dqn_rocks8, dqn_rocks16, dqn_rocks32),
-    )
+    f"{algorithm}_rocks{size}:{network}": (f"{algorithm}_rocks{size}", network)
+    for algorithm in ("pg", "dqn")
+    for size in (8, 16, 32)
     for network in ("mlp", "cnn")
 }
 _ALL = [*_AGENTS, "mnist", "cifar10"]
@@ -59,12 +49,12 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
-        for name, (module, network) in _AGENTS.items():
-            config = module.get_config(network)
+        for name, (file, network) in _AGENTS.items():
+            config = shipped.get_config(file, network)
             _row(name, config, config.log_steps, perfect, 1.0)
-        config = with_data(cnn_mnist_fast.get_config())
+        config = with_data(shipped.get_config("cnn_mnist_fast"))
         _row("mnist", config, config.eval_steps, accuracy, 0.99)
-        config = with_data(airbench_cifar10.get_config())
+        config = with_data(shipped.get_config("airbench_cifar10"))
         if jax.default_backend() != "cpu":
             config.dtype = "bfloat16"
         _row("cifar10", config, config.num_steps, accuracy, 0.94)

@@ -25,9 +25,10 @@ from absl import flags
 
 from dlx.errors import UserError, first_line
 from dlx.runtime.writers import write_whole
-from launch import start
-from launch.bench import gpu_parts, gpu_programs, timing
-from launch.bench.gpu_parts import Row
+
+from .. import shipped, start
+from . import gpu_parts, gpu_programs, timing
+from .gpu_parts import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _run(name, limit) -> dict[str, Any]:
 
 def _finish(name, limit):
     """Waits for a part's program; kills it and all that it started at the limit."""
-    command = [sys.executable, "-m", "launch.bench", *sys.argv[1:], f"--part={name}"]
+    command = [*shipped.program("bench"), *sys.argv[1:], f"--part={name}"]
     with (_OUT.value / f"{name}.log").open("w") as log:
         program = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

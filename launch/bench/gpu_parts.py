@@ -11,16 +11,8 @@ from typing import Any
 
 import jax
 
-from configs import (
-    airbench_cifar10,
-    cnn_mnist_fast,
-    dqn_rocks16,
-    pg_rocks16,
-    pg_rocks32,
-    pqn_minatar,
-    pqn_rocks16,
-)
-from launch.bench import (
+from .. import shipped
+from . import (
     bandwidth,
     classifiers,
     envs,
@@ -33,12 +25,7 @@ from launch.bench import (
 )
 
 Row = dict[str, Any]
-_AGENTS = {
-    "pg_rocks16": pg_rocks16,
-    "dqn_rocks16": dqn_rocks16,
-    "pqn_rocks16": pqn_rocks16,
-    "pg_rocks32": pg_rocks32,
-}
+_AGENTS = "pg_rocks16", "dqn_rocks16", "pqn_rocks16", "pg_rocks32"
 # A few steps of small networks, for the fields that a config has.
 _TINY = {
     "dataset": "digits",
@@ -65,8 +52,8 @@ def make_tiny() -> None:
         module.STEPS = 2
 
 
-def _config(module, tiny):
-    config = progress.with_data(module.get_config())
+def _config(name, tiny):
+    config = progress.with_data(shipped.get_config(name))
     if tiny:
         config.update({name: x for name, x in _TINY.items() if name in config})
     return config
@@ -97,7 +84,7 @@ def _to_goal(what, runs, goal, unit) -> Row:
 
 def cifar10(tiny: bool) -> Iterator[Row]:
     """airbench_cifar10 in bfloat16: seconds and the last step's accuracy."""
-    config = _config(airbench_cifar10, tiny)
+    config = _config("airbench_cifar10", tiny)
     if jax.default_backend() != "cpu":
         config.dtype = "bfloat16"
     for runs in _runs(config, config.num_steps, progress.accuracy, 0.94):
@@ -107,22 +94,22 @@ def cifar10(tiny: bool) -> Iterator[Row]:
 
 def mnist(tiny: bool) -> Iterator[Row]:
     """cnn_mnist_fast: seconds to 99 %."""
-    config = _config(cnn_mnist_fast, tiny)
+    config = _config("cnn_mnist_fast", tiny)
     for runs in _runs(config, config.eval_steps, progress.accuracy, 0.99):
         yield _to_goal("cnn_mnist_fast, 99 %", runs, 0.99, "%")
 
 
 def agents(tiny: bool) -> Iterator[Row]:
     """Seconds until agents catch the rock from every start."""
-    for name, module in _AGENTS.items():
-        config = _config(module, tiny)
+    for name in _AGENTS:
+        config = _config(name, tiny)
         for runs in _runs(config, config.log_steps, progress.perfect, 1.0):
             yield _to_goal(f"{name}, perfect", runs, 1.0, "% of the starts")
 
 
 def minatar(tiny: bool) -> Iterator[Row]:
     """pqn_minatar on Breakout: steps per second, and the return of its last network."""
-    config = _config(pqn_minatar, tiny)
+    config = _config("pqn_minatar", tiny)
     score = lambda numbers: numbers["eval/episode_return"]  # noqa: E731
     run = progress.train(config, config.eval_steps, score, float("inf"))
     steps = run.steps * config.num_envs * config.rollout_steps
@@ -158,7 +145,7 @@ def environments(tiny: bool) -> Iterator[Row]:
         }
     num_envs = 64 if tiny else 65_536
     for name in ("pg_rocks16", "dqn_rocks16", "pqn_rocks16"):
-        measured = envs.agent(_config(_AGENTS[name], tiny), num_envs)
+        measured = envs.agent(_config(name, tiny), num_envs)
         for what, (steps, seconds) in measured.items():
             yield {
                 "what": f"{name} {what}, {num_envs} environments",
@@ -207,7 +194,7 @@ def training_steps(tiny: bool) -> Iterator[Row]:
     for name in classifiers.CASES:
         seconds = classifiers.compare(name, None)
         yield _compared(f"{name}, a step", seconds, classifiers.STEPS)
-    steps, seconds = envs.agent(_config(pg_rocks16, tiny), 64)["training"]
+    steps, seconds = envs.agent(_config("pg_rocks16", tiny), 64)["training"]
     what = "pg_rocks16, a step of an environment"
     yield _compared(what, {"dlx": seconds}, steps)
 

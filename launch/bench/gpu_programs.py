@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-from launch.bench.gpu_parts import Row
-from launch.faults.campaign import Campaign, Experiment
+from .. import shipped
+from ..faults.campaign import Campaign, Experiment
+from .gpu_parts import Row
 
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
@@ -23,7 +24,7 @@ def deterministic(tiny: bool) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             part = "--part=training_steps", f"--out={folder}"
             subprocess.run(
-                [sys.executable, "-m", "launch.bench", *sys.argv[1:], *part],
+                [*shipped.program("bench"), *sys.argv[1:], *part],
                 env=os.environ | {"XLA_FLAGS": _with_flag(flag)},
                 check=True,
             )

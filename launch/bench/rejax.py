@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from dlx import streams
 from dlx.envs import registration
 from dlx.envs.gymnax import GymnaxRocks
-from launch.bench.progress import LIMIT, Progress
+
+from .progress import LIMIT, Progress
 
 _ROCKS = {
     "max_grad_norm": 10.0,

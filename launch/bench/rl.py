@@ -22,37 +22,25 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 
-from configs import (
-    dqn_rocks8,
-    dqn_rocks16,
-    pg_rocks16,
-    ppo_gymnax,
-    pqn_rocks16,
-    pqn_rocks32,
-)
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.models import cnn
 from dlx.runtime import devices
-from launch.bench import progress, rejax, sb3, timing
-from launch.bench.progress import LIMIT, SEEDS, Progress
 
-# Each row's config of dlx, and the names of its peers in `sb3` and in `rejax`. rejax's
-# fastest agent for rocks is PQN.
+from .. import shipped
+from . import progress, rejax, sb3, timing
+from .progress import LIMIT, SEEDS, Progress
+
+# Each row's arguments of `shipped.get_config`, and the names of its peers in `sb3` and
+# in `rejax`. rejax's fastest agent for rocks is PQN.
 _ROWS = {
-    "DQN 8x8": (dqn_rocks8.get_config, "DQN 8x8", "PQN 8x8"),
-    "DQN 16x16": (dqn_rocks16.get_config, "DQN 16x16", "PQN 16x16"),
-    "PPO 16x16": (pg_rocks16.get_config, "PPO 16x16", "PQN 16x16"),
-    "PQN 16x16": (pqn_rocks16.get_config, None, "PQN 16x16"),
-    "PQN 32x32": (pqn_rocks32.get_config, None, "PQN 32x32"),
-    **{
-        f"PPO {game}": (
-            functools.partial(ppo_gymnax.get_config, game),
-            None,
-            f"PPO {game}",
-        )
-        for game in ("CartPole-v1", "Catch-bsuite")
-    },
+    "DQN 8x8": (("dqn_rocks8",), "DQN 8x8", "PQN 8x8"),
+    "DQN 16x16": (("dqn_rocks16",), "DQN 16x16", "PQN 16x16"),
+    "PPO 16x16": (("pg_rocks16",), "PPO 16x16", "PQN 16x16"),
+    "PQN 16x16": (("pqn_rocks16",), None, "PQN 16x16"),
+    "PQN 32x32": (("pqn_rocks32",), None, "PQN 32x32"),
+    "PPO CartPole-v1": (("ppo_gymnax", "CartPole-v1"), None, "PPO CartPole-v1"),
+    "PPO Catch-bsuite": (("ppo_gymnax", "Catch-bsuite"), None, "PPO Catch-bsuite"),
 }
 _BEST = {"PPO CartPole-v1": 500.0, "PPO Catch-bsuite": 1.0}  # returns
 _ALL = [*_ROWS, "convolutions"]
@@ -72,10 +60,10 @@ def main() -> None:
             _convolutions()
 
 
-def _compare(name: str, get_config, sb3_name: str | None, rejax_name: str):
+def _compare(name: str, which, sb3_name: str | None, rejax_name: str):
     """Prints a table of one row's training times."""
     score = functools.partial(_score, name)
-    trainings = {"dlx": functools.partial(_dlx, get_config(), score)}
+    trainings = {"dlx": functools.partial(_dlx, shipped.get_config(*which), score)}
     if sb3_name and _is_installed("stable_baselines3"):
         for kind in ("tuned", "defaults"):
             trainings[f"SB3, {kind}"] = functools.partial(sb3.train, sb3_name, kind)
@@ -159,7 +147,7 @@ def _dlx(config, score, seed: int) -> Progress:
 
 def _convolutions():
     """Times a training step with convolutions as matrix products, and as primitives."""
-    config = dqn_rocks16.get_config()
+    config = shipped.get_config("dqn_rocks16")
     config.network = "cnn"
     calls, original = {}, cnn.Conv
     for name, module in (("matrix product", original), ("primitive", nn.Conv)):

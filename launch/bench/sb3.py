@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from dlx.envs import adapters, rocks
-from launch.bench.progress import LIMIT, Progress
+
+from .progress import LIMIT, Progress
 
 # The fastest settings of a search by hand: about five alternatives for each value, runs
 # of 12 s, and one thread of PyTorch, which is faster here than two.

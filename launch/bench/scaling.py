@@ -10,14 +10,15 @@ import contextlib
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
 
 from dlx.runtime import writers
-from launch.bench import timing
-from launch.faults.campaign import free_port
+
+from .. import shipped
+from ..faults.campaign import free_port
+from . import timing
 
 _LAYOUTS = (1, 1), (1, 2), (1, 4), (1, 8), (2, 1), (2, 2), (2, 4)
 _STEPS, _LOG_STEPS, _BATCH = 1000, 20, 128
@@ -51,8 +52,8 @@ def _train(processes, devices):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
         workdir = pathlib.Path(folder) / "run"
         settings = [f"--config.{name}={value}" for name, value in _SETTINGS.items()]
-        command = [sys.executable, "-m", "launch.main", f"--workdir={workdir}"]
-        command += ["--config=configs/mlp_mnist.py", *settings]
+        command = [*shipped.program("main"), f"--workdir={workdir}"]
+        command += [f"--config={shipped.CONFIGS}/mlp_mnist.py", *settings]
         if processes > 1:
             command += ["--distributed", f"--coordinator=localhost:{free_port()}"]
             command += [f"--num_processes={processes}"]

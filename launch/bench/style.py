@@ -10,18 +10,18 @@ a complete run on the CPU, from its start to its figures.
 import functools
 import os
 import subprocess
-import sys
 import tempfile
 import types
 
 import jax
 import numpy as np
 
-from configs import style as configs_style
 from dlx import tasks
 from dlx.data import images
 from dlx.runtime import devices
-from launch.bench import pytorch, timing
+
+from .. import shipped
+from . import pytorch, timing
 
 SIZES = 256, 512
 STEPS = 4
@@ -45,7 +45,7 @@ def main() -> None:
 
 def compare(size: int, torch: types.ModuleType | None) -> dict[str, list[float]]:
     """Times `STEPS` iterations on a square picture: {who: seconds}."""
-    config = configs_style.get_config()
+    config = shipped.get_config("style")
     config.update({"size": size, "scales": 1, "weights": "random", "margin": 0})
     config.content = config.style = "skimage:astronaut"
     make = functools.partial(_pytorch, torch, config)
@@ -62,7 +62,7 @@ def _peak(size, tile):
         settings |= dict.fromkeys(("content", "style"), "skimage:astronaut")
         child = subprocess.Popen(
             [
-                *(sys.executable, "-m", "launch.main", "--config=configs/style.py"),
+                *(*shipped.program("main"), f"--config={shipped.CONFIGS}/style.py"),
                 f"--workdir={folder}/run",
                 *(f"--config.{name}={value}" for name, value in settings.items()),
             ],

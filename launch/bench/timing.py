@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 import os
-import platform
 import statistics
 import time
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from dlx import tasks
 from dlx.data import sources
-from dlx.runtime import devices
+from dlx.runtime import devices, provenance
 
 _REPEATS = flags.DEFINE_integer(
     "repeats",
@@ -83,13 +82,9 @@ def rate(amount: float, seconds: list[float]) -> str:
 
 def machine() -> str:
     """One line that describes the hardware and its load."""
-    device = jax.devices()[0]
-    name = device.device_kind
-    if device.platform == "cpu":
-        with open("/proc/cpuinfo") as file:
-            names = [line for line in file if line.startswith("model name")]
-        name = f"{names[0].split(':')[1].strip() if names else platform.processor()}"
-        name += f", {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    name = provenance.machine()
+    if jax.default_backend() == "cpu":
+        name += f", {provenance.cores()} cores, load {os.getloadavg()[0]:.1f}"
     return f"{name}; {jax.device_count()} device(s); jax {jax.__version__}"
 
 

@@ -12,8 +12,8 @@ import types
 
 import jax.numpy as jnp
 
-from configs import vae_mnist
-from launch.bench import pytorch, timing
+from .. import shipped
+from . import pytorch, timing
 
 STEPS = 40
 _SHAPE = (28, 28, 1)
@@ -32,7 +32,7 @@ def main() -> None:
 
 def compare(batch_size: int, torch: types.ModuleType | None) -> dict[str, list[float]]:
     """Times `STEPS` training steps: {who: seconds}."""
-    config = vae_mnist.get_config("paper")
+    config = shipped.get_config("vae_mnist", "paper")
     config.batch_size = batch_size
     calls = {"dlx": timing.training(config, _SHAPE, STEPS)}
     make = functools.partial(_pytorch, torch, config)

@@ -14,14 +14,16 @@ from collections.abc import Callable
 import pathlib
 import tempfile
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 
 from dlx.errors import UserError
-from launch.faults import fuzz
-from launch.faults.campaign import EXPERIMENTS, BrokenError, Campaign, UntriedError
-from launch.faults.injections import ONCE, REPEATED
+
+from .. import shipped
+from . import fuzz
+from .campaign import EXPERIMENTS, BrokenError, Campaign, UntriedError
+from .injections import ONCE, REPEATED
 
 _RUNS = flags.DEFINE_integer("runs", 20, "Runs of each random fault.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "The faults' random seed.")
@@ -64,7 +66,7 @@ def _fuzz() -> int:
       The number of values that ended in a traceback.
     """
     broken = 0
-    for path in sorted(fuzz.CONFIGS.glob("*.py")):
+    for path in sorted(shipped.CONFIGS.glob("*.py")):
         tried, reasons = fuzz.run(path)
         held = tried - len(reasons)
         print(f"{path.stem:20} fuzz   held {held} of {tried}", flush=True)

@@ -6,10 +6,11 @@ import pathlib
 import random
 import socket
 import subprocess
-import sys
 import time
 
 from dlx.runtime.writers import read_lines
+
+from .. import shipped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +110,8 @@ class Campaign:
         settings = self._experiment.settings | {"keep_checkpoints": 3}
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "launch.main", f"--workdir={workdir}"),
-                f"--config=configs/{self._experiment.config}.py",
+                *(*shipped.program("main"), f"--workdir={workdir}"),
+                f"--config={shipped.CONFIGS / self._experiment.config}.py",
                 *(f"--config.{name}={value}" for name, value in settings.items()),
                 *flags,
             ],
@@ -124,7 +125,7 @@ class Campaign:
     ) -> subprocess.Popen:
         """Starts another program of `launch` on a run; its output is a pipe."""
         return subprocess.Popen(
-            [sys.executable, "-m", f"launch.{name}", f"--workdir={workdir}", *flags],
+            [*shipped.program(name), f"--workdir={workdir}", *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -6,7 +6,6 @@ traces.
 
 from collections.abc import Iterator
 import copy
-import importlib.util
 import math
 import pathlib
 from typing import Any
@@ -16,24 +15,24 @@ import ml_collections
 
 from dlx import choices, errors, streams, tasks
 from dlx.runtime import checks, devices, memory
-from launch.faults.campaign import BrokenError, require
+
+from .. import shipped
+from .campaign import BrokenError, require
 
 VALUES = 0, -1, 10**9, 2**70, math.nan, math.inf, "x", "", None, (1, -2), (), {"a": 1}
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 
 
 def read(path: pathlib.Path) -> ml_collections.ConfigDict:
     """Reads a config and replaces its data by data that come with dlx."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+    config = shipped.load(path).get_config()
     if "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"
     if config.get("modality") == "images":
-        config.g_channels, config.reference_classifier = config.g_channels[:2], False
+        config.reference_classifier = False
         config.image_size = config.image_size and 8
-    if config.task == "airbench":
+    if config.get("modality") == "images" and "g_channels" in config:
+        config.g_channels = config.g_channels[:2]
+    if "widths" in config:
         config.widths = config.widths[:1]
     if "weights" in config:
         config.weights = "random"

@@ -16,14 +16,15 @@ import tempfile
 import time
 
 from dlx.runtime import processes
-from launch.faults.campaign import (
+
+from .campaign import (
     BrokenError,
     Campaign,
     UntriedError,
     free_port,
     require,
 )
-from launch.faults.damage import damage
+from .damage import damage
 
 
 def killed(campaign: Campaign) -> str:

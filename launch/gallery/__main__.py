@@ -11,7 +11,7 @@ import pathlib
 import socket
 import tempfile
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 
@@ -37,7 +37,7 @@ def main() -> None:
         # Gradio reads these when it is imported.
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
         try:
-            from launch.gallery import page, server
+            from . import page, server
         except ImportError as error:
             raise UserError(f"{error}; run pip install -e '.[gallery]'") from None
         _serve(page.make(root, _WEIGHTS.value), root, folder, server)

@@ -10,10 +10,11 @@ import numpy as np
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch import preprocess
-from launch.gallery import drawing
-from launch.gallery.models import Models, can, show_user_errors
-from launch.report import html
+
+from .. import preprocess, shipped
+from ..report import html
+from . import drawing
+from .models import Models, can, show_user_errors
 
 _MOST = 8  # classifiers side by side
 _SIDE = 56  # pixels of the preprocessed digit on the page
@@ -53,7 +54,7 @@ def build(root: pathlib.Path) -> Any:
         root,
         lambda config: can("classify")(config) and config.dataset in _DATA,
         Classifier,
-        "python -m launch.main --config=configs/mlp_mnist.py --config.dataset=digits",
+        shipped.train_command("mlp_mnist", "--config.dataset=digits"),
     )
     with gr.Row():
         with gr.Column(min_width=320, scale=0):

@@ -10,7 +10,8 @@ from PIL import Image
 
 from dlx.data import images
 from dlx.errors import UserError
-from launch.gallery.models import show_user_errors
+
+from .models import show_user_errors
 
 _LARGEST = 4096 * 4096  # pixels of an upload
 _LONGEST = 2**18  # characters of a drawing

@@ -10,8 +10,10 @@ from PIL import Image
 from dlx import streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.gallery.models import Models, can, show_user_errors
-from launch.report import runs
+
+from .. import shipped
+from ..report import runs
+from .models import Models, can, show_user_errors
 
 _ROWS, _STEPS = 6, 12  # of the interpolations
 
@@ -45,7 +47,7 @@ def build(root: pathlib.Path) -> Any:
         root,
         can("sample"),
         Generator,
-        "python -m launch.main --config=configs/dcgan_digits.py",
+        shipped.train_command("dcgan_digits"),
     )
     name = models.dropdown(elem_id="generator")
     options = {"buttons": [], "interactive": False}

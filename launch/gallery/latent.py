@@ -12,9 +12,10 @@ import numpy as np
 from dlx import figures, streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch import preprocess
-from launch.gallery import drawing
-from launch.gallery.models import Models, can, show_user_errors
+
+from .. import preprocess, shipped
+from . import drawing
+from .models import Models, can, show_user_errors
 
 _SLIDERS = 8  # the latent dimensions in which the data varies most
 _SPAN = 3.0  # the sliders' range, -3 ... 3 standard deviations
@@ -82,7 +83,7 @@ def build(root: pathlib.Path) -> Any:
         root,
         can("encode"),
         LatentSpace,
-        "python -m launch.main --config=configs/vae_mnist.py --config.dataset=digits",
+        shipped.train_command("vae_mnist", "--config.dataset=digits"),
     )
     name = models.dropdown(elem_id="space")
     with gr.Row():

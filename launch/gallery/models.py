@@ -15,7 +15,8 @@ import ml_collections
 from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.report import runs
+
+from ..report import runs
 
 _CACHED = 24  # models in memory
 

@@ -7,8 +7,8 @@ import gradio as gr
 import pandas as pd
 import plotly.graph_objects as plotly
 
-from launch.gallery.models import show_user_errors
-from launch.report import html, runs
+from ..report import html, runs
+from .models import show_user_errors
 
 _SECONDS = 3  # between two readings of the folder
 _MOST = 8  # runs shown at the same time

@@ -4,7 +4,7 @@ import pathlib
 
 import gradio as gr
 
-from launch.gallery import digits, gan, latent, overview, rocks, style
+from . import digits, gan, latent, overview, rocks, style
 
 _CLEANUP, _KEPT = 600, 3600  # seconds: interval, and lifetime of visitors' files
 

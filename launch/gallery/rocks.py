@@ -20,7 +20,9 @@ from dlx import streams, tasks
 from dlx.envs import measure, rocks
 from dlx.errors import UserError
 from dlx.runtime import restore
-from launch.gallery.models import Models, can, show_user_errors
+
+from .. import shipped
+from .models import Models, can, show_user_errors
 
 _SIZES = 8, 16, 32
 _MOST_ROCKS = 50
@@ -85,7 +87,7 @@ def build(root: pathlib.Path) -> Any:
         root,
         _plays_rocks,
         Agent,
-        "python -m launch.main --config=configs/pg_rocks16.py",
+        shipped.train_command("pg_rocks16"),
     )
     settings = _settings(models)
     with gr.Row():

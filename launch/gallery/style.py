@@ -9,14 +9,15 @@ import gradio as gr
 import jax
 import numpy as np
 
-from configs import style as style_config
 from dlx import streams, tasks
 from dlx.data import images
 from dlx.errors import UserError
 from dlx.runtime import devices, restore
-from launch.gallery import drawing
-from launch.gallery.models import Models, can, show_user_errors
-from launch.report import html
+
+from .. import shipped
+from ..report import html
+from . import drawing
+from .models import Models, can, show_user_errors
 
 _PHOTOGRAPHS = "chelsea", "coffee", "astronaut", "rocket"
 _PAINTINGS = "hubble_deep_field", "retina", "immunohistochemistry", "brick"
@@ -54,7 +55,7 @@ def build(root: pathlib.Path, weights: str) -> Any:
         root,
         can("paint"),
         Stylizer,
-        "python -m launch.main --config=configs/fast_style.py --config.weights=...",
+        shipped.train_command("fast_style", "--config.weights=..."),
     )
     gr.Markdown(_description(weights), elem_id="said")
     with gr.Row():
@@ -146,7 +147,7 @@ def _optimise(weights, content, photograph, painting, texture, size):
 def _steps(weights, content, photograph, painting, texture, size):
     size = _require_size(size)
     with tempfile.TemporaryDirectory() as folder:
-        config = style_config.get_config()
+        config = shipped.get_config("style")
         config.content = _source(content, photograph, _PHOTOGRAPHS, folder, "content")
         config.style = _source(painting, texture, _PAINTINGS, folder, "style")
         config.weights, config.size, config.scales = weights, size, _SCALES

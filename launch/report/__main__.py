@@ -7,7 +7,7 @@ The file has the run's numbers, curves, figures and config. It needs no other fi
 
 import math
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
 
 from absl import flags
 import markupsafe
@@ -15,14 +15,15 @@ import markupsafe
 from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.writers import write_whole
-from launch.report import html, runs
+
+from . import html, runs
 
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.")
 _OUT = start.path_flag("out", "report.html", "The file.")
 _FACTS = (
     *("task", "config", "status", "signal", "step", "seed", "train_seconds"),
     *("wall_seconds", "compile_seconds", "env_steps", "examples", "pixels"),
-    *("devices", "processes", "device_kind", "versions", "params_sha256"),
+    *("devices", "processes", "device_kind", "versions", "provenance", "params_sha256"),
 )
 
 

@@ -10,12 +10,12 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from launch.report import runs
+from . import runs
 
 _LARGEST = 12 * 2**20  # bytes of a figure; a larger figure is only named
 
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("launch.report", "templates"),
+    loader=jinja2.PackageLoader(__package__, "templates"),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -2,19 +2,23 @@
 
 python -m launch.sweep --config=configs/sweeps/rocks_table.py
 
-The workdir holds a run for each cell and seed, and table.md, runs.csv and curves.png,
-which are updated after every run. A stopped sweep is resumed with its --workdir. Runs
-that diverged are listed below the table, and the exit code is then 1.
+The workdir holds a run for each cell and seed; sweep.json, which names them; and
+table.md, runs.csv and curves.png, which are updated after every run. A stopped sweep is
+resumed with its --workdir. Runs that diverged are listed below the table, and the exit
+code is then 1.
 """
 
-from launch import start  # isort: skip, it quietens XLA before anything loads it
+from .. import start  # isort: skip, it quietens XLA before anything loads it
+
+import pathlib
 
 from absl import flags
 from ml_collections import config_flags
 
 from dlx.errors import UserError
 from dlx.runtime import signals
-from launch.sweep import comparison, plan
+
+from . import comparison, plan
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", help_string="The sweep's config file."
@@ -25,15 +29,22 @@ _WORKDIR = start.path_flag(
 _RESUME = flags.DEFINE_bool(
     "resume", True, "Keep the workdir's finished runs and resume the sweep."
 )
+_DRY = flags.DEFINE_bool("dry", False, "Verify and list the runs, and train nothing.")
 
 
 def main() -> int:
     sweep = _CONFIG.value
-    _, workdir = start.experiment(_WORKDIR.value)
+    if _DRY.value:
+        runs = plan.make(sweep, pathlib.Path("runs"))
+        print(*(run.name for run in runs), f"{len(runs)} runs", sep="\n")
+        return 0
+    name, workdir = start.experiment(_WORKDIR.value)
     workdir = workdir.absolute()
     runs = plan.make(sweep, workdir)
     if not _RESUME.value and any(run.workdir.exists() for run in runs):
         raise UserError(f"{workdir} already holds a sweep; choose another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    plan.record(sweep, runs, name, workdir)
     diverged = {}
     with signals.caught() as stop:
         done = {run.workdir for run in runs if plan.is_done(run)}

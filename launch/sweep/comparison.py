@@ -16,23 +16,26 @@ from dlx import figures
 from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
-from launch.sweep.plan import Run
+
+from .plan import Cell, Run
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """The evaluations of one seed, and the run's summary.
+    """The evaluations of one training, and its run's summary.
 
     Attributes:
+      cell: (axis, value as text) of every axis of the sweep.
       seed: The random seed.
       steps: The training step of each evaluation.
       seconds: The seconds of training until each evaluation.
-      measures: {metric: its value at each evaluation}. The sweep's metric comes first,
-        then the metrics of `also`.
+      measures: {metric: its value at each evaluation}. The sweep's metric, or else the
+        run's own, comes first, then the metrics of `also`.
       targets: The metric's target at each evaluation, or None.
       summary: The content of summary.json.
     """
 
+    cell: Cell
     seed: int
     steps: list[int]
     seconds: list[float]
@@ -68,8 +71,10 @@ def write(
     """Writes table.md, runs.csv and curves.png.
 
     Args:
-      sweep: Has `metric`; optionally `target`, a number or the name of another metric
-        that `metric` must reach; optionally `also`, further metrics to show.
+      sweep: Optionally has `metric`; optionally `target`, a number or the name of
+        another metric that `metric` must reach; optionally `also`, further metrics to
+        show. Without `metric` each run is measured by its own, and runs may lack the
+        target and further metrics.
       runs: The finished runs.
       workdir: The folder of the files.
       diverged: Runs that diverged, each with the reason.
@@ -78,14 +83,13 @@ def write(
       UserError: if the runs do not evaluate a metric.
     """
     failed = [run for run, _ in diverged]
-    cells = {run.cell: [] for run in [*runs, *failed]}
+    cells = {cell: [] for run in [*runs, *failed] for cell, _, _ in run.members}
     if not cells:
         return
     for run in runs:
-        cells[run.cell] += curves(run, sweep)
-    seeds = collections.Counter()
-    for run in failed:
-        seeds[run.cell] += len(run.seeds)
+        for curve in curves(run, sweep):
+            cells[curve.cell].append(curve)
+    seeds = collections.Counter(cell for run in failed for cell, _, _ in run.members)
     text = table(sweep, cells, seeds)
     if diverged:
         text += "\nDiverged, and not included in the table's numbers:\n\n"
@@ -111,34 +115,44 @@ def plot(cells: dict[tuple, list[Curve]]) -> np.ndarray:
 
 
 def curves(run: Run, sweep) -> list[Curve]:
-    """Reads the evaluations of a finished run, a curve per seed."""
+    """Reads the evaluations of a finished run, a curve per training."""
     summary = read_summary(run.workdir)
     lines = read_lines(run.workdir / "metrics.jsonl")
     lines = [line for line in lines if any(key.startswith("eval/") for key in line)]
     target = sweep.get("target")
 
-    def evaluated(name, seed):
-        key = f"eval/{name}/{seed}" if "seeds" in run.config else f"eval/{name}"
-        if not any(key in line for line in lines):
+    def key(name, ending):
+        return f"eval/{name}{ending}"
+
+    def has(name):
+        return any(key(name, run.members[0][2]) in line for line in lines)
+
+    def evaluated(name, ending):
+        if not has(name):
             raise UserError(f"{run.name} does not evaluate {name!r}")
         # Some metrics are only in the last evaluation.
-        return [line.get(key, math.nan) for line in lines]
+        return [line.get(key(name, ending), math.nan) for line in lines]
 
-    def targets(seed):
+    def targets(ending):
         if isinstance(target, str):
-            return evaluated(target, seed)
+            return evaluated(target, ending)
         return None if target is None else [target] * len(lines)
 
+    names = _measures(sweep)
+    if sweep.get("metric") is None:
+        names = [summary["metric"], *filter(has, names)]
+        target = target if not isinstance(target, str) or has(target) else None
     return [
         Curve(
+            cell,
             seed,
             [line["step"] for line in lines],
             [line["train_seconds"] for line in lines],
-            {name: evaluated(name, seed) for name in _measures(sweep)},
-            targets(seed),
+            {name: evaluated(name, ending) for name in names},
+            targets(ending),
             summary,
         )
-        for seed in run.seeds
+        for cell, seed, ending in run.members
     ]
 
 
@@ -153,9 +167,8 @@ def table(
       diverged: The number of seeds of each cell that diverged.
     """
     diverged = diverged or {}
-    axes = [name for name, _ in next(iter(cells))]
+    axes, measures = _axes(cells), _all_measures(sweep, cells)
     has_target = sweep.get("target") is not None
-    measures = _measures(sweep)
     head = [*axes, "seeds", *(f"final {name}" for name in measures)]
     if has_target:
         head += ["target held in the last quarter", "steps to target"]
@@ -165,8 +178,11 @@ def table(
     for cell, done in cells.items():
         planned = len(done) + diverged.get(cell, 0)
         seeds = str(planned) if planned == len(done) else f"{len(done)} of {planned}"
-        finals = [[curve.measures[name][-1] for curve in done] for name in measures]
-        line = [text for _, text in cell]
+        finals = [
+            [curve.measures[name][-1] for curve in done if name in curve.measures]
+            for name in measures
+        ]
+        line = [dict(cell).get(axis, "") for axis in axes]
         line += [seeds, *map(_median, finals)]
         if has_target:
             line += _target_columns(done)
@@ -177,6 +193,8 @@ def table(
 
 def _target_columns(done):
     """The number of seeds that hold the target; steps and seconds to the target."""
+    if done and done[0].targets is None:
+        return ["-"] * 3
     held = f"{sum(curve.held for curve in done)} of {len(done)}"
     reached = [curve for curve in done if curve.reached is not None]
     count = f" ({len(reached)} of {len(done)})" if len(reached) < len(done) else ""
@@ -188,11 +206,11 @@ def _target_columns(done):
 def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
     """CSV, one row per cell and seed."""
     text = io.StringIO()
-    axes = [name for name, _ in next(iter(cells))]
+    axes, measures = _axes(cells), _all_measures(sweep, cells)
     writer = csv.writer(text, lineterminator="\n")
     of_target = ["held", "steps_to_target", "train_seconds_to_target"]
     of_run = ["train_seconds", "params_sha256"]
-    writer.writerow([*axes, "seed", *_measures(sweep), *of_target, *of_run])
+    writer.writerow([*axes, "seed", *measures, *of_target, *of_run])
     for cell, done in cells.items():
         for curve in done:
             target = ["", "", ""]
@@ -201,15 +219,30 @@ def rows(sweep, cells: dict[tuple, list[Curve]]) -> str:
                 target = [int(curve.held), "", ""]
                 if first is not None:
                     target[1:] = [curve.steps[first], curve.seconds[first]]
-            finals = [values[-1] for values in curve.measures.values()]
+            finals = [curve.measures.get(name, [""])[-1] for name in measures]
             summary = [curve.summary[name] for name in of_run]
-            axis_values = [text for _, text in cell]
+            axis_values = [dict(cell).get(axis, "") for axis in axes]
             writer.writerow([*axis_values, curve.seed, *finals, *target, *summary])
     return text.getvalue()
 
 
+def _axes(cells):
+    """The names of all axes; a cell may lack some."""
+    return list(dict.fromkeys(axis for cell in cells for axis, _ in cell))
+
+
 def _measures(sweep):
-    return sweep.metric, *sweep.get("also", ())
+    """The names of the metrics that a sweep names itself."""
+    return [name for name in (sweep.get("metric"), *sweep.get("also", ())) if name]
+
+
+def _all_measures(sweep, cells):
+    """The names of the metrics of all cells, in the order in which they appear."""
+    if sweep.get("metric"):
+        return _measures(sweep)
+    curves = [curve for done in cells.values() for curve in done]
+    found = [name for curve in curves for name in curve.measures]
+    return list(dict.fromkeys(found))
 
 
 def _median(numbers):

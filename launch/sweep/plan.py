@@ -1,7 +1,6 @@
 """The runs of a sweep."""
 
 import dataclasses
-import importlib.util
 import itertools
 import json
 import pathlib
@@ -10,28 +9,35 @@ from typing import Any
 
 from absl import logging
 import jax
+import ml_collections
 
 from dlx import choices, paths, tasks
 from dlx.errors import DivergedError, UserError, user_error_in
 from dlx.runtime import loop
 from dlx.runtime.rundir import read_config, read_summary
-from dlx.runtime.writers import to_json
+from dlx.runtime.seeds import members
+from dlx.runtime.writers import to_json, write_whole
 
-_INSTALLED = pathlib.Path(__file__).parents[2]  # the folder that has launch and configs
+from .. import shipped
+
+_RECORD = "sweep.json"
+_COMPARED = "metric", "target", "also"  # what a comparison reads of a sweep
+
+Cell = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One training of the sweep: a cell with one seed, or with all seeds side by side.
+    """One program of the sweep: a cell with one seed, or several of them side by side.
 
     Attributes:
-      cell: (axis, value as text) of every axis of the sweep.
+      cell: (axis, value as text) of every axis of the sweep but the vectorized ones.
       seeds: The random seeds.
       config: The resolved config.
       workdir: The run's folder.
     """
 
-    cell: tuple[tuple[str, str], ...]
+    cell: Cell
     seeds: tuple[int, ...]
     config: Any
     workdir: pathlib.Path
@@ -41,16 +47,28 @@ class Run:
         seeds = ", ".join(map(str, self.seeds))
         return f"{', '.join(value for _, value in self.cell)}, seed {seeds}"
 
+    @property
+    def members(self) -> list[tuple[Cell, int, str]]:
+        """The cell, seed and metrics' ending of each training in the program."""
+        if "seeds" not in self.config:
+            return [(self.cell, seed, "") for seed in self.seeds]
+        return [
+            (self.cell + _texts(dict(member.settings)), member.seed, f"/{member.label}")
+            for member in members(self.config)
+        ]
+
 
 def make(sweep, workdir: pathlib.Path) -> list[Run]:
     """Makes the sweep's runs: configs x variants x grid x seeds, in this order.
 
     Args:
       sweep: Has `configs` and `seeds`. `configs` are paths, each optionally followed by
-        a colon and the argument of its `get_config`. Optional are `variants`, pairs of
-        a name and overrides; `grid`, {field: values}; and `side_by_side`, which trains
-        all seeds of a cell in one program. Overrides and grid are nested like the
-        configs.
+        a colon and the argument of its `get_config`, or pairs of such a path and
+        overrides of that config alone. Optional are `variants`, pairs of a name and
+        overrides; `grid`, {field: values}; `side_by_side`, which trains all seeds of a
+        cell in one program; and `vectorized`, {field: numbers}, a grid that is trained
+        in one program, with all seeds. Overrides and grid are nested like the configs;
+        vectorized fields are not nested.
       workdir: The sweep's folder.
 
     Raises:
@@ -60,23 +78,27 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     variants = sweep.get("variants") or (("", {}),)
     axes = _leaves(sweep.get("grid") or {})
     seeds = tuple(sweep.seeds)
-    side_by_side = sweep.get("side_by_side", False)
+    vectorized = sweep.get("vectorized") or {}
+    side_by_side = sweep.get("side_by_side", False) or bool(vectorized)
     groups = [seeds] if side_by_side else [(seed,) for seed in seeds]
     runs = []
-    for path, (variant, overrides), *values in itertools.product(
+    for entry, (variant, overrides), *values in itertools.product(
         sweep.configs, variants, *axes.values()
     ):
+        path, own = (entry, {}) if isinstance(entry, str) else entry
         settings = dict(zip(axes, values, strict=True))
-        cell = _cell(path, variant, settings)
+        cell = _cell(path, own, variant, settings)
         slug = "-".join(re.sub(r"\W+", "_", text) for _, text in cell)
         for group in groups:
             config = _read(path)
             with user_error_in(f"{path}, {', '.join(text for _, text in cell[1:])}"):
-                _override(config, _leaves(overrides) | settings)
+                _override(config, _leaves(own) | _leaves(overrides) | settings)
             paths.resolve(config)
             config.seed = group[0]
             if side_by_side:
                 config.seeds = group
+            if vectorized:
+                config.settings = vectorized
             if group is groups[0]:  # other seeds have the same settings
                 tasks.make(config)  # raises UserError if a setting is invalid
             folder = workdir / slug / "-".join(f"seed{seed}" for seed in group)
@@ -86,13 +108,18 @@ def make(sweep, workdir: pathlib.Path) -> list[Run]:
     return runs
 
 
-def _cell(path, variant, settings):
+def _cell(path, own, variant, settings):
     """(axis, value as text) of every axis."""
+    path, *setting = path.split(":")
+    setting += [f"{name}={value}" for name, value in _leaves(own).items()]
     cell = [("config", pathlib.Path(path).stem)]
-    cell += [("setting", path.split(":")[1])] if ":" in path else []
+    cell += [("setting", ", ".join(setting))] if setting else []
     cell += [("variant", variant)] if variant else []
-    cell += [(name, str(value)) for name, value in settings.items()]
-    return tuple(cell)
+    return tuple(cell) + _texts(settings)
+
+
+def _texts(settings):
+    return tuple((name, str(value)) for name, value in settings.items())
 
 
 def train(run: Run) -> str | None:
@@ -114,6 +141,46 @@ def train(run: Run) -> str | None:
     return None
 
 
+def record(sweep, runs: list[Run], name: str, workdir: pathlib.Path) -> None:
+    """Writes sweep.json: the sweep's name, what it compares, and its planned runs."""
+    fields = {field: sweep.get(field) for field in _COMPARED}
+    planned = [
+        {
+            "cell": run.cell,
+            "seeds": run.seeds,
+            "folder": run.workdir.relative_to(workdir).as_posix(),
+        }
+        for run in runs
+    ]
+    text = to_json({"sweep": name, **fields, "runs": planned}, indent=2)
+    write_whole(workdir / _RECORD, text + "\n")
+
+
+def recorded(workdir: pathlib.Path) -> tuple[str, Any, list[Run]]:
+    """Reads what `record` wrote: the name, the sweep, and its planned runs.
+
+    A run that has not begun has an empty config.
+
+    Raises:
+      UserError: if the file is missing or damaged.
+    """
+    path = workdir / _RECORD
+    try:
+        content = json.loads(paths.read_text(path))
+        sweep = ml_collections.ConfigDict(
+            {field: content[field] for field in _COMPARED if content[field] is not None}
+        )
+        runs = []
+        for planned in content["runs"]:
+            cell = tuple((str(axis), str(value)) for axis, value in planned["cell"])
+            folder = workdir / planned["folder"]
+            config = read_config(folder) if (folder / "config.json").exists() else {}
+            runs.append(Run(cell, tuple(planned["seeds"]), config, folder))
+        return str(content["sweep"]), sweep, runs
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error!r}") from None
+
+
 def is_done(run: Run) -> bool:
     """Whether the run is finished.
 
@@ -132,16 +199,11 @@ def is_done(run: Run) -> bool:
 def _read(path):
     """The config of a file, or of a file, a colon and an argument.
 
-    A relative path that does not exist is searched beside the installed packages.
+    One that dlx ships may be named alone, without folder and suffix.
     """
-    path, *argument = path.split(":")
-    if not pathlib.Path(path).exists() and (_INSTALLED / path).exists():
-        path = str(_INSTALLED / path)
-    spec = importlib.util.spec_from_file_location(pathlib.Path(path).stem, path)
-    module = importlib.util.module_from_spec(spec)
+    path, *argument = (shipped.find(path) or path).split(":")
     try:
-        spec.loader.exec_module(module)
-        return module.get_config(*argument)
+        return shipped.load(pathlib.Path(path)).get_config(*argument)
     except OSError as error:
         raise UserError(f"config.configs: {path}: {error.strerror}") from None
     except KeyError as error:

@@ -112,6 +112,7 @@ def test_games_by_name(monkeypatch):
     assert theirs_by_name is theirs.GAME
     for name, fields, why in [
         ("rokcs", {}, "'rokcs'; it must be 'rocks', 'gymnax/NAME'"),
+        (None, {}, "config.env.name must be text, got None"),
         ("their_games.Prob", {}, "'their_games.Prob'; it must be"),
         ("nowhere.Probe", {}, "'nowhere.Probe'; it must be"),
         ("rocks", {"size": 1}, r"config\.env: rocks: size must be at least 2"),

@@ -5,13 +5,14 @@ import random
 
 import pytest
 
+from launch import shipped
 from launch.faults import damage, fuzz
 from launch.faults.campaign import BrokenError
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", sorted(fuzz.CONFIGS.glob("*.py")), ids=lambda p: p.stem
+    "path", sorted(shipped.CONFIGS.glob("*.py")), ids=lambda p: p.stem
 )
 def test_no_value_gives_a_traceback(path):
     tried, broken = fuzz.run(path)
@@ -19,7 +20,7 @@ def test_no_value_gives_a_traceback(path):
 
 
 def test_an_attempt_is_refused_accepted_or_broken(monkeypatch):
-    config = fuzz.read(fuzz.CONFIGS / "pg_rocks8.py")
+    config = fuzz.read(shipped.CONFIGS / "pg_rocks8.py")
     assert {"env.size", "learning_rate", "seed", "network"} <= set(fuzz.fields(config))
     assert fuzz.attempt(config, "discount", -1) == "refused"
     assert fuzz.attempt(config, "discount", "x") == "refused"

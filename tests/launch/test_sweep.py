@@ -136,9 +136,33 @@ def test_side_by_side_is_one_run():
     assert runs[0].config.seeds == (0, 1)
 
 
+def test_a_vectorized_grid_is_one_run_with_a_row_for_each_cell_and_seed(tmp_path):
+    with jax.debug_key_reuse(False):  # it takes a scan of keys under vmap for a reuse
+        sweep = _sweep(vectorized={"learning_rate": (1e-3, 2e-2)})
+        sweep.variants = sweep.variants[:1]
+        del sweep.grid
+        (run,) = plan.make(sweep, tmp_path)
+        assert plan.train(run) is None and plan.is_done(run)
+    comparison.write(sweep, [run], tmp_path)
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    found = [(row["variant"], row["learning_rate"], row["seed"]) for row in rows]
+    assert found == [
+        ("narrow", rate, seed) for rate in ("0.001", "0.02") for seed in "01"
+    ]
+    lines = (run.workdir / "metrics.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    for row in rows:
+        name = f"learning_rate={row['learning_rate']}/{row['seed']}"
+        assert float(row["perfect_starts"]) == last[f"eval/perfect_starts/{name}"]
+    table = (tmp_path / "table.md").read_text()
+    assert "| pg_rocks8 | narrow | 0.001 | 2 |" in table
+    assert "| pg_rocks8 | narrow | 0.02 | 2 |" in table
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"vectorized": {"network": (1.0,)}}, "'network' must be a field that holds a"),
         ({"configs": ("configs/none.py",)}, "No such file"),
         ({"grid": {"netwrk": ("mlp",)}}, "no 'netwrk'"),
         (
@@ -158,6 +182,7 @@ def test_an_invalid_run_prevents_the_sweep(fields, words, tmp_path):
 def _curve(values, target=3):
     points = len(values)
     return comparison.Curve(
+        (("config", "a"),),
         0,
         list(range(1, points + 1)),
         [10.0 * i for i in range(1, points + 1)],
@@ -191,7 +216,7 @@ def test_what_diverged_is_counted_and_named(tmp_path):
     counts = dict(zip(cells, (1, 2), strict=True))
     *_, first, second = comparison.table(config, cells, counts).splitlines()
     assert first == "| a | 2 of 3 | 3 | 20 |" and second == "| b | 0 of 2 | - | - |"
-    run = plan.Run((("config", "b"),), (0, 1), None, tmp_path / "b")
+    run = plan.Run((("config", "b"),), (0, 1), {}, tmp_path / "b")
     comparison.write(config, [], tmp_path, [(run, "loss is nan at step 3")])
     text = (tmp_path / "table.md").read_text()
     assert "| b | 0 of 2 |" in text

@@ -174,6 +174,7 @@ def test_sparse_observations_train_alike(config):
     ("settings", "why"),
     [
         ({"minibatches": 3}, "minibatches=3 does not divide the 20 steps"),
+        ({"rollout_steps": 10**9}, "has more than the maximum of 2147483647 steps"),
         ({"q_lambda": 1.5}, "q_lambda must be a finite number, at least 0"),
         ({"epochs": 0}, "epochs must be an integer"),
         ({"network": "cnn", "env": {"sparse": True}}, "sparse needs config.network="),

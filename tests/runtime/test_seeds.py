@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dlx import streams, tasks
-from dlx.runtime import devices, loop, restore, seeds
+from dlx.errors import UserError
+from dlx.runtime import devices, loop, restore
 from dlx.runtime.evaluate import evaluate
 
 
@@ -37,10 +38,11 @@ def test_company_changes_nothing(name, config):
         from configs import dqn_rocks8
 
         config = dqn_rocks8.get_config()
-    alone = tasks.make(config)
-    together = _trained(seeds.of(alone, (3, 5)))
+    config.seeds = (3, 5)
+    together = _trained(tasks.make(config))
     for number, seed in enumerate((3, 5)):
-        apart = _trained(seeds.of(alone, (seed,)))
+        config.seeds = (seed,)
+        apart = _trained(tasks.make(config))
         chex.assert_trees_all_close(
             jax.tree.map(lambda x, n=number: x[n], together.params["params"]),
             jax.tree.map(lambda x: x[0], apart.params["params"]),
@@ -54,6 +56,45 @@ def test_company_changes_nothing(name, config):
     assert not any(
         np.array_equal(a, b) for a, b in zip(first, second, strict=True) if a.ndim > 1
     )
+
+
+def test_settings_beside_others_train_as_they_do_alone(config):
+    config.seeds = (3,)
+    config.settings = {"learning_rate": (1e-3, 2e-2), "discount": (0.9,)}
+    task = tasks.make(config)
+    together = _trained(task)
+    numbers = task.evaluate(devices.first_copy(task, together), jax.random.key(1))
+    del config.settings
+    config.discount = 0.9
+    for number, rate in enumerate((1e-3, 2e-2)):
+        config.learning_rate = rate
+        task = tasks.make(config)
+        apart = _trained(task)
+        chex.assert_trees_all_close(
+            jax.tree.map(lambda x, n=number: x[n], together.params["params"]),
+            jax.tree.map(lambda x: x[0], apart.params["params"]),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        alone = task.evaluate(devices.first_copy(task, apart), jax.random.key(1))
+        label = f"discount=0.9/learning_rate={rate}/3"  # sorted, as configs are
+        assert numbers[f"perfect_starts/{label}"] == alone["perfect_starts/3"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": (1.0,)}, "'rate' must be a field that holds a float"),
+        ({"num_envs": (8.0, 16.0)}, "'num_envs' must be a field that holds a float"),
+        ({"learning_rate": (1e-3, -1.0)}, "learning_rate must be a finite number"),
+        ({"learning_rate": ()}, "settings must be a table of names and values, each"),
+        ({"max_grad_norm": (1.0, 2.0)}, "max_grad_norm cannot all vary in one program"),
+    ],
+)
+def test_settings_that_cannot_vary_are_a_line(several, settings, message):
+    several.settings = settings
+    with pytest.raises(UserError, match=message):
+        devices.abstract(tasks.make(several), jax.random.key(0))
 
 
 def test_a_run_and_its_evaluation(several, tmp_path):

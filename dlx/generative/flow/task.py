@@ -66,8 +66,8 @@ def make_sampler(config, modality, network: networks.UNet) -> sampling.Sampler:
             if not config.conditional or config.guidance == 1:
                 return at(x, time, labels)
             none = jnp.full_like(labels, network.num_classes)
-            both = at(x, time, labels), at(x, time, none)
-            return paths.guided(*both, config.guidance)
+            velocities = at(x, time, labels), at(x, time, none)
+            return paths.guided(*velocities, config.guidance)
 
         noise = z.reshape(-1, *modality.shape)
         return paths.solve(velocity, noise, config.solver, config.solver_steps)
