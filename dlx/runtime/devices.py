@@ -163,19 +163,31 @@ def over_devices(
     )
     if jax.process_count() == 1:
         return mapped
-    # With several processes pmap takes and returns each process's own shards.
+    return _of_all_processes(mapped, in_axes, out_axes)
+
+
+def _of_all_processes(mapped, in_axes, out_axes):
+    """Lets pmap's program take and return arrays of all processes, not its own shards.
+
+    What is compiled from `lower` takes and returns arrays of all processes by itself.
+    """
     mesh = _mesh(jax.devices())
     to_local = multihost_utils.global_array_to_host_local_array
     to_global = multihost_utils.host_local_array_to_global_array
 
-    def call(*arguments):
-        own = _with_axes(
+    def own(arguments):
+        return _with_axes(
             lambda axis, x: to_local(x, mesh, _spec(axis)), in_axes, arguments
         )
+
+    def call(*arguments):
         return _with_axes(
-            lambda axis, x: to_global(x, mesh, _spec(axis)), out_axes, mapped(*own)
+            lambda axis, x: to_global(x, mesh, _spec(axis)),
+            out_axes,
+            mapped(*own(arguments)),
         )
 
+    call.lower = lambda *arguments: mapped.lower(*own(arguments))
     return call
 
 
@@ -197,13 +209,7 @@ def _shard_mapped(function, in_axes, out_axes, donate):
 
 
 def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
-    """Compiles a program for its arguments.
-
-    With several processes pmap's program is returned unchanged; it compiles at its
-    first call.
-    """
-    if not hasattr(steps, "lower"):
-        return steps
+    """Compiles a program for its arguments, so that its first call does not."""
     return steps.lower(*arguments).compile()
 
 

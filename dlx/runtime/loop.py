@@ -177,7 +177,7 @@ class _Run(contextlib.ExitStack):
         """Trains for `log_steps`, then saves and evaluates if due."""
         traced = self.profiler and self.first
         trace = self.profiler.call() if traced else contextlib.nullcontext()
-        with self.seconds("train"), trace:
+        with trace, self.seconds("train"):  # writing the trace is no training
             self.state, metrics = self.steps(self.state, self.source, self.device_keys)
             with self.seconds("input"):
                 self.next_source()

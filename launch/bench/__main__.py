@@ -5,7 +5,7 @@ python -m launch.bench envs
 
 from .. import start  # isort: skip, it quietens XLA before anything loads it
 
-from . import classifiers, envs, gan, goals, rl, scaling, style, vae
+from . import classifiers, envs, gan, goals, gpu, rl, scaling, style, vae
 
 SUITES = {
     "envs": envs.main,
@@ -16,11 +16,12 @@ SUITES = {
     "gan": gan.main,
     "style": style.main,
     "scaling": scaling.main,
+    "gpu": gpu.main,
 }
 
 
-def main(suite: str) -> None:
-    SUITES[suite]()
+def main(suite: str) -> int | None:
+    return SUITES[suite]()
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
     python -m launch.bench classifiers
 
-The network, the loss, the optimiser and the batch size are the same. The data is random
-because speed does not depend on it.
+The network, the loss, the optimiser and the batch size are the same. PyTorch has its
+channels last. The data is random because speed does not depend on it.
 """
 
 import functools
 import statistics
+import types
 
 import jax
 import jax.numpy as jnp
@@ -16,64 +17,69 @@ from dlx.data import batches
 from dlx.runtime import devices
 
 from .. import shipped
-from . import timing
+from . import pytorch, timing
 
-_STEPS = 20
-_BATCH = 128
-_CASES = {"MNIST": ("cnn_mnist", (28, 28, 1)), "CIFAR-10": ("cnn_cifar10", (32, 32, 3))}
+STEPS = 20
+BATCH = 128
+CASES = {"MNIST": ("cnn_mnist", (28, 28, 1)), "CIFAR-10": ("cnn_cifar10", (32, 32, 3))}
 
 
 def main() -> None:
     print(timing.machine())
-    torch = timing.torch()
-    print(
-        f"\na training step at batch {_BATCH}, milliseconds, median (range)\n{'':12}"
-        f"{'dlx':28}{'PyTorch, channels last':28}dlx / PyTorch"
-    )
-    for name, (file, shape) in _CASES.items():
-        config = shipped.get_config(file)
-        # The PyTorch program does not augment either.
-        config.flip, config.shift = "never", 0
-        config.brightness = config.contrast = 0.0
-        config.batch_size = _BATCH
-        calls = {"dlx": timing.training(config, shape, _STEPS)}
-        if torch:
-            calls["PyTorch"] = _pytorch(torch, config, shape)
-        seconds = timing.in_turns(calls)
-        cells = {who: _milliseconds(times) for who, times in seconds.items()}
-        medians = {who: statistics.median(times) for who, times in seconds.items()}
-        ratio = f"{medians['dlx'] / medians['PyTorch']:.2f}" if torch else "-"
-        print(
-            f"{name:12}{cells['dlx']:28}{cells.get('PyTorch', '-'):28}{ratio}",
-            flush=True,
-        )
-        _time_batches(config, shape, _BATCH * _STEPS / medians["dlx"])
+    torch = pytorch.library()
+    print(f"\na training step at batch {BATCH}, milliseconds, median (range)")
+    for name in CASES:
+        seconds = compare(name, torch)
+        timing.show(name, seconds, functools.partial(timing.milliseconds, steps=STEPS))
+        training_rate = BATCH * STEPS / statistics.median(seconds["dlx"])
+        for kind, rate in batches_rates(name).items():
+            print(
+                f"{'':14}batches {kind}: {rate:.3g} images/s, "
+                f"{training_rate / rate:.1%} of a training step's time"
+            )
 
 
-def _milliseconds(seconds):
-    low, middle, high = (
-        1000 / _STEPS * f(seconds) for f in (min, statistics.median, max)
-    )
-    return f"{middle:.2f} ({low:.2f} ... {high:.2f})"
+def compare(name: str, torch: types.ModuleType | None) -> dict[str, list[float]]:
+    """Times `STEPS` training steps of a key of `CASES`: {who: seconds}."""
+    config, shape = _case(name)
+    calls = {"dlx": timing.training(config, shape, STEPS)}
+    make = functools.partial(_pytorch, torch, config, shape)
+    return timing.in_turns(calls | pytorch.candidates(torch, make))
 
 
-def _pytorch(torch, config, shape):
+def _case(name):
+    file, shape = CASES[name]
+    config = shipped.get_config(file)
+    # The PyTorch program does not augment either.
+    config.flip, config.shift = "never", 0
+    config.brightness = config.contrast = 0.0
+    config.batch_size = BATCH
+    return config, shape
+
+
+def _pytorch(torch, config, shape, compile):
     """The same training in PyTorch, including its batches."""
     layers, optimizer = _NETWORKS[config.task](torch, config, shape)
     model = torch.nn.Sequential(*layers).to(memory_format=torch.channels_last)
-    optimizer = optimizer([p for p in model.parameters() if p.requires_grad])
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = optimizer(parameters, fused=True)
     data = timing.images(shape)
     images = torch.as_tensor(data.images).permute(0, 3, 1, 2)
     labels = torch.as_tensor(data.labels).long()
 
+    @compile
+    def loss_of(batch, labels):
+        batch = batch.float().div(255).sub(0.5).div(0.29)
+        logits = model(batch.contiguous(memory_format=torch.channels_last))
+        return torch.nn.functional.cross_entropy(
+            logits, labels, label_smoothing=config.label_smoothing
+        )
+
     def call():
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
+            pytorch.begin_step(torch)
             index = torch.randint(len(labels), (config.batch_size,))
-            batch = images[index].float().div(255).sub(0.5).div(0.29)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            loss = torch.nn.functional.cross_entropy(
-                model(batch), labels[index], label_smoothing=config.label_smoothing
-            )
+            loss = loss_of(images[index], labels[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -130,8 +136,9 @@ def _airbench(torch, config, shape):
 _NETWORKS = {"classifier": _classifier, "airbench": _airbench}
 
 
-def _time_batches(config, shape, training_rate):
-    """Prints the images per second of resident and streamed batches."""
+def batches_rates(name: str) -> dict[str, float]:
+    """Images per second of batches alone: {'on the device', 'streamed': rate}."""
+    config, shape = _case(name)
     data = timing.images(shape)
     arrays = {"images": data.images, "labels": data.labels}
     resident = batches.Resident(arrays, config.batch_size, seeds=(0,))
@@ -141,22 +148,21 @@ def _time_batches(config, shape, training_rate):
             batch = resident.batch(source, step)
             return total + jnp.sum(batch["images"], dtype=jnp.uint32), None
 
-        steps = step[0] + jnp.arange(_STEPS, dtype=jnp.int32)
+        steps = step[0] + jnp.arange(STEPS, dtype=jnp.int32)
         return jax.lax.scan(body, jnp.uint32(0), steps)[0]
 
     num_devices = jax.local_device_count()
     mapped = devices.over_devices(read, (None, 0), 0)
     first = devices.split(jnp.zeros((num_devices, 1), jnp.int32))
     calls = {
-        "on the device": functools.partial(mapped, resident.source(_STEPS), first),
-        "streamed": functools.partial(_streamed(data, config).source, _STEPS),
+        "on the device": functools.partial(mapped, resident.source(STEPS), first),
+        "streamed": functools.partial(_streamed(data, config).source, STEPS),
     }
-    for kind, times in timing.in_turns(calls).items():
-        rate = config.batch_size * _STEPS / statistics.median(times)
-        print(
-            f"{'':12}batches {kind}: {rate:.3g} images/s, {rate / training_rate:.1f} "
-            "times the training's rate"
-        )
+    number = config.batch_size * STEPS
+    return {
+        kind: number / statistics.median(times)
+        for kind, times in timing.in_turns(calls).items()
+    }
 
 
 def _streamed(data, config):

@@ -1,5 +1,6 @@
 """Steps per second of the game, of gymnax's Catch, and of agents in training."""
 
+from collections.abc import Callable
 import functools
 import statistics
 
@@ -10,11 +11,12 @@ import jax.numpy as jnp
 from dlx import tasks
 from dlx.envs import rocks
 from dlx.errors import UserError
-from dlx.runtime import devices
+from dlx.runtime import devices, memory
 
 from .. import shipped
-from . import timing
+from . import bandwidth, timing
 
+SCREEN_BYTES = 16 * 16 * 4  # float32
 _GAMES = "Breakout", "Asterix", "Freeway", "SpaceInvaders"
 _ROCKS = "pg", "dqn", "pqn"
 _MINATAR = "ppo", "dqn", "pqn"
@@ -26,17 +28,22 @@ def main() -> None:
     print(timing.machine())
     if not all(n.isdecimal() and int(n) for n in _NUM_ENVS.value):
         raise UserError(f"--num_envs must be numbers, got {_NUM_ENVS.value}")
-    bandwidth = timing.fill_bandwidth()
-    print(f"memory: {bandwidth / 1e9:.1f} GB/s written\n")
+    rate, size = bandwidth.measured()
+    print(bandwidth.describe(rate, size), "\n", sep="")
     catch = _catch()
     print(
         "random actions, a 16x16 float32 screen rendered every step, against "
         "gymnax's Catch-bsuite (10x5)\n"
-        f"{'envs':>6}  {'rocks steps/s':<32}{'catch steps/s':<32}{'ratio':>5}"
+        f"{'envs':>6}  {'rocks steps/s':<32}{'catch steps/s':<32}{'rocks / catch':>13}"
         f"{'screens':>15}{'of memory':>11}{'rendering alone':>20}{'of memory':>11}"
     )
-    for num_envs in map(int, _NUM_ENVS.value):
-        _compare(num_envs, catch, bandwidth)
+    cached = [n for n in map(int, _NUM_ENVS.value) if _compare(n, catch, rate) > 1]
+    if cached:
+        screens = " and ".join(memory.size(SCREEN_BYTES * n) for n in cached)
+        print(
+            f"above 100 %: screens of {screens} stay in the caches, which are faster "
+            "than memory"
+        )
     print(
         "\nsteps/s of agents on 16x16: playing with their networks, and training\n"
         f"{'envs':>6}"
@@ -67,6 +74,35 @@ def _minatar():
 
 
 def _compare(num_envs, catch, bandwidth):
+    """Prints a row; returns the largest share of the bandwidth."""
+    seconds, steps = random_play(num_envs, catch)
+    rocks_rate, catch_rate, ratio = timing.rate(steps, seconds["rocks"]), "-", "-"
+    if catch:
+        medians = {name: statistics.median(s) for name, s in seconds.items()}
+        catch_rate = timing.rate(steps, seconds["catch"])
+        ratio = f"{medians['rocks'] / medians['catch']:.2f}"
+    print(f"{num_envs:>6}  {rocks_rate:<32}{catch_rate:<32}{ratio:>13}", end="")
+    shares = []
+    for name, width in (("rocks", 10), ("render", 15)):
+        written = SCREEN_BYTES * steps / statistics.median(seconds[name])
+        shares.append(written / bandwidth)
+        print(f"{written / 1e9:>{width}.1f} GB/s{shares[-1]:>11.0%}", end="")
+    print(flush=True)
+    return max(shares)
+
+
+def random_play(
+    num_envs: int, catch: tuple[Callable, Callable] | None = None
+) -> tuple[dict[str, list[float]], int]:
+    """Times random actions and, as 'render', the game's rendering alone.
+
+    Args:
+      num_envs: The number of environments on one device.
+      catch: reset and step of gymnax's game, to be timed in turns as 'catch'.
+
+    Returns:
+      {'rocks', 'render' and perhaps 'catch': seconds}, and the steps of a call.
+    """
     num_steps = max(20, 2_000_000 // (num_envs + 200))
     games = {"rocks": _rocks()} | ({"catch": catch} if catch else {})
     calls = {
@@ -74,17 +110,7 @@ def _compare(num_envs, catch, bandwidth):
         for name, (reset, step) in games.items()
     }
     seconds = timing.in_turns(calls | {"render": _render(num_envs, num_steps)})
-    steps = num_envs * num_steps
-    rocks_rate, catch_rate, ratio = timing.rate(steps, seconds["rocks"]), "-", "-"
-    if catch:
-        medians = {name: statistics.median(s) for name, s in seconds.items()}
-        catch_rate = timing.rate(steps, seconds["catch"])
-        ratio = f"{medians['catch'] / medians['rocks']:.2f}"
-    print(f"{num_envs:>6}  {rocks_rate:<32}{catch_rate:<32}{ratio:>5}", end="")
-    for name, width in (("rocks", 10), ("render", 15)):
-        written = 16 * 16 * 4 * steps / statistics.median(seconds[name])
-        print(f"{written / 1e9:>{width}.1f} GB/s{written / bandwidth:>11.0%}", end="")
-    print(flush=True)
+    return seconds, num_envs * num_steps
 
 
 def _render(num_envs, num_steps):
@@ -157,6 +183,16 @@ def _catch():
 
 def _agent(config, num_envs):
     """Prints the steps per second of an agent with `num_envs` games a device."""
+    for steps, seconds in agent(config, num_envs).values():
+        print(f"  {timing.rate(steps, seconds):<30}", end="", flush=True)
+
+
+def agent(config, num_envs: int) -> dict[str, tuple[int, list[float]]]:
+    """Times an agent with `num_envs` games a device.
+
+    Returns:
+      {'playing', on one device, and 'training', on all: (steps of a call, seconds)}.
+    """
     config.num_envs = num_envs * jax.device_count()
     module = tasks.module(config)
     if config.task == "dqn":  # the replay holds at least eight steps of all games
@@ -171,7 +207,7 @@ def _agent(config, num_envs):
         def play(state, key):
             return rollout(state.params, state, key)[0]
 
-    _train(num_envs, config, play, steps)
+    return _train(num_envs, config, play, steps)
 
 
 def _train(num_envs, config, play, steps_each):
@@ -195,9 +231,7 @@ def _train(num_envs, config, play, steps_each):
         }
     )
     steps = num_envs * num_steps * steps_each
-    for what, num_devices in (("playing", 1), ("training", jax.device_count())):
-        print(
-            f"  {timing.rate(steps * num_devices, seconds[what]):<30}",
-            end="",
-            flush=True,
-        )
+    return {
+        "playing": (steps, seconds["playing"]),
+        "training": (steps * jax.device_count(), seconds["training"]),
+    }

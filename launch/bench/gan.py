@@ -6,46 +6,47 @@ The networks, the losses, the optimisers and the batch size are the same. The da
 random because speed does not depend on it.
 """
 
-import statistics
+import functools
+import types
 
 import jax.numpy as jnp
 
 from dlx.generative.gan.losses import LOSSES
 
 from .. import shipped
-from . import timing
+from . import pytorch, timing
 
-_STEPS = 10
+STEPS = 10
 _SHAPE = (28, 28, 1)
 
 
 def main() -> None:
     print(timing.machine())
-    torch = timing.torch()
+    seconds = compare(pytorch.library())
+    print(
+        "\na step, which updates generator and discriminator, milliseconds, "
+        "median (range)"
+    )
+    cell = functools.partial(timing.milliseconds, steps=STEPS)
+    timing.show("DCGAN", seconds, cell)
+
+
+def compare(torch: types.ModuleType | None) -> dict[str, list[float]]:
+    """Times `STEPS` training steps: {who: seconds}."""
     config = shipped.get_config("dcgan_mnist")
     config.reference_classifier = False
-    calls = {"dlx": timing.training(config, _SHAPE, _STEPS)}
-    if torch:
-        calls["PyTorch"] = _pytorch(torch, config)
-    seconds = timing.in_turns(calls)
-    print(
-        f"\nsteps per second at batch {config.batch_size}, each an update of generator "
-        "and discriminator, median (range)"
-    )
-    for who, times in seconds.items():
-        print(f"{who:10}{timing.rate(_STEPS, times)}")
-    if torch:
-        medians = {who: statistics.median(times) for who, times in seconds.items()}
-        print(f"dlx / PyTorch {medians['PyTorch'] / medians['dlx']:.2f}")
+    calls = {"dlx": timing.training(config, _SHAPE, STEPS)}
+    make = functools.partial(_pytorch, torch, config)
+    return timing.in_turns(calls | pytorch.candidates(torch, make))
 
 
-def _pytorch(torch, config):
+def _pytorch(torch, config, compile):
     """The same training in PyTorch, including its batches."""
     generator, discriminator = _generator(torch, config), _discriminator(torch, config)
 
     def adam(network, rate):
         betas = config.adam_b1, config.adam_b2
-        return torch.optim.Adam(network.parameters(), rate, betas)
+        return torch.optim.Adam(network.parameters(), rate, betas, fused=True)
 
     g_adam = adam(generator, config.g_learning_rate)
     d_adam = adam(discriminator, config.d_learning_rate)
@@ -53,30 +54,40 @@ def _pytorch(torch, config):
     softplus = torch.nn.functional.softplus
     assert config.loss == "relativistic" and config.loss in LOSSES
 
-    def fakes():
-        return generator(torch.randn(config.batch_size, config.latents))
+    def judged(x):
+        """The logits of images, and half of their gradients' mean squared norm."""
 
-    def penalty(logits, x):
-        (grads,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
-        return 0.5 * grads.square().sum() / len(x)
+        def total(x):
+            logits = discriminator(x)
+            return logits.sum(), logits
+
+        grads, (_, logits) = torch.func.grad_and_value(total, has_aux=True)(x)
+        return logits, 0.5 * grads.square().sum() / len(x)
+
+    @compile
+    def d_loss_of(batch, latents):
+        real = batch.float().div(127.5).sub(1)
+        on_real, r1 = judged(real)
+        on_fake, r2 = judged(generator(latents).detach())
+        loss = softplus(on_fake - on_real).mean()
+        return loss + config.r1 * r1 + config.r2 * r2
+
+    @compile
+    def g_loss_of(batch, latents):
+        on_real = discriminator(batch.float().div(127.5).sub(1)).detach()
+        return softplus(on_real - discriminator(generator(latents))).mean()
 
     def call():
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
+            pytorch.begin_step(torch)
             index = torch.randint(len(images), (config.batch_size,))
-            real = images[index].float().div(127.5).sub(1).requires_grad_()
-            fake = fakes().detach().requires_grad_()
-            on_real, on_fake = discriminator(real), discriminator(fake)
-            loss = softplus(on_fake - on_real).mean()
-            loss = loss + config.r1 * penalty(on_real, real)
-            loss = loss + config.r2 * penalty(on_fake, fake)
-            d_adam.zero_grad()
-            loss.backward()
-            d_adam.step()
-            on_real = discriminator(real.detach()).detach()
-            loss = softplus(on_real - discriminator(fakes())).mean()
-            g_adam.zero_grad()
-            loss.backward()
-            g_adam.step()
+            batch = images[index]
+            for adam_of, loss_of in ((d_adam, d_loss_of), (g_adam, g_loss_of)):
+                latents = torch.randn(config.batch_size, config.latents)
+                loss = loss_of(batch, latents)
+                adam_of.zero_grad()
+                loss.backward()
+                adam_of.step()
         return jnp.float32(loss.item())
 
     return call

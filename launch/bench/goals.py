@@ -17,7 +17,16 @@ from dlx.errors import UserError
 
 from .. import shipped
 from . import timing
-from .progress import LIMIT, SEEDS, cell, compilations, perfect, train
+from .progress import (
+    LIMIT,
+    SEEDS,
+    accuracy,
+    cell,
+    compilations,
+    perfect,
+    train,
+    with_data,
+)
 
 _AGENTS = {
     f"{algorithm}_rocks{size}:{network}": (f"{algorithm}_rocks{size}", network)
@@ -43,16 +52,12 @@ def main() -> None:
         for name, (file, network) in _AGENTS.items():
             config = shipped.get_config(file, network)
             _row(name, config, config.log_steps, perfect, 1.0)
-        config = shipped.get_config("cnn_mnist_fast")
-        _row("mnist", config, config.eval_steps, _accuracy, 0.99)
-        config = shipped.get_config("airbench_cifar10")
+        config = with_data(shipped.get_config("cnn_mnist_fast"))
+        _row("mnist", config, config.eval_steps, accuracy, 0.99)
+        config = with_data(shipped.get_config("airbench_cifar10"))
         if jax.default_backend() != "cpu":
             config.dtype = "bfloat16"
-        _row("cifar10", config, config.num_steps, _accuracy, 0.94)
-
-
-def _accuracy(numbers):
-    return numbers["eval/accuracy"] / 100
+        _row("cifar10", config, config.num_steps, accuracy, 0.94)
 
 
 def _row(name, config, every, score, goal):

@@ -14,6 +14,11 @@ from dlx.runtime import devices
 from dlx.runtime.evaluate import evaluate
 
 SEEDS = flags.DEFINE_integer("seeds", 5, "The number of seeds, from 0.", lower_bound=1)
+# Seconds of training between two evaluations that are compared with a peer's, for both.
+# Steps of Stable-Baselines3 are short, and it is evaluated after the first that is due.
+BETWEEN = 0.1
+DATA_DIR = flags.DEFINE_string("data_dir", None, "The configs' data_dir.")
+MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "The configs' manual_dir.")
 LIMIT = flags.DEFINE_float("limit", 30, "The longest training in seconds.")
 
 
@@ -24,12 +29,19 @@ class Progress:
     Attributes:
       compile_seconds: Seconds before the first step.
       seconds: Seconds of training.
+      steps: Steps of training.
       points: (seconds of training, score) of each evaluation.
     """
 
     compile_seconds: float = 0.0
     seconds: float = 0.0
+    steps: int = 0
     points: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+
+    def is_due(self, between: float = BETWEEN) -> bool:
+        """Whether it has trained for `between` seconds since the last evaluation."""
+        last = self.points[-1][0] if self.points else 0.0
+        return self.seconds - last >= between
 
     def until(self, goal: float) -> float | None:
         """Seconds until the score reached a goal; None if it never did."""
@@ -37,7 +49,11 @@ class Progress:
 
 
 def train(
-    config, every: int, score: Callable[[dict[str, float]], float], goal: float
+    config,
+    every: int,
+    score: Callable[[dict[str, float]], float],
+    goal: float,
+    between: float = 0.0,
 ) -> Progress:
     """Trains one of dlx's configs like its loop, until it reaches a goal.
 
@@ -47,6 +63,8 @@ def train(
       score: {'eval/NAME': number} -> score.
       goal: The score at which training ends. It also ends after the config's steps, or
         the seconds of --limit.
+      between: The fewest seconds of training from one evaluation to the next. The
+        state after the last step is evaluated in any case.
     """
     task, keys, run = tasks.make(config), streams.Keys(config.seed), Progress()
     jax.clear_caches()
@@ -63,7 +81,9 @@ def train(
         state, metrics = steps(state, source, device_keys)
         jax.device_get(metrics)
         run.seconds += time.perf_counter() - began
-        if step % every == 0:
+        run.steps = step
+        is_last = step + config.log_steps > config.num_steps
+        if step % every == 0 and (is_last or run.is_due(between)):
             numbers = evaluate(task, keys, step, state)
             run.points.append((run.seconds, score(numbers)))
             if run.points[-1][1] >= goal:
@@ -72,6 +92,19 @@ def train(
             break
         source = task.batches and task.batches.source(config.log_steps)
     return run
+
+
+def with_data(config):
+    """Sets a config's folders of data, if it reads data, to those of the flags."""
+    for name, flag in (("data_dir", DATA_DIR), ("manual_dir", MANUAL_DIR)):
+        if name in config and flag.value:
+            config[name] = flag.value
+    return config
+
+
+def accuracy(numbers: dict[str, float]) -> float:
+    """The share of images that are classified correctly."""
+    return numbers["eval/accuracy"] / 100
 
 
 def perfect(numbers: dict[str, float]) -> float:

@@ -35,6 +35,13 @@ _PPO = {
 # One setting for each row. There was no search, and other settings may be faster.
 # `widths` are the widths of the hidden layers.
 SETTINGS = {
+    "PQN 8x8": {
+        "game": ("rocks", {"size": 8}),
+        "widths": (128,),
+        "settings": _ROCKS
+        | {"num_envs": 256, "num_steps": 7, "num_minibatches": 4}
+        | {"gamma": 0.9, "td_lambda": 0.8, "total_timesteps": 1_075_200},
+    },
     "PQN 16x16": {
         "game": ("rocks", {"size": 16}),
         "widths": (128,),
@@ -90,7 +97,8 @@ def train(name: str, score, goal: float, seed: int) -> Progress:
     """
     game, algorithm, run = _made(name)
     each = algorithm.num_envs * algorithm.num_steps
-    iterations = max(1, 20_000 // each)  # as often as dlx's agents are evaluated
+    iterations = max(1, 20_000 // each)  # about as many steps as a call of dlx trains
+    calls = algorithm.total_timesteps // each // iterations
 
     @jax.jit
     def iterate(state):
@@ -109,14 +117,17 @@ def train(name: str, score, goal: float, seed: int) -> Progress:
     compiled = iterate.lower(state).compile()
     run.compile_seconds = time.perf_counter() - began
     keys = streams.Keys(seed)
-    for number in range(1, algorithm.total_timesteps // each // iterations + 1):
+    for number in range(1, calls + 1):
         began = time.perf_counter()
         state = jax.block_until_ready(compiled(state))
         run.seconds += time.perf_counter() - began
+        is_over = number == calls or run.seconds > LIMIT.value
+        if not is_over and not run.is_due():
+            continue
         numbers = jax.device_get(evaluate(state, keys.evaluate(number)))
         numbers = {f"eval/{key}": float(x) for key, x in numbers.items()}
         run.points.append((run.seconds, score(numbers)))
-        if run.points[-1][1] >= goal or run.seconds > LIMIT.value:
+        if is_over or run.points[-1][1] >= goal:
             break
     return run
 

@@ -31,44 +31,45 @@ from .. import shipped
 from . import progress, rejax, sb3, timing
 from .progress import LIMIT, SEEDS, Progress
 
-_SB3 = {  # the arguments of `shipped.get_config`
-    "DQN 8x8": ("dqn_rocks8",),
-    "DQN 16x16": ("dqn_rocks16",),
-    "PPO 16x16": ("pg_rocks16",),
-}
-_REJAX = {
-    "PQN 16x16": ("pqn_rocks16",),
-    "PQN 32x32": ("pqn_rocks32",),
-    "PPO CartPole-v1": ("ppo_gymnax", "CartPole-v1"),
-    "PPO Catch-bsuite": ("ppo_gymnax", "Catch-bsuite"),
+# Each row's arguments of `shipped.get_config`, and the names of its peers in `sb3` and
+# in `rejax`. rejax's fastest agent for rocks is PQN.
+_ROWS = {
+    "DQN 8x8": (("dqn_rocks8",), "DQN 8x8", "PQN 8x8"),
+    "DQN 16x16": (("dqn_rocks16",), "DQN 16x16", "PQN 16x16"),
+    "PPO 16x16": (("pg_rocks16",), "PPO 16x16", "PQN 16x16"),
+    "PQN 16x16": (("pqn_rocks16",), None, "PQN 16x16"),
+    "PQN 32x32": (("pqn_rocks32",), None, "PQN 32x32"),
+    "PPO CartPole-v1": (("ppo_gymnax", "CartPole-v1"), None, "PPO CartPole-v1"),
+    "PPO Catch-bsuite": (("ppo_gymnax", "Catch-bsuite"), None, "PPO Catch-bsuite"),
 }
 _BEST = {"PPO CartPole-v1": 500.0, "PPO Catch-bsuite": 1.0}  # returns
-_ALL = [*_SB3, *_REJAX, "convolutions"]
-_ROWS = flags.DEFINE_list("rows", _ALL, f"A subset of {', '.join(_ALL)}.")
+_ALL = [*_ROWS, "convolutions"]
+_CHOSEN = flags.DEFINE_list("rows", _ALL, f"A subset of {', '.join(_ALL)}.")
 
 
 def main() -> None:
-    if unknown := set(_ROWS.value) - set(_ALL):
+    if unknown := set(_CHOSEN.value) - set(_ALL):
         raise UserError(f"unknown row {min(unknown)!r}; choose from {', '.join(_ALL)}")
     print(timing.machine())
     with tempfile.TemporaryDirectory() as cache:
         compilation_cache.set_cache_dir(cache)
-        for name, which in (_SB3 | _REJAX).items():
-            if name in _ROWS.value:
-                _compare(name, shipped.get_config(*which))
-        if "convolutions" in _ROWS.value:
+        for name, row in _ROWS.items():
+            if name in _CHOSEN.value:
+                _compare(name, *row)
+        if "convolutions" in _CHOSEN.value:
             _convolutions()
 
 
-def _compare(name: str, config):
+def _compare(name: str, which, sb3_name: str | None, rejax_name: str):
     """Prints a table of one row's training times."""
     score = functools.partial(_score, name)
-    trainings = {"dlx": functools.partial(_dlx, config, score)}
-    if name in _SB3 and _is_installed("stable_baselines3"):
+    trainings = {"dlx": functools.partial(_dlx, shipped.get_config(*which), score)}
+    if sb3_name and _is_installed("stable_baselines3"):
         for kind in ("tuned", "defaults"):
-            trainings[f"SB3, {kind}"] = functools.partial(sb3.train, name, kind)
-    if name in _REJAX and _is_installed("rejax"):
-        trainings["rejax"] = functools.partial(rejax.train, name, score, 1.0)
+            trainings[f"SB3, {kind}"] = functools.partial(sb3.train, sb3_name, kind)
+    if _is_installed("rejax"):
+        who = f"rejax, {rejax_name.split()[0]}"
+        trainings[who] = functools.partial(rejax.train, rejax_name, score, 1.0)
     runs = {who: [] for who in trainings}
     for seed in range(SEEDS.value):
         for who, train in trainings.items():
@@ -81,8 +82,9 @@ def _compare(name: str, config):
     print(f"{'':16}{'to 99 %':26}{'to perfect':26}compilation, cache empty, filled")
     for who, done in runs.items():
         _row(who, done)
-        if who != "dlx":
-            _ratios(runs["dlx"], done)
+    if len(runs) > 1:
+        for share, goal in ((0.99, "99 %"), (1.0, "perfect")):
+            print(f"{'':4}{goal}, dlx / fastest peer: {_ratios(runs, share)}")
 
 
 def _is_installed(library: str) -> bool:
@@ -115,27 +117,32 @@ def _median(runs, share):
     return None if np.isinf(middle) else middle
 
 
-def _ratios(dlx_runs, sb3_runs):
-    """Prints how many times longer than dlx's the other trainings took."""
-    cold, warm = progress.compilations(dlx_runs)
-    for share, name in ((0.99, "99 %"), (1.0, "perfect")):
-        a, b = _median(dlx_runs, share), _median(sb3_runs, share)
-        if a is None:
-            print(f"{'':4}{name}: dlx did not reach it")
-            continue
-        more = "" if b is not None else "more than "
-        b = LIMIT.value if b is None else b
-        print(
-            f"{'':4}{name}: {more}{b / a:.1f} times dlx; with compilation "
-            f"{more}{b / (a + cold):.1f}, cache filled {more}{b / (a + warm):.1f}",
-            flush=True,
-        )
+def _ratios(runs: dict[str, list[Progress]], share: float) -> str:
+    """Ratios of the times to a share: training alone, and with compilation.
+
+    A peer that does not reach the share counts as one that needs --limit, so that the
+    ratio is an upper bound.
+    """
+    if _median(runs["dlx"], share) is None:
+        return "dlx did not reach it"
+    missed = all(_median(runs[who], share) is None for who in runs if who != "dlx")
+    cells = []
+    for added in (None, 0, 1):  # nothing, compilation with an empty or a filled cache
+        times = {
+            who: (_median(done, share) or LIMIT.value)
+            + (0.0 if added is None else progress.compilations(done)[added])
+            for who, done in runs.items()
+        }
+        ours = times.pop("dlx")
+        bound = "less than " if missed else ""
+        cells.append(f"{bound}{ours / min(times.values()):.2f}")
+    return f"{cells[0]}; with compilation {cells[1]}, cache filled {cells[2]}"
 
 
 def _dlx(config, score, seed: int) -> Progress:
     """Trains one of dlx's configs."""
     config.seed = seed
-    return progress.train(config, config.log_steps, score, 1.0)
+    return progress.train(config, config.log_steps, score, 1.0, progress.BETWEEN)
 
 
 def _convolutions():

@@ -71,19 +71,18 @@ def train(name: str, kind: str, seed: int) -> Progress:
     run = Progress()
 
     class Evaluation(BaseCallback):
-        """Evaluates every 0.1 s of training, and ends it."""
+        """Evaluates when it is due, and ends the training."""
 
         def _on_step(self):
             now = time.perf_counter()
-            seconds = run.seconds + now - self.began
-            last = run.points[-1][0] if run.points else 0.0
-            if seconds - last < 0.1:
+            run.seconds += now - self.began
+            self.began = now
+            if not run.is_due():
                 return True
-            run.seconds = seconds
             share = perfect_share(self.model.policy, game)
-            run.points.append((seconds, share))
+            run.points.append((run.seconds, share))
             self.began = time.perf_counter()
-            return share < 1 and seconds < LIMIT.value
+            return share < 1 and run.seconds < LIMIT.value
 
     if kind == "tuned":
         envs = vec_env(game, _NUM_ENVS[name])

@@ -9,9 +9,9 @@ a complete run on the CPU, from its start to its figures.
 
 import functools
 import os
-import statistics
 import subprocess
 import tempfile
+import types
 
 import jax
 import numpy as np
@@ -21,10 +21,10 @@ from dlx.data import images
 from dlx.runtime import devices
 
 from .. import shipped
-from . import timing
+from . import pytorch, timing
 
-_SIZES = 256, 512
-_STEPS = 4
+SIZES = 256, 512
+STEPS = 4
 _MEMORY = (512, 0), (512, 256), (1024, 0), (1024, 256)  # sizes and tiles
 
 
@@ -35,23 +35,22 @@ def main() -> None:
         for size, tile in _MEMORY:
             tiles = f"tiles of {tile}" if tile else "one tile"
             print(f"{size}x{size} {tiles:18} {_peak(size, tile):.2f}")
-    torch = timing.torch()
-    print(f"\nmilliseconds per iteration, median (range){'':14}dlx / PyTorch")
-    for size in _SIZES:
-        config = shipped.get_config("style")
-        config.update({"size": size, "scales": 1, "weights": "random", "margin": 0})
-        config.content = config.style = "skimage:astronaut"  # a square picture
-        calls = {"dlx": _dlx(config)}
-        if torch:
-            calls["PyTorch"] = _pytorch(torch, config)
-        seconds = timing.in_turns(calls)
-        for who, times in seconds.items():
-            per_step = [1000 * time / _STEPS for time in times]
-            low, high = per_step[0], per_step[-1]
-            text = f"{statistics.median(per_step):.3g} ({low:.3g} ... {high:.3g})"
-            print(f"{size}x{size} {who:10}{text:>24}", end="")
-            ratio = statistics.median(times) / statistics.median(seconds["dlx"])
-            print(f"{1 / ratio:20.2f}" if who == "PyTorch" else "")
+    torch = pytorch.library()
+    print("\nan iteration, milliseconds, median (range)")
+    for size in SIZES:
+        seconds = compare(size, torch)
+        cell = functools.partial(timing.milliseconds, steps=STEPS)
+        timing.show(f"{size}x{size}", seconds, cell)
+
+
+def compare(size: int, torch: types.ModuleType | None) -> dict[str, list[float]]:
+    """Times `STEPS` iterations on a square picture: {who: seconds}."""
+    config = shipped.get_config("style")
+    config.update({"size": size, "scales": 1, "weights": "random", "margin": 0})
+    config.content = config.style = "skimage:astronaut"
+    make = functools.partial(_pytorch, torch, config)
+    calls = {"dlx": _dlx(config)} | pytorch.candidates(torch, make)
+    return timing.in_turns(calls)
 
 
 def _peak(size, tile):
@@ -81,12 +80,12 @@ def _dlx(config):
     task = tasks.make(config)
     key = jax.random.key(0)
     state = devices.init(task, key)
-    train = devices.train_steps(task, state, _STEPS)
-    source = task.batches.source(_STEPS)
+    train = devices.train_steps(task, state, STEPS)
+    source = task.batches.source(STEPS)
     return timing.carried(train, state, source, devices.device_keys(key))
 
 
-def _pytorch(torch, config):
+def _pytorch(torch, config, compile):
     """The same optimisation in PyTorch, channels last."""
     extract = _extractor(torch)
     side = config.size
@@ -98,24 +97,29 @@ def _pytorch(torch, config):
         content = {name: features[name] for name in config.content_layers}
         style = {name: _gram(features[name]) for name in config.style_layers}
     picture = photograph.clone().requires_grad_()
-    adam = torch.optim.Adam([picture], config.learning_rate, (0.9, 0.99))
+    adam = torch.optim.Adam([picture], config.learning_rate, (0.9, 0.99), fused=True)
+    weights = config.content_weight, config.style_weight, config.variation_weight
+
+    @compile
+    def loss_of(picture):
+        features = extract(picture)
+        content_loss = sum(
+            _relative_error(features[name], target) for name, target in content.items()
+        )
+        style_loss = sum(
+            _relative_error(_gram(features[name]), target)
+            for name, target in style.items()
+        )
+        down = picture[:, :, 1:] - picture[:, :, :-1]
+        across = picture[..., 1:] - picture[..., :-1]
+        variation = down.square().mean() + across.square().mean()
+        losses = content_loss, style_loss / len(style), variation
+        return sum(w * loss for w, loss in zip(weights, losses, strict=True))
 
     def call():
-        for _ in range(_STEPS):
-            features = extract(picture)
-            loss = config.content_weight * sum(
-                _relative_error(features[name], target)
-                for name, target in content.items()
-            )
-            style_loss = sum(
-                _relative_error(_gram(features[name]), target)
-                for name, target in style.items()
-            )
-            loss = loss + config.style_weight * style_loss / len(style)
-            down = picture[:, :, 1:] - picture[:, :, :-1]
-            across = picture[..., 1:] - picture[..., :-1]
-            variation = down.square().mean() + across.square().mean()
-            loss = loss + config.variation_weight * variation
+        for _ in range(STEPS):
+            pytorch.begin_step(torch)
+            loss = loss_of(picture)
             adam.zero_grad()
             loss.backward()
             adam.step()

@@ -1,16 +1,12 @@
 """Robust timing on a shared machine: alternating calls, medians, ranges, ratios."""
 
 from collections.abc import Callable
-import functools
-import importlib
 import os
 import statistics
 import time
-import types
 
 from absl import flags
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dlx import tasks
@@ -45,6 +41,39 @@ def in_turns(calls: dict[str, Callable[[], object]]) -> dict[str, list[float]]:
     return {name: sorted(times) for name, times in seconds.items()}
 
 
+def ratio(seconds: dict[str, list[float]]) -> str:
+    """dlx's median time divided by that of its fastest peer, or '-' without a peer.
+
+    Below 1, dlx is faster.
+    """
+    medians = {who: statistics.median(times) for who, times in seconds.items()}
+    ours = medians.pop("dlx")
+    return f"{ours / min(medians.values()):.2f}" if medians else "-"
+
+
+def show(
+    name: str, seconds: dict[str, list[float]], cell: Callable[[list[float]], str]
+) -> None:
+    """Prints a line for dlx and for each of its peers, and the ratio of their times.
+
+    Args:
+      name: What is trained.
+      seconds: {who: seconds}, of `in_turns`; one of them is 'dlx'.
+      cell: seconds -> text.
+    """
+    for who, times in seconds.items():
+        print(f"{name:14}{who:22}{cell(times)}")
+    print(f"{name:14}{'dlx / fastest peer':22}{ratio(seconds)}", flush=True)
+
+
+def milliseconds(seconds: list[float], steps: int) -> str:
+    """Milliseconds per step as text: the median and, in brackets, the range."""
+    low, middle, high = (
+        1000 / steps * f(seconds) for f in (min, statistics.median, max)
+    )
+    return f"{middle:.3g} ({low:.3g} ... {high:.3g})"
+
+
 def rate(amount: float, seconds: list[float]) -> str:
     """Amount per second as text: the median and, in brackets, the range."""
     median = amount / statistics.median(seconds)
@@ -57,19 +86,6 @@ def machine() -> str:
     if jax.default_backend() == "cpu":
         name += f", {provenance.cores()} cores, load {os.getloadavg()[0]:.1f}"
     return f"{name}; {jax.device_count()} device(s); jax {jax.__version__}"
-
-
-def torch() -> types.ModuleType | None:
-    """Imports PyTorch for JAX's kind of device; prints a line if it is missing."""
-    try:
-        library = importlib.import_module("torch")
-    except ImportError:
-        print("PyTorch is not installed and not compared: pip install '.[bench]'")
-        return None
-    if jax.default_backend() == "gpu" and library.cuda.is_available():
-        library.set_default_device("cuda")
-        library.set_float32_matmul_precision("high")  # TF32, like JAX
-    return library
 
 
 def images(shape: tuple[int, int, int], number: int = 4096) -> sources.Images:
@@ -92,18 +108,6 @@ def training(config, shape: tuple[int, int, int], steps: int) -> Callable[[], ob
     state = devices.init(task, key)
     train = devices.train_steps(task, state, steps)
     return carried(train, state, task.batches.source(steps), devices.device_keys(key))
-
-
-def fill_bandwidth(megabytes: int = 256, times: int = 4) -> float:
-    """One device's memory bandwidth for writes, beyond caches, in bytes per second."""
-    size = megabytes * 2**20 // 4
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def fill(x):
-        return jax.lax.fori_loop(0, times, lambda i, x: jnp.full_like(x, i), x)
-
-    call = carried(lambda x: (fill(x), None), jnp.zeros(size))
-    return 4 * size * times / statistics.median(in_turns({"fill": call})["fill"])
 
 
 def carried(function: Callable, carry, *rest) -> Callable[[], object]:

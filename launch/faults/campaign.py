@@ -135,6 +135,19 @@ class Campaign:
         """Sleeps for a random part of the duration of a run."""
         time.sleep(self.random.uniform(0, self.seconds))
 
+    def wait_for_a_checkpoint(
+        self, workdir: pathlib.Path, runs: list[subprocess.Popen]
+    ) -> None:
+        """Waits until a run of one or more processes has saved a checkpoint.
+
+        Raises:
+          BrokenError: if a process ends before that.
+        """
+        while not list((workdir / "checkpoints").glob("[0-9]*[0-9]")):
+            time.sleep(0.1)
+            for run in runs:
+                require(run.poll() is None, "it ended before its first checkpoint")
+
     def finish(self, workdir: pathlib.Path) -> str:
         """Trains to the end and returns the output.
 

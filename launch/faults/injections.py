@@ -104,7 +104,7 @@ def lost_peer(campaign: Campaign) -> str:
     """
     workdir = campaign.new_workdir()
     with _pair(campaign, workdir) as pair:
-        _wait_for_a_checkpoint(workdir, pair)
+        campaign.wait_for_a_checkpoint(workdir, pair)
         campaign.wait_randomly()
         victim = campaign.random.randrange(2)
         pair[victim].kill()
@@ -148,13 +148,6 @@ def _pair(campaign, workdir, *own) -> Iterator[list[subprocess.Popen]]:
             run.kill()
             run.wait()
             run.stdout.close()
-
-
-def _wait_for_a_checkpoint(workdir, runs):
-    while not list((workdir / "checkpoints").glob("[0-9]*[0-9]")):
-        time.sleep(0.1)
-        for run in runs:
-            require(run.poll() is None, "it ended before its first checkpoint")
 
 
 def signals(campaign: Campaign) -> str:

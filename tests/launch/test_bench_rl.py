@@ -1,11 +1,13 @@
 """The clock of the agents' benchmark, and its evaluation of another library."""
 
 from absl import flags
+import jax
 import numpy as np
 import pytest
 
+from configs import dqn_rocks8
 from dlx.envs import rocks
-from launch.bench import progress, rl, sb3
+from launch.bench import progress, rejax, rl, sb3
 
 
 def test_until_and_median():
@@ -34,6 +36,61 @@ def test_training_ends_at_the_goal(config):
     run = progress.train(config, every, score, goal=3)
     assert [score for _, score in run.points] == [1, 2, 3]
     assert run.until(3) == run.seconds > run.until(2)
+
+
+def test_it_is_evaluated_no_oftener_than_is_due(config):
+    flags.FLAGS(["bench", "--limit=600"])
+    score = {"eval/perfect_starts": 0.0}.get
+    run = progress.train(
+        config, config.log_steps, lambda _: score("eval/perfect_starts"), 1, 1000.0
+    )
+    assert run.points == [(run.seconds, 0.0)], "only after the last step"
+
+
+def test_an_evaluation_is_due_after_a_tenth_of_a_second():
+    run = progress.Progress(seconds=0.09)
+    assert not run.is_due()
+    run.seconds = 0.5
+    assert run.is_due()
+    run.points.append((0.45, 0.0))
+    assert not run.is_due()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["dlx", "rejax", "stable_baselines3"])
+def test_one_rule_of_evaluations_for_all(who):
+    if who != "dlx":
+        pytest.importorskip(who, reason="it is not installed")
+    flags.FLAGS(["bench", "--limit=0.5"])
+    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
+        if who == "dlx":
+            run = rl._dlx(dqn_rocks8.get_config(), lambda _: 0.0, 0)
+        elif who == "rejax":
+            run = rejax.train("PQN 8x8", lambda _: 0.0, 1.0, 0)
+        else:
+            run = sb3.train("DQN 8x8", "tuned", 0)
+    times = [0.0, *(when for when, _ in run.points)]
+    between = np.diff(times[:-1])  # the last one may be at the end
+    assert len(between) and between.min() >= progress.BETWEEN
+
+
+def test_ratios_are_dlx_time_over_the_fastest_peers():
+    flags.FLAGS(["bench", "--limit=30"])
+    runs = {
+        who: [progress.Progress(compiling, points=[(when, 1.0)])]
+        for who, compiling, when in (
+            ("dlx", 1.0, 1.0), ("rejax", 8.0, 2.0), ("SB3, tuned", 0.0, 4.0),
+        )
+    }  # fmt: skip
+    expected = "0.50; with compilation 0.50, cache filled 0.50"
+    assert rl._ratios(runs, 1.0) == expected
+    del runs["rejax"]
+    expected = "0.25; with compilation 0.50, cache filled 0.50"
+    assert rl._ratios(runs, 1.0) == expected
+    runs["SB3, tuned"][0].points = []
+    assert rl._ratios(runs, 1.0).startswith("less than 0.03; with compilation less")
+    runs["dlx"][0].points = []
+    assert rl._ratios(runs, 1.0) == "dlx did not reach it"
 
 
 def test_another_library_is_evaluated_from_every_start():

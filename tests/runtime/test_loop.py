@@ -1,5 +1,6 @@
 """Whole runs of the loop, in this process; tests/launch has those that are killed."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
+import jax
 import numpy as np
 from PIL import Image
 import pytest
@@ -60,8 +63,25 @@ def test_what_a_run_leaves_behind(config, tmp_path, capfd):
     assert len(capfd.readouterr().out.splitlines()) == 3, "a line per evaluation"
 
 
-def test_where_time_and_memory_went(config, tmp_path):
-    _train(config, tmp_path, profile=True)
+@pytest.fixture
+def slow_traces(monkeypatch):
+    """Traces whose writing takes a thousand seconds on the run's clock."""
+    clock, trace, written = types.SimpleNamespace(**vars(time)), jax.profiler.trace, []
+    clock.monotonic = lambda: time.monotonic() + 1000 * len(written)
+    monkeypatch.setattr(profiling, "time", clock)
+
+    @contextlib.contextmanager
+    def slow(*arguments, **options):
+        with trace(*arguments, **options):
+            yield
+        written.append(True)
+
+    monkeypatch.setattr(jax.profiler, "trace", slow)
+
+
+def test_where_time_and_memory_went(config, slow_traces, tmp_path):
+    summary = _train(config, tmp_path, profile=True)
+    assert summary["train_seconds"] < 1000 < summary["seconds"]["other"]
     report = (tmp_path / "profile" / "report.txt").read_text()
     lines = dict(line.split(maxsplit=1) for line in report.splitlines()[1:] if line)
     spent = ("compile", "step", "input", "evaluate", "figures", "checkpoint")
