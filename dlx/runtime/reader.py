@@ -51,10 +51,12 @@ def read(folder: pathlib.Path, **items: Any) -> Any:
         _require_files(folder)
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
             return reader.restore(folder, args=ocp.args.Composite(**items))
-    except _DAMAGE as error:
-        if _cannot_be_read_now(error):
+    except Exception as error:
+        # Orbax wraps some errors of TensorStore in a bare Exception.
+        cause = error.__cause__ if type(error) is Exception else error
+        if not isinstance(cause, _DAMAGE) or _cannot_be_read_now(cause):
             raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
         raise DamagedError(reason) from error
 
 

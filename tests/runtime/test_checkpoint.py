@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 
 from flax import struct
 import jax
@@ -12,7 +13,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from dlx.errors import UserError
-from dlx.runtime import digests
+from dlx.runtime import digests, reader
 from dlx.runtime.checkpoint import Checkpoints
 
 
@@ -154,6 +155,35 @@ def test_what_cannot_be_read_now_is_no_damage(tmp_path, error, monkeypatch):
         checkpoints.restore(_abstract(_state(1)))
     assert sorted(tmp_path.rglob("*")) == before
     assert _restore(tmp_path)[0] == 2
+
+
+def test_damage_that_orbax_wraps_is_damage(tmp_path, monkeypatch):
+    """It does so if the folder with the arrays' bytes is missing."""
+
+    def fail(*_, **__):
+        raise Exception("while reading") from ValueError("FAILED_PRECONDITION: cut")
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
+    with pytest.raises(reader.DamagedError, match="FAILED_PRECONDITION: cut"):
+        reader.read(tmp_path)
+
+
+def test_any_part_of_a_checkpoint_may_be_missing(tmp_path):
+    """Whole folders too, which another error of Orbax tells than one file."""
+    whole = tmp_path / "whole"
+    _save(whole, {1: 0.1, 2: 0.2})
+    parts = [path.relative_to(whole) for path in (whole / "2").rglob("*")]
+    assert len(parts) > 10
+    restored = set()
+    for number, part in enumerate(parts):
+        folder = tmp_path / str(number)
+        shutil.copytree(whole, folder)
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
+        else:
+            (folder / part).unlink()
+        restored.add(_restore(folder, keep=2)[0])
+    assert restored == {1, 2}, "not every file matters"
 
 
 def test_every_changed_byte_of_a_description_is_damage(tmp_path):
