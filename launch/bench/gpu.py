@@ -1,6 +1,6 @@
 """Everything worth knowing about a GPU in one call, the most valuable first.
 
-    python -m launch.bench gpu --minutes=12 --out=FOLDER
+    python -m launch.bench gpu --minutes=12 --folder=FOLDER
     python -m launch.bench gpu --tiny --seeds=1  # tries every part on a CPU
 
 Each part is a program with a time limit of its own. A part that reaches it is cut, and
@@ -62,7 +62,7 @@ PARTS = {
 _HIDDEN = {"training_steps": Part(gpu_parts.training_steps, 0)}
 
 _MINUTES = flags.DEFINE_float("minutes", 12, "The longest duration.", lower_bound=0.1)
-_OUT = start.path_flag("out", "runs/bench_gpu", "The folder of the results.")
+_FOLDER = start.path_flag("folder", "runs/bench_gpu", "The folder of the results.")
 _CHOSEN = flags.DEFINE_list("parts", list(PARTS), f"A subset of {', '.join(PARTS)}.")
 _TINY = flags.DEFINE_bool("tiny", False, "Measure a few steps of small networks.")
 _PART = flags.DEFINE_string("part", None, "Measure this part in this program.")
@@ -71,7 +71,7 @@ _SHORTEST = 5  # seconds in which a part could do something
 
 def main() -> int:
     """Returns 1 if a part failed, otherwise 0."""
-    _OUT.value.mkdir(parents=True, exist_ok=True)
+    _FOLDER.value.mkdir(parents=True, exist_ok=True)
     if _PART.value:
         return _measure(_PART.value)
     if unknown := set(_CHOSEN.value) - set(PARTS):
@@ -83,10 +83,10 @@ def main() -> int:
         left = 60 * _MINUTES.value - (time.monotonic() - began)
         limit = min(left, PARTS[name].seconds * _MINUTES.value / 12)
         results[name] = _run(name, limit)
-        write_whole(_OUT.value / "results.json", json.dumps(results, indent=2))
+        write_whole(_FOLDER.value / "results.json", json.dumps(results, indent=2))
         print(f"{time.monotonic() - began:6.0f} s  {_line(name, results[name])}")
         sys.stdout.flush()
-    print(f"\n{table(results)}\n{_OUT.value / 'results.json'}")
+    print(f"\n{table(results)}\n{_FOLDER.value / 'results.json'}")
     return int(any(part["status"] == "failed" for part in results.values()))
 
 
@@ -103,7 +103,7 @@ def _run(name, limit) -> dict[str, Any]:
       'status': 'done', 'cut', 'failed', 'skipped' or 'not run'; 'error': a line or
       None; 'seconds'; 'machine': a line or None; and 'rows'.
     """
-    file = _OUT.value / f"{name}.jsonl"
+    file = _FOLDER.value / f"{name}.jsonl"
     file.unlink(missing_ok=True)
     began = time.monotonic()
     if limit < _SHORTEST:
@@ -126,7 +126,7 @@ def _run(name, limit) -> dict[str, Any]:
 def _finish(name, limit):
     """Waits for a part's program; kills it and all that it started at the limit."""
     command = [*shipped.program("bench"), *sys.argv[1:], f"--part={name}"]
-    with (_OUT.value / f"{name}.log").open("w") as log:
+    with (_FOLDER.value / f"{name}.log").open("w") as log:
         program = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -146,7 +146,7 @@ def _measure(name) -> int:
     part = (PARTS | _HIDDEN)[name]
     if _TINY.value:
         gpu_parts.make_tiny()
-    with (_OUT.value / f"{name}.jsonl").open("w") as file:
+    with (_FOLDER.value / f"{name}.jsonl").open("w") as file:
         write = functools.partial(_write, file)
         try:
             if part.is_on_device:

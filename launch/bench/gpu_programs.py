@@ -22,7 +22,7 @@ def deterministic(tiny: bool) -> Iterator[Row]:
     times = []
     for flag in ("", _DETERMINISTIC):
         with tempfile.TemporaryDirectory() as folder:
-            part = "--part=training_steps", f"--out={folder}"
+            part = "--part=training_steps", f"--folder={folder}"
             subprocess.run(
                 [*shipped.program("bench"), *sys.argv[1:], *part],
                 env=os.environ | {"XLA_FLAGS": _with_flag(flag)},

@@ -70,7 +70,7 @@ def test_parts_that_hang_or_fail_do_not_stop_the_others(monkeypatch, tmp_path, c
 
     monkeypatch.setattr(subprocess, "Popen", Popen)
     chosen = f"--parts={','.join(PARTS)}"
-    flags.FLAGS(["bench", "--minutes=12", f"--out={tmp_path}", chosen])
+    flags.FLAGS(["bench", "--minutes=12", f"--folder={tmp_path}", chosen])
     assert gpu.main() == 1, "a part failed"
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results) == list(PARTS)
@@ -101,7 +101,7 @@ def test_parts_that_hang_or_fail_do_not_stop_the_others(monkeypatch, tmp_path, c
 def test_without_time_a_part_is_not_run(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     monkeypatch.setattr(gpu, "_SHORTEST", 1000)
-    flags.FLAGS(["bench", "--minutes=12", f"--out={tmp_path}", "--parts=streamed"])
+    flags.FLAGS(["bench", "--minutes=12", f"--folder={tmp_path}", "--parts=streamed"])
     assert gpu.main() == 0
     part = json.loads((tmp_path / "results.json").read_text())["streamed"]
     assert (part["status"], part["error"]) == ("not run", "no time is left")
@@ -116,7 +116,7 @@ def test_an_error_is_a_line(monkeypatch, tmp_path, error, status):
         raise error
 
     monkeypatch.setitem(gpu._HIDDEN, "broken", gpu.Part(rows, 1, is_on_device=False))
-    flags.FLAGS(["bench", f"--out={tmp_path}"])
+    flags.FLAGS(["bench", f"--folder={tmp_path}"])
     if status:
         assert gpu._measure("broken") == 0
     else:
@@ -136,7 +136,7 @@ def test_rows_are_read_even_if_the_last_one_is_half_written(tmp_path):
 
 
 def test_an_unknown_part_is_refused(tmp_path):
-    flags.FLAGS(["bench", f"--out={tmp_path}", "--parts=mnist,chess"])
+    flags.FLAGS(["bench", f"--folder={tmp_path}", "--parts=mnist,chess"])
     with pytest.raises(UserError, match="unknown part 'chess'; choose from cifar10"):
         gpu.main()
 
@@ -202,7 +202,7 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     program = subprocess.run(
         [
             *(sys.executable, "-m", "launch.bench", "gpu", "--tiny", "--minutes=120"),
-            *(f"--out={tmp_path}", "--seeds=1", "--repeats=1", "--torch=eager"),
+            *(f"--folder={tmp_path}", "--seeds=1", "--repeats=1", "--torch=eager"),
         ],
         env=os.environ | {"JAX_DEBUG_KEY_REUSE": "false"},
         capture_output=True,
