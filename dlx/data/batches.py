@@ -109,9 +109,9 @@ class Resident:
         seed = jnp.asarray(self._seeds)[which]
         epoch, index = order.first_of_batch(step, self._batch_size, self.examples)
         index += lax.axis_index(devices.AXIS).astype(jnp.uint32) * self._share
-        index += jnp.arange(self._share, dtype=jnp.uint32)
         epoch, index = epoch + index // self.examples, index % self.examples
-        index = order.shuffled(epoch, index, self.examples, streams.key(seed, "order"))
+        key = streams.key(seed, "order")
+        index, epoch = order.shuffled(epoch, index, self._share, self.examples, key)
         epoch = epoch.astype(jnp.int32)
         examples = jax.tree.map(lambda array: array[index], source)
         return examples | {"index": index, "epoch": epoch, "seed": seed}
