@@ -281,7 +281,7 @@ def test_the_last_evaluation_adds_metrics_of_more_samples(config):
         ({"d_inputs": "none"}, "config.d_inputs must be one of: .*, got 'none'"),
         ({"dropout": (0.0, 0.0)}, "need an entry for each discriminator"),
         ({"d_channels": ()}, "config.d_channels must be a row of 1 or more"),
-        ({"diff_augment": ("flip",)}, "one of: 'translation', 'cutout', 'colour'"),
+        ({"diff_augment": ("turn",)}, "one of: 'flip', 'translation', 'cutout'"),
         ({"smoothing": 0.1, "loss": "hinge"}, "config.loss=hinge has no target"),
         ({"packing": 3}, "do not divide into 3 parts"),
         ({"packing": 2, "conditional": True}, "packed images have no single class"),
