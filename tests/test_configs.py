@@ -16,6 +16,7 @@ from launch.sweep import plan
 # What the files' get_config takes, besides what it has if nothing is said.
 VARIANTS = {
     "airbench_cifar10": ["small"],
+    "dcgan_faces": ["small"],
     **{f"pg_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],
