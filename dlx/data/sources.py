@@ -2,20 +2,21 @@
 
 `digits` comes with scikit-learn and needs no download. `stacked_NAME` combines three
 grey images of NAME as the channels of one. `folder:PATH` has the image files of a
-folder (dlx/data/files.py), and `photographs` a few that come with scikit-image. An
-import path names a user's function. Any other name is a TFDS builder
-(dlx/data/tfds.py).
+folder (dlx/data/files.py), and `photographs` a few that come with scikit-image.
+`spectrograms:NAME` has sounds as images (dlx/data/spectrograms.py). An import path
+names a user's function. Any other name is a TFDS builder (dlx/data/tfds.py).
 """
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import itertools
 from typing import Any, Protocol
 
 import numpy as np
 
 from dlx import choices
-from dlx.data import files, images, splits, tfds
+from dlx.data import files, images, spectrograms, splits, tfds
 from dlx.data.sounds import Sounds
 from dlx.data.sounds import load as load_sounds
 from dlx.errors import UserError
@@ -102,6 +103,9 @@ def find(name: str, data_dir: str | None, manual_dir: str | None) -> Source:
     for known, source in SOURCES.items():
         if name == known or (known.endswith(":") and name.startswith(known)):
             return source(name.removeprefix(known))
+    if name.startswith(spectrograms.PREFIX):
+        where = name.removeprefix(spectrograms.PREFIX), data_dir, manual_dir
+        return Arrays(functools.cache(lambda split: _spectrograms(split, *where)))
     if "." in name and choices.exists(name.rpartition(".")[0]):
         read = choices.imported(name)
         if not callable(read):
@@ -123,9 +127,10 @@ def load(
     """Reads a whole split. Images of TFDS are decoded once and then cached.
 
     Args:
-      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs', an import path of a
-        function from 'train' and 'test' to `Images`, or the name of a TFDS builder
-        whose examples have an 'image'. Examples without a 'label' are of one class.
+      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs',
+        'spectrograms:NAME', an import path of a function from 'train' and 'test' to
+        `Images`, or the name of a TFDS builder whose examples have an 'image'. Examples
+        without a 'label' are of one class.
       split: One of `splits.SPLITS`. If TFDS has no 'test' split, its 'validation'
         replaces it.
       data_dir: The folder of TFDS's data sets, by default ~/tensorflow_datasets.
@@ -223,6 +228,17 @@ def _split(source, name, split, validation):
             f"{', '.join(source.splits)}"
         )
     return chosen, 0 if has_own or split == "test" else validation
+
+
+def _spectrograms(split, name, data_dir, manual_dir):
+    sounds = load_sounds(name, split, spectrograms.LENGTH, data_dir, manual_dir)
+    if sounds.rate != spectrograms.RATE:
+        raise UserError(
+            f"config.dataset={spectrograms.PREFIX}{name} has {sounds.rate} samples a "
+            f"second; spectrograms are of sounds with {spectrograms.RATE}"
+        )
+    pictures = spectrograms.from_sounds(sounds.samples)
+    return Images(pictures, sounds.labels, sounds.names)
 
 
 def _digits(split):

@@ -8,7 +8,7 @@ from PIL import Image
 import pytest
 
 from dlx import figures, tasks
-from dlx.data import sources, tfds
+from dlx.data import sources, spectrograms, tfds
 from dlx.errors import UserError
 from dlx.generative.measures import ngrams
 from dlx.generative.modalities import sounds, texts
@@ -65,6 +65,57 @@ def test_long_sounds_are_cropped_and_short_ones_padded(tones):
             before = -extra // 2
             np.testing.assert_array_equal(sound[before:][: len(audio)], audio)
             assert not sound[:before].any() and not sound[before + len(audio) :].any()
+
+
+@pytest.mark.usefixtures("tones")
+def test_a_speaker_can_be_held_out(tones):
+    for number, example in enumerate(tones):
+        example["audio/filename"] = f"{number % 2}_{'ann' if number < 30 else 'bob'}"
+    train, test = (
+        sources.load_sounds("tones@ann", split, 300) for split in ("train", "test")
+    )
+    assert len(test.labels) == 30 and len(train.labels) == 50
+    first = tones[30]["audio"][:300]
+    assert np.isin(first[100:110], train.samples[0]).all()
+    for name in ("tones@carl", "tones@_"):
+        with pytest.raises(UserError, match=f"{name}: .* names of files have"):
+            sources.load_sounds(name, "train", 300)
+
+
+@pytest.mark.usefixtures("tones")
+def test_sounds_are_images_under_a_prefix():
+    test = sources.load("spectrograms:tones", "test")
+    assert test.images.shape == (8, *spectrograms.SHAPE) and test.names == [
+        "low",
+        "high",
+    ]
+    whole = sources.load_sounds("tones", "test", spectrograms.LENGTH)
+    np.testing.assert_array_equal(test.images, spectrograms.from_sounds(whole.samples))
+    lit = test.images[..., 0].max(axis=2).argmax(axis=1)
+    pitch = 8000 * (63 - lit) / 128
+    assert np.all((pitch > 600) == (test.labels == 1))
+
+
+@pytest.mark.usefixtures("tones")
+def test_a_flow_of_spectrograms_writes_sounds(tmp_path):
+    from configs import flow_spoken
+
+    config = flow_spoken.get_config()
+    config.dataset, config.reference_classifier = "spectrograms:tones", False
+    config.widths, config.heads, config.batch_size, config.solver_steps = (8,), 0, 8, 2
+    config.num_steps = config.log_steps = config.eval_steps = 1
+    config.warmup_steps = 0
+    config.checkpoint_steps = 1
+    config.eval_samples = config.last_eval_samples = 8
+    summary = loop.train(tasks.make(config), config, tmp_path, name="tones")
+    assert summary["status"] == "done"
+    with wave.open(str(tmp_path / "figures" / "samples.wav")) as file:
+        assert file.getframerate() == 8000 and file.getnframes() == 10 * (4096 + 2000)
+    sheet = np.asarray(Image.open(tmp_path / "figures" / "sheet.png"))
+    assert sheet.shape[0] < sheet.shape[1] / 4, "a row of eight for each of two classes"
+    config.dataset = "digits"
+    with pytest.raises(UserError, match="spectrograms:NAME"):
+        tasks.make(config)
 
 
 def test_a_data_set_of_images_has_no_sounds(monkeypatch):

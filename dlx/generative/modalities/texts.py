@@ -53,7 +53,10 @@ class Texts:
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return jax.nn.one_hot(batch["codes"], len(CHARACTERS))[:, :, None]
 
-    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
+    def measure(
+        self, samples: np.ndarray, step: int, labels: np.ndarray | None = None
+    ) -> dict[str, float]:
+        del labels
         lines = decode(samples)
         numbers = {
             "samples": len(lines),
