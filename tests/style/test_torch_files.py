@@ -150,9 +150,7 @@ def test_checkpoints_of_a_pytorch_training(legacy, tmp_path):
         for name, tensor in tensors.items():
             np.testing.assert_array_equal(found[name], tensor.numpy())
     for saved in (network, {"model": network, "epoch": 3}):
-        with pytest.raises(
-            UserError, match=r"Sequential, .* torch\.save\(model"
-        ):
+        with pytest.raises(UserError, match=r"Sequential, .* torch\.save\(model"):
             read(saved)
 
 
