@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields, streams
-from dlx.data import order, sources, splits
+from dlx.data import images, order, sources, splits
 from dlx.data.streamed import Streamed
 from dlx.runtime import devices, digests
 
@@ -25,7 +25,7 @@ FIELDS = {
     "data_dir": fields.optional(fields.text()),
     "manual_dir": fields.optional(fields.text()),
     "streamed": fields.flag(),
-    "image_size": fields.optional(fields.integer()),
+    "image_size": fields.optional(fields.integer(1, images.LARGEST)),
     **splits.FIELDS,
     "batch_size": fields.integer(),
 }
@@ -224,6 +224,7 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     if config.streamed:
         examples = sources.Examples(*where)
         number = min(len(examples), 1000)
+        images.require_room(number, config.get("image_size"))
         spaced = np.linspace(0, len(examples) - 1, number).astype(int)
         sample = np.stack([examples[i]["images"] for i in spaced])
         return Streamed(examples, at_once * config.batch_size, seeds), sample

@@ -44,7 +44,8 @@ class Files:
     def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Reads a split: images [examples, size, size, 3] uint8, and labels."""
         examples = self.examples(split, size)
-        pixels = [images.fit(example["image"], size) for example in examples]
+        pictures = (example["image"] for example in examples)
+        pixels = images.fit_all(pictures, len(examples), size)
         return np.stack(pixels), np.array(examples.labels, np.int32)
 
 

@@ -79,7 +79,8 @@ class Arrays:
         whole = self._read(split)
         if size is None:
             return whole.images, whole.labels
-        return np.stack([images.fit(x, size) for x in whole.images]), whole.labels
+        fitted = images.fit_all(whole.images, len(whole.images), size)
+        return np.stack(fitted), whole.labels
 
     def examples(self, split, size):
         whole = self._read(split)

@@ -214,9 +214,9 @@ def _decode(source, size):
             examples = source.__getitems__(indices)
         except ValueError as error:  # an image format that TFDS cannot decode
             raise UserError(f"config.dataset: {_first_line(error)}") from None
-        for example in examples:
-            decoded.append(images.fit(example["image"], size))
-            labels.append(example.get("label", 0))
+        pictures = (example["image"] for example in examples)
+        decoded += images.fit_all(pictures, len(source) - first, size)
+        labels += [example.get("label", 0) for example in examples]
     shapes = {image.shape for image in decoded}
     if len(shapes) > 1:
         raise UserError(
