@@ -2,14 +2,36 @@
 
     python -m launch.main --config=configs/style.py --config.content=photo.jpg \\
         --config.style=painting.jpg --config.weights=squeezenet1_0_imagenet.safetensors
+    python -m launch.main --config=configs/style.py:vgg16 \\
+        --config.weights=vgg16.safetensors  # their own layers and pooling
 
 docs/style.md describes weights, losses and tiles; docs/measured.md has results.
 """
 
+from typing import Literal
+
 import ml_collections
 
+# {network: (the pooling of a VGG, content layers, style layers)}, with the layers'
+# weights. Gatys, Ecker and Bethge (section 3) use these layers of VGG-19.
+_NETWORKS = {
+    "squeezenet1_0": (
+        "max",
+        {"fire4": 1.0},
+        {"conv1": 1.0, "fire2": 1.0, "fire4": 0.5, "fire6": 0.2, "fire8": 0.1},
+    ),
+    "vgg16": (
+        "average",
+        {"relu4_2": 1.0},
+        {f"relu{block}_1": 1.0 for block in range(1, 6)},
+    ),
+}
 
-def get_config() -> ml_collections.ConfigDict:
+
+def get_config(
+    network: Literal["squeezenet1_0", "vgg16"] = "squeezenet1_0",
+) -> ml_collections.ConfigDict:
+    pooling, content_layers, style_layers = _NETWORKS[network]
     config = ml_collections.ConfigDict()
     config.task = "style"
     config.seed = 0
@@ -27,16 +49,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The feature network. Its weights are a file, hf:OWNER/REPOSITORY/FILE, the workdir
     # of a classifier trained by dlx, or 'random'.
-    config.network = "squeezenet1_0"  # or squeezenet1_1, vgg16, vgg19
+    config.network = network  # squeezenet1_0, squeezenet1_1, vgg16 or vgg19
     config.weights = ""
     config.convention = "caffe"  # the weights' input scaling; or 'torchvision'
-    config.pooling = "max"  # of a VGG; or 'average'
+    config.pooling = pooling  # of a VGG: 'max' or 'average'
 
     # The losses: the loss of each layer and style is about 1 for a blank image.
-    config.content_layers = ml_collections.ConfigDict({"fire4": 1.0})
-    config.style_layers = ml_collections.ConfigDict(
-        {"conv1": 1.0, "fire2": 1.0, "fire4": 0.5, "fire6": 0.2, "fire8": 0.1}
-    )
+    config.content_layers = ml_collections.ConfigDict(content_layers)
+    config.style_layers = ml_collections.ConfigDict(style_layers)
     config.style_loss = "gram"  # or 'moments' or 'wasserstein'
     config.content_weight = 1.0
     config.style_weight = 100.0

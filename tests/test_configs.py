@@ -23,6 +23,7 @@ VARIANTS = {
     "iwae_mnist": ["gated", "paper"],
     **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo", "dqn")},
     "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
+    "style": ["vgg16"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dlx import fields, streams
-from dlx.data import order, sources, splits
+from dlx.data import images, order, sources, splits
 from dlx.data.streamed import Streamed
 from dlx.runtime import devices, digests
 
@@ -25,7 +25,7 @@ FIELDS = {
     "data_dir": fields.optional(fields.text()),
     "manual_dir": fields.optional(fields.text()),
     "streamed": fields.flag(),
-    "image_size": fields.optional(fields.integer()),
+    "image_size": fields.optional(fields.integer(1, images.LARGEST)),
     **splits.FIELDS,
     "batch_size": fields.integer(),
 }

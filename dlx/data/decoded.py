@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -40,7 +41,8 @@ def arrays(
       They are read from the disk when they are used.
 
     Raises:
-      UserError: if the images have different sizes and `size` is None.
+      UserError: if the images have different sizes and `size` is None, or do not fit
+        on the disk.
     """
     digest = hashlib.sha256(f"{version} {size}".encode()).hexdigest()[:16]
     part = f"{name}-{size}" if size else name
@@ -101,6 +103,7 @@ def _decode(folder: pathlib.Path, examples, size):
         labels.append(example.get("label", 0))
         if pixels is None:
             shape = len(examples), *image.shape
+            _require_room(folder, math.prod(shape))
             pixels = np.lib.format.open_memmap(
                 folder / "images.npy", "w+", np.uint8, shape
             )
@@ -122,6 +125,16 @@ def _decode(folder: pathlib.Path, examples, size):
         for field in _FIELDS
     }
     (folder / _CHECKSUMS).write_text(json.dumps(checksums))
+
+
+def _require_room(folder, needed):
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"config.dataset: its decoded images take {needed / 1e9:.3g} GB in the "
+            f"cache {folder.parent}, where {free / 1e9:.3g} GB are free; a smaller "
+            "config.image_size or another XDG_CACHE_HOME would do"
+        )
 
 
 def _each(examples) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Reads, crops and resizes image files."""
 
+from collections.abc import Iterable
 import pathlib
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dlx import paths
 from dlx.errors import UserError
+from dlx.runtime import memory
 
 LARGEST = 2**14  # pixels of a picture's side
 BUNDLED = "skimage:"  # prefix of the name of a photograph in scikit-image
@@ -109,6 +111,27 @@ def fit(image: np.ndarray, size: int | None) -> np.ndarray:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     small = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
     return np.asarray(small).reshape(size, size, -1)
+
+
+def fit_all(
+    examples: Iterable[np.ndarray], number: int, size: int | None
+) -> list[np.ndarray]:
+    """Applies `fit` to images that will be stacked.
+
+    Args:
+      examples: Images as `fit` takes them, of up to three channels.
+      number: How many there are.
+      size: See `fit`.
+
+    Raises:
+      UserError: if the images at this size, and their stack, do not fit into memory.
+    """
+    if size is not None:
+        memory.require_on_host(
+            2 * number * size * size * 3,
+            f"config.image_size={size}: {number} images of {size}x{size} pixels take",
+        )
+    return [fit(image, size) for image in examples]
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dlx.data import splits, tfds
 from dlx.errors import UserError
+from dlx.runtime import memory
 
 _TEST = 10  # every tenth example is in the test split
 
@@ -52,7 +53,8 @@ def load(
       validation: See `sources.load`.
 
     Raises:
-      UserError: if the data set is unknown, missing, or has no sounds.
+      UserError: if the data set is unknown, missing, has no sounds, or does not fit
+        into memory.
     """
     name, _, held_out = name.partition("@")
     builder = tfds.prepared(name, data_dir, manual_dir)
@@ -78,6 +80,10 @@ def load(
     if split != "test":
         part = splits.part(split, len(examples), validation)
         examples = [examples[index] for index in part]
+    memory.require_on_host(
+        2 * 2 * length * len(examples),
+        f"config.length={length}: {len(examples)} sounds of {length} samples take",
+    )
     samples = np.stack([_crop_or_pad(example["audio"], length) for example in examples])
     labels = np.array([example["label"] for example in examples], np.int32)
     rate = features["audio"].sample_rate

@@ -79,7 +79,8 @@ class Arrays:
         data = self._read(split)
         if size is None:
             return data.images, data.labels
-        return np.stack([images.fit(x, size) for x in data.images]), data.labels
+        fitted = images.fit_all(data.images, len(data.images), size)
+        return np.stack(fitted), data.labels
 
 
 # A name, or a prefix that ends in a colon: the rest of the name -> a source.

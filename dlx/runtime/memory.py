@@ -26,8 +26,18 @@ def free(device: jax.Device) -> int | None:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     if device.platform != "cpu":
         return None
+    return free_on_host()
+
+
+def free_on_host() -> int | None:
+    """Returns the bytes that this process can still allocate, or None if unknown."""
     bounds = [_available(), _left_in_container(), _left_in_process()]
     return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def require_on_host(needed: int, reason: str) -> None:
+    """Checks that this process can allocate `needed` bytes; otherwise as `require`."""
+    _require(needed, free_on_host(), reason)
 
 
 def require(needed: int, reason: str) -> None:
@@ -41,9 +51,12 @@ def require(needed: int, reason: str) -> None:
       UserError: if a device has fewer; the message has both numbers.
     """
     devices = jax.local_devices()
-    room = free(devices[0])
     if devices[0].platform == "cpu":
         needed *= len(devices)  # they share the machine's memory
+    _require(needed, free(devices[0]), reason)
+
+
+def _require(needed, room, reason):
     if room is not None and needed > room:
         raise UserError(
             f"{reason} {size(needed)} of memory, and {size(max(room, 0))} are free"

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 import copy
 import math
 import pathlib
+import types
 from typing import Any
+from unittest import mock
 
 import jax
 import ml_collections
+import numpy as np
 
 from dlx import choices, errors, streams, tasks
+from dlx.data import sounds, tfds
 from dlx.runtime import checks, devices, memory
 
 from .. import shipped
@@ -21,11 +25,15 @@ from .campaign import BrokenError, require
 
 VALUES = 0, -1, 10**9, 2**70, math.nan, math.inf, "x", "", None, (1, -2), (), {"a": 1}
 
+_TONES = "tones"  # stands for a data set of sounds
+
 
 def read(path: pathlib.Path) -> ml_collections.ConfigDict:
-    """Reads a config and replaces its data by data that come with dlx."""
+    """Reads a config and replaces its data by data that need no download."""
     config = shipped.load(path).get_config()
-    if "dataset" in config and config.dataset != "photographs":
+    if config.get("modality") == "sounds":
+        config.dataset = _TONES
+    elif "dataset" in config and config.dataset != "photographs":
         config.dataset = "digits"
     if config.get("modality") == "images":
         config.reference_classifier = False
@@ -66,7 +74,10 @@ def attempt(config: Any, field: str, value: Any) -> str:
     except (TypeError, ValueError, AttributeError, KeyError, errors.UserError):
         return "refused"  # refused by the flag's type
     try:
-        _trace(config)
+        with mock.patch.object(
+            sounds, "tfds", types.SimpleNamespace(prepared=_prepared)
+        ):
+            _trace(config)
     except Exception as error:
         line = errors.exit_status(error)
         require(line is not None, f"{type(error).__name__}: {errors.first_line(error)}")
@@ -90,6 +101,24 @@ def run(path: pathlib.Path) -> tuple[int, list[str]]:
             except BrokenError as error:
                 broken.append(f"{path.stem} {field}={value!r}: {error}")
     return tried, broken
+
+
+def _prepared(name, *folders):
+    """A builder of tones; other names are those of TFDS."""
+    if name != _TONES:
+        return tfds.prepared(name, *folders)
+    times = np.arange(4096) / 8000
+    examples = [
+        {"audio": np.int64(9000 * np.sin(1000 * n * times)), "label": n % 2}
+        for n in range(80)
+    ]
+    sound = types.SimpleNamespace(sample_rate=8000)
+    features = {"audio": sound, "label": types.SimpleNamespace(names=["even", "odd"])}
+    return types.SimpleNamespace(
+        name=name,
+        info=types.SimpleNamespace(features=features),
+        as_data_source=lambda split: examples,
+    )
 
 
 def _trace(config):

@@ -1,11 +1,13 @@
 """Image files: formats, orientation, errors and sizes."""
 
+import ml_collections
 import numpy as np
 from PIL import Image
 import pytest
 
-from dlx.data import images
+from dlx.data import batches, images, sources
 from dlx.errors import UserError
+from dlx.runtime import memory
 
 RED = 220, 20, 20
 
@@ -42,6 +44,28 @@ def test_sizes_that_no_picture_has_are_refused():
     assert images.shape_at(picture, images.LARGEST) == (2**13, 2**14)
     with pytest.raises(UserError, match=r"1e.09 pixels is too large"):
         images.shape_at(picture, 1e9)
+
+
+def test_images_that_do_not_fit_into_memory_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "free_on_host", lambda: 10**9)
+    grey = np.zeros((8, 8, 1), np.uint8)
+    assert len(images.fit_all([grey] * 3, 3, 16)) == 3
+    assert len(images.fit_all([grey] * 3, 10**9, None)) == 3  # they are there already
+    wanted = r"config.image_size=3000: 100 images .* take 5.029 GiB .* 953.7 MiB are"
+    with pytest.raises(UserError, match=wanted):
+        images.fit_all(iter(()), 100, 3000)
+    for read in (sources.load, sources.Examples):
+        assert read("digits", "test", size=9)
+    with pytest.raises(UserError, match=r"config.image_size=3000: 360 images"):
+        sources.load("digits", "test", size=3000)
+    with pytest.raises(UserError, match=r"config.image_size=16384: 3 images"):
+        sources.load("photographs", "train", size=images.LARGEST)
+    config = ml_collections.ConfigDict(
+        {"dataset": "digits", "data_dir": None, "manual_dir": None, "seed": 0}
+        | {"image_size": 3000, "streamed": True, "batch_size": 4}
+    )
+    with pytest.raises(UserError, match=r"config.image_size=3000: 1000 images"):
+        batches.of_images(config)
 
 
 def test_unreadable_files_are_user_errors(tmp_path):

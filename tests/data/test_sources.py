@@ -180,6 +180,17 @@ def test_images_are_mapped_and_not_read(tmp_path, monkeypatch):
         sources.load("x", "test")
 
 
+def test_images_that_do_not_fit_on_the_disk_are_refused(tmp_path, monkeypatch):
+    examples = [{"image": np.zeros((8, 8, 1), np.uint8)}]
+    _builder(monkeypatch, tmp_path, {"image": None}, {"train": examples * 10})
+    usage = types.SimpleNamespace(free=600)
+    monkeypatch.setattr(decoded.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=r"take 6.4e-07 GB .* where 6e-07 GB are free"):
+        sources.load("x", "train")
+    folders = [p for p in (tmp_path / "cache" / "dlx" / "data").iterdir() if p.is_dir()]
+    assert not folders, "nothing is left behind"
+
+
 def test_a_cache_that_cannot_be_written_is_a_user_error(tmp_path, monkeypatch):
     (tmp_path / "cache").touch()
     examples = [{"image": np.zeros((8, 8, 1), np.uint8)}]

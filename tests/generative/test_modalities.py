@@ -118,6 +118,12 @@ def test_a_flow_of_spectrograms_writes_sounds(tmp_path):
         tasks.make(config)
 
 
+@pytest.mark.usefixtures("tones")
+def test_sounds_that_do_not_fit_into_memory_are_refused():
+    with pytest.raises(UserError, match=r"config.length=1000000000000: 72 .* take"):
+        sources.load_sounds("tones", "train", 10**12)
+
+
 def test_a_data_set_of_images_has_no_sounds(monkeypatch):
     info = types.SimpleNamespace(features={"image": None, "label": None})
     builder = types.SimpleNamespace(name="mnist", info=info)

@@ -32,6 +32,16 @@ def test_an_attempt_is_refused_accepted_or_broken(monkeypatch):
         fuzz.attempt(config, "discount", 0)
 
 
+def test_sounds_need_no_data_set():
+    config = fuzz.read(shipped.CONFIGS / "wavegan_digits.py")
+    config.g_channels, config.d_channels = (4, 4, 4, 4), ((4, 4, 4, 4),)
+    assert fuzz.attempt(config, "seed", 0) == "accepted"
+    assert fuzz.attempt(config, "length", -1) == "refused"
+    assert fuzz.attempt(config, "length", 10**9) == "refused"
+    assert fuzz.attempt(config, "data_dir", "x") == "accepted"  # tones need none
+    assert fuzz.attempt(config, "dataset", "") == "refused"
+
+
 def test_damage_changes_one_file_of_a_run(tmp_path):
     ways = set()
     for seed in range(80):

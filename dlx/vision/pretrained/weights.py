@@ -4,15 +4,10 @@ Names and layouts are torchvision's: 'features.3.squeeze.weight', convolutions [
 height, width], dense layers [out, in].
 """
 
-import collections
-from collections.abc import Callable
 import itertools
-import math
 import pathlib
-import pickle
 import re
 from typing import Any
-import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +15,7 @@ import numpy as np
 
 from dlx import paths
 from dlx.errors import UserError
+from dlx.vision.pretrained import torch_files
 
 _SHOWN = 6  # wrong layers that an error lists
 _ORDER = {
@@ -41,7 +37,7 @@ def read(name: str) -> dict[str, np.ndarray]:
     """
     path = _fetch(name) if name.startswith("hf:") else paths.path(name)
     readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
-    readers |= dict.fromkeys((".pth", ".pt", ".bin"), read_pth)
+    readers |= dict.fromkeys((".pth", ".pt", ".bin"), torch_files.read)
     if path.suffix not in readers:
         endings = ", ".join(readers)
         raise UserError(f"{name}: unknown format; weight files end in {endings}")
@@ -81,128 +77,12 @@ def _fetch(name):
         raise UserError(f"cannot fetch {name}: {reason}") from None
 
 
-_STORAGES = {
-    "FloatStorage": np.float32,
-    "HalfStorage": np.float16,
-    "DoubleStorage": np.float64,
-    "LongStorage": np.int64,
-    "IntStorage": np.int32,
-    "BFloat16Storage": np.dtype(jnp.bfloat16),
-}
-_MODULE = "module."  # before every name that torch.nn.DataParallel saves
-_INSIDE = "state_dict", "model_state_dict", "model"  # keys of training checkpoints
-
-
-class _Tensors(pickle.Unpickler):
-    """Unpickles dicts of tensors and refuses everything else.
-
-    Attributes:
-      storage: Reads a tensor's storage: (dtype, key, length) -> a flat array.
-    """
-
-    storage: Callable[[type, str, int], np.ndarray]
-
-    def find_class(self, module, name):
-        allowed = {
-            ("collections", "OrderedDict"): collections.OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _view,
-            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
-        }
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(
-                f"it contains {module}.{name}, which is not a tensor"
-            )
-        return allowed[module, name]
-
-    def persistent_load(self, saved):
-        _, dtype, key, _, length, *_ = saved
-        return self.storage(dtype, key, length)
-
-
-def _view(storage, offset, shape, strides, *_):
-    """Returns a tensor as a view of its storage, within the storage's bounds."""
-    last = sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    sensible = min((offset, *shape, *strides), default=0) >= 0
-    if not sensible or (math.prod(shape) and offset + last >= len(storage)):
-        raise pickle.UnpicklingError("a tensor exceeds its storage")
-    strides = [s * storage.itemsize for s in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, strides)
-
-
-def read_pth(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote, in the zip or the older format.
-
-    The dict may lie inside a training checkpoint, and names may begin with 'module.'.
-
-    Raises:
-      pickle.UnpicklingError: if the file holds anything but dicts of tensors.
-    """
-    with path.open("rb") as file:
-        tensors = _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
-    if not isinstance(tensors, dict):
-        raise pickle.UnpicklingError("it is not a dict of tensors")
-    while inside := [tensors[k] for k in _INSIDE if isinstance(tensors.get(k), dict)]:
-        tensors = inside[0]
-    arrays = {
-        name.removeprefix(_MODULE): np.array(array)
-        for name, array in tensors.items()
-        if isinstance(name, str) and isinstance(array, np.ndarray)
-    }
-    if not arrays:
-        raise pickle.UnpicklingError(
-            f"it has no tensors, but {', '.join(map(str, list(tensors)[:_SHOWN]))}"
-        )
-    return arrays
-
-
-def _read_zip(file):
-    with zipfile.ZipFile(file) as archive:
-        (pickled,) = [n for n in archive.namelist() if n.endswith("/data.pkl")]
-        folder = pickled.removesuffix("data.pkl")
-
-        def storage(dtype, key, length):
-            return np.frombuffer(archive.read(f"{folder}data/{key}"), dtype, length)
-
-        with archive.open(pickled) as stream:
-            reader = _Tensors(stream)
-            reader.storage = storage
-            return reader.load()
-
-
-def _read_legacy(file):
-    """Reads magic number, protocol, system, tensors and keys, then the storages."""
-    file.seek(0)
-    storages = {}
-
-    def storage(dtype, key, length):
-        if length * np.dtype(dtype).itemsize > size:
-            raise pickle.UnpicklingError("the file is truncated")
-        return storages.setdefault(key, np.zeros(length, dtype))
-
-    size = file.seek(0, 2)
-    file.seek(0)
-    loaded = []
-    for _ in range(5):
-        reader = _Tensors(file)
-        reader.storage = storage
-        loaded.append(reader.load())
-    *_, tensors, keys = loaded
-    for key in keys:
-        (length,) = np.frombuffer(file.read(8), np.int64)
-        if length != len(storages[key]):
-            raise pickle.UnpicklingError("a storage has an unexpected length")
-        numbers = file.read(length * storages[key].itemsize)
-        storages[key][:] = np.frombuffer(numbers, storages[key].dtype)
-    return tensors
-
-
 def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
     """Converts arrays of torchvision's names and layouts to a Flax module's parameters.
 
     Args:
-      arrays: Arrays by name. Arrays that the module does not use are ignored.
+      arrays: Arrays by name. All names may begin with the same modules, such as
+        'module.' or '_orig_mod.'. Arrays that the module does not use are ignored.
       params: The module's parameters or their shapes. `features_3` stands for
         torchvision's `features.3`.
       source: The arrays' origin, for errors.
@@ -211,28 +91,57 @@ def fit(arrays: dict[str, np.ndarray], params: Any, source: str) -> Any:
       The parameters, float32.
 
     Raises:
-      UserError: if layers are missing or have another shape; the message names them.
+      UserError: if layers are missing, have another shape, are not of real numbers, or
+        are not finite; the message names them.
     """
-    wrong = []
-
-    def leaf(path, wanted):
-        *modules, kind = [entry.key for entry in path]
-        name = ".".join([*modules, {"kernel": "weight"}.get(kind, kind)])
-        name = re.sub(r"^(features|classifier)_", r"\1.", name)
-        if name not in arrays:
-            wrong.append(f"{name} is missing")
-            return None
-        order = _ORDER[len(wanted.shape)]
-        shape = tuple(wanted.shape[axis] for axis in np.argsort(order))
-        array = np.asarray(arrays[name], np.float32)
-        if array.shape != shape:
-            wrong.append(f"{name} is {list(array.shape)}, not {list(shape)}")
-            return None
-        return np.transpose(array, order)
-
-    fitted = jax.tree_util.tree_map_with_path(leaf, params)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+    wanted = {_torchvision_name(path): leaf.shape for path, leaf in leaves}
+    before = _modules_before(next(iter(wanted)), arrays, source)
+    fitted, wrong = [], []
+    for name, shape in wanted.items():
+        order = _ORDER[len(shape)]
+        array = arrays.get(before + name)
+        if reason := _misfit(array, tuple(shape[axis] for axis in np.argsort(order))):
+            wrong.append(f"{name} is {reason}")
+        else:
+            fitted.append(np.transpose(array.astype(np.float32), order))
     if wrong:
         listed = "; ".join(itertools.islice(wrong, _SHOWN))
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise UserError(f"{source} does not fit: {listed}{more}")
-    return fitted
+        has = ", ".join(itertools.islice(arrays, 3)) or "nothing"
+        raise UserError(
+            f"{source} does not fit: {listed}{more}; the file has {has} ..."
+        )
+    return jax.tree_util.tree_unflatten(structure, fitted)
+
+
+def _torchvision_name(path):
+    *modules, kind = [entry.key for entry in path]
+    name = ".".join([*modules, {"kernel": "weight"}.get(kind, kind)])
+    return re.sub(r"^(features|classifier)_", r"\1.", name)
+
+
+def _modules_before(name, arrays, source):
+    """What precedes torchvision's names: '' or, for example, 'module.'."""
+    before = {n.removesuffix(name) for n in arrays if f".{n}".endswith(f".{name}")}
+    if not before or "" in before:
+        return ""
+    if len(before) > 1:
+        raise UserError(
+            f"{source} has several networks: {', '.join(sorted(before))}; save one"
+        )
+    return before.pop()
+
+
+def _misfit(array, shape):
+    """Why an array does not fit, or None."""
+    if array is None:
+        return "missing"
+    if array.shape != shape:
+        return f"{list(array.shape)}, not {list(shape)}"
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return f"{array.dtype}, not float"
+    with np.errstate(over="ignore"):
+        if not np.isfinite(array.astype(np.float32)).all():
+            return "not finite"
+    return None
