@@ -6,18 +6,20 @@ import jax
 import numpy as np
 
 from dlx import fields
-from dlx.data import batches
+from dlx.data import batches, corpora
 from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.texts import Texts
 
 MODALITIES = {"images": Images, "sounds": Sounds, "texts": Texts}
-FIELDS = batches.FIELDS | {
-    "modality": fields.choice(*MODALITIES),
-    "reference_classifier": fields.flag(),
-    "corpus": fields.optional(fields.text()),
-    "length": fields.integer(),
-}
+FIELDS = (
+    batches.FIELDS
+    | corpora.FIELDS
+    | {
+        "modality": fields.choice(*MODALITIES),
+        "reference_classifier": fields.flag(),
+    }
+)
 
 
 class Modality(Protocol):
