@@ -40,6 +40,12 @@ def decode(codes: np.ndarray) -> list[str]:
     return ["".join(CHARACTERS[code] for code in line) for line in codes]
 
 
+def spaced(lines: Sequence[str], number: int) -> list[str]:
+    """Returns `number` evenly spaced lines, or all if there are fewer."""
+    indices = np.linspace(0, len(lines), min(number, len(lines)), endpoint=False)
+    return [lines[int(i)] for i in indices]
+
+
 def load(config) -> tuple[list[str], list[str]]:
     """Loads the training and the held-out lines, each of `config.length` characters.
 

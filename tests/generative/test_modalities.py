@@ -155,7 +155,7 @@ def test_chains_and_held_out_lines_are_measured_beside_samples(textgan, tmp_path
     textgan.validation, textgan.words = 5000, str(tmp_path / "words")
     modality = texts.Texts(textgan)
     assert modality.metric == "words"
-    held_out = modality._held_out
+    held_out = modality.held_out
     numbers = modality.measure(_one_hot(held_out), 0)
     for name in ("ngrams_4", "ngrams_6", "words", "new"):
         assert numbers[name] == numbers[f"{name}_held_out"], "the same lines"
@@ -182,8 +182,8 @@ def test_lines_are_listed_new_or_found(textgan, tmp_path):
     textgan.corpus, textgan.examples = str(tmp_path / "names"), "lines"
     textgan.validation = 10
     modality = texts.Texts(textgan)
-    assert (len(modality._lines), len(modality._held_out)) == (30, 10)
-    made = [modality._lines[0], modality._lines[1], modality._held_out[0], "xylaaaa"]
+    assert (len(modality._lines), len(modality.held_out)) == (30, 10)
+    made = [modality._lines[0], modality._lines[1], modality.held_out[0], "xylaaaa"]
     numbers = modality.measure(_one_hot([line.ljust(16) for line in made]), 0)
     assert (numbers["listed"], numbers["new"], numbers["found"]) == (75, 50, 25)
     assert numbers["found_held_out"] == numbers["new_held_out"] == 100

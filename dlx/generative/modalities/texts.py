@@ -27,6 +27,9 @@ class Texts:
     training lines) and `covered_N` (those of training lines that occur in samples). Of
     words: `words` (in the list of words). The same of as many held-out lines, and of
     Markov chains of order K, have the suffixes `_held_out` and `_chain_K`.
+
+    Attributes:
+      held_out: The held-out lines.
     """
 
     output = "softmax"
@@ -38,7 +41,7 @@ class Texts:
         Raises:
           UserError: if a file is missing or the corpus is too short.
         """
-        self._lines, self._held_out = corpora.load(config)
+        self._lines, self.held_out = corpora.load(config)
         self._words = corpora.words(config)
         self.metric = "words" if self._words else "ngrams_4"
         self._whole = config.get("examples") == "lines"
@@ -87,7 +90,7 @@ class Texts:
     @functools.cached_property
     def _sets(self):
         """The training and the held-out lines as sets."""
-        return frozenset(self._lines), frozenset(self._held_out)
+        return frozenset(self._lines), frozenset(self.held_out)
 
     def _count(self, lines, n):
         if self._whole:  # the padding is no text; one space ends a line, one begins it
@@ -122,10 +125,8 @@ class Texts:
             )
             for order in _ORDERS
         }
-        if self._held_out:
-            most = len(self._held_out)
-            spaced = np.linspace(0, most, min(number, most), endpoint=False).astype(int)
-            references["held_out"] = [self._held_out[i] for i in spaced]
+        if self.held_out:
+            references["held_out"] = corpora.spaced(self.held_out, number)
         return {
             f"{measure}_{name}": value
             for name, lines in references.items()
