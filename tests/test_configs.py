@@ -22,8 +22,10 @@ VARIANTS = {
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
     **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo", "dqn")},
+    "lm_text": ["names"],
     "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
     "style": ["vgg16"],
+    "textgan": ["names"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
@@ -111,6 +113,8 @@ def test_config_traces(path, arguments, monkeypatch, request):
         tones = np.zeros((64, config.length), np.int16), np.zeros(64, np.int32)
         sounds = sources.Sounds(*tones, ["silence"], 8000)
         monkeypatch.setattr(sources, "load_sounds", lambda *_: sounds)
+    if "corpus" in config:
+        config.validation = min(config.validation, 100)  # the corpus here is short
     if "weights" in config:
         config.weights = "random"
         small = {"size": 64, "scales": 1} if "size" in config else {"crop": 64}

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from dlx import fields
-from dlx.data import batches
+from dlx.data import batches, corpora
 from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
 from dlx.generative.modalities.spectrograms import Spectrograms
@@ -18,14 +18,16 @@ MODALITIES = {
     "spectrograms": Spectrograms,
     "texts": Texts,
 }
-FIELDS = batches.FIELDS | {
-    "modality": fields.choice(*MODALITIES),
-    "reference_classifier": fields.flag(),
-    # Weights of SqueezeNet 1.0 that measures samples; by default a trained classifier.
-    "reference_weights": fields.optional(fields.text()),
-    "corpus": fields.optional(fields.text()),
-    "length": fields.integer(),
-}
+FIELDS = (
+    batches.FIELDS
+    | corpora.FIELDS
+    | {
+        "modality": fields.choice(*MODALITIES),
+        "reference_classifier": fields.flag(),
+        # Weights of SqueezeNet 1.0, which then measures samples.
+        "reference_weights": fields.optional(fields.text()),
+    }
+)
 
 
 class Modality(Protocol):
