@@ -4,7 +4,8 @@
     python -m launch.main --config=configs/dcgan_faces.py:small \\
         --config.dataset=lfw_faces64 --config.data_dir=DIRECTORY  # hours on a CPU
 
-TFDS downloads celeb_a. docs/measured.md has results of the small one.
+TFDS downloads celeb_a. With --config.reference_weights=squeezenet1_0.safetensors,
+ImageNet's features measure samples. docs/measured.md has results of the small one.
 """
 
 import ml_collections
@@ -77,6 +78,7 @@ def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
     config.reference_classifier = False  # faces have no classes
+    config.reference_weights = ml_collections.config_dict.placeholder(str)  # SqueezeNet
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

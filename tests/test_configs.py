@@ -17,6 +17,7 @@ from launch.sweep import plan
 VARIANTS = {
     "airbench_cifar10": ["small"],
     "dcgan_faces": ["small"],
+    "dcgan_imagenet32": ["small"],
     **{f"pg_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],

@@ -89,17 +89,16 @@ class Measures:
         """Loads the classifier. Real images are classified at the first measurement.
 
         Args:
-          config: Its dataset, data_dir, manual_dir and reference_classifier are read;
-            the last says whether the reference classifier is used.
+          config: Its dataset, data_dir, manual_dir, reference_classifier and
+            reference_weights are read. Without the last two there is no classifier.
           real: [number, height, width, channels] uint8. Training images.
           test: The test split.
 
         Raises:
           UserError: if the classifier is used and its data are missing.
         """
-        self._classifier = (
-            ModeClassifier(config, test.names) if config.reference_classifier else None
-        )
+        measured = config.reference_classifier or config.get("reference_weights")
+        self._classifier = ModeClassifier(config, test.names) if measured else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         self._test_labels = test.labels[:_REFERENCE]
         if self._classifier and min(len(real), len(test.images)) < _FEWEST:
