@@ -28,6 +28,7 @@ def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
     config.network = network
     config.features = (64,)
     config.channels = (8, 16)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.dueling = True
 
     # The algorithm.
