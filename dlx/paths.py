@@ -8,8 +8,9 @@ import stat
 
 from dlx.errors import UserError
 
-_FOLDERS = "data_dir", "manual_dir"
-_FILES = "content", "style", "mask", "weights", "corpus", "words"
+# Fields of configs that name folders and files of this machine.
+FOLDERS = "data_dir", "manual_dir"
+FILES = "content", "style", "mask", "weights", "corpus", "words", "pretrained"
 _FOLDER = "folder:"
 _NAMES = "skimage:", "hf:"  # prefixes of names that are not paths
 _RANDOM = "random"  # not a path either
@@ -54,7 +55,7 @@ def read_text(path: pathlib.Path, errors: str = "strict") -> str:
 
 def resolve(config) -> None:
     """Makes a config's paths absolute, independent of the current folder."""
-    for field in (*_FOLDERS, *_FILES):
+    for field in (*FOLDERS, *FILES):
         value = config.get(field)
         if isinstance(value, str) and value:
             config[field] = ",".join(map(_absolute, names(value)))

@@ -27,6 +27,7 @@ VARIANTS = {
     "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
     "style": ["vgg16"],
     "textgan": ["names"],
+    "textgan_lstm": ["names"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))

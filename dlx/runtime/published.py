@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from dlx import choices, streams
+from dlx import choices, paths, streams
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import State, Task
@@ -21,9 +21,7 @@ from dlx.runtime.writers import to_json
 WEIGHTS = "model.safetensors"
 HUB = "hf:"
 _LEFT_OUT = "opt_state"
-# Fields that name files or folders of the machine that trained.
-_FOLDERS = "data_dir", "manual_dir"
-_FILES = "content", "style", "mask", "weights", "corpus", "words", "dataset"
+_FILES = *paths.FILES, "dataset"
 
 
 def is_published(folder: pathlib.Path) -> bool:
@@ -132,7 +130,7 @@ def require_no_imports(name: str, config: dict[str, Any]) -> None:
 def _portable(config):
     """A copy without this machine's paths; and the fields that name a file."""
     config, files = json.loads(to_json(config)), []
-    for field in _FOLDERS:
+    for field in paths.FOLDERS:
         if field in config:
             config[field] = None
     for field in _FILES:

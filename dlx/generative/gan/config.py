@@ -16,6 +16,8 @@ FIELDS = (
         "dtype": fields.choice("float32", "bfloat16"),
         "latents": fields.integer(),
         "conditional": fields.flag(),
+        "g_network": fields.choice("convolutions", "recurrent"),
+        "pretrained": fields.optional(fields.text()),
         "g_channels": _WIDTHS,
         "d_channels": fields.row(_WIDTHS, 1),
         "d_features": _WIDTHS,
@@ -49,6 +51,11 @@ FIELDS = (
 )
 
 
+def is_recurrent(config) -> bool:
+    """Whether the generator is that of a language model."""
+    return config.get("g_network") == "recurrent"
+
+
 def require(config) -> None:
     """Raises UserError if the config is invalid."""
     if len(config.dropout) != len(config.d_channels):
@@ -64,6 +71,11 @@ def require(config) -> None:
     if config.smoothing and not losses.LOSSES[config.loss].smooths:
         raise UserError(
             f"config.loss={config.loss} has no target to smooth; use config.smoothing=0"
+        )
+    if is_recurrent(config) and config.modality != "texts":
+        raise UserError(
+            f"config.g_network=recurrent writes texts, not {config.modality}; use "
+            "convolutions"
         )
     share = devices.per_device("config.batch_size", config.batch_size)
     parts = config.packing * (

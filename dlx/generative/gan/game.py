@@ -1,19 +1,29 @@
 """The two players of a GAN: their networks, and the loss of each."""
 
+import math
+
 import jax
 from jax import lax
 import jax.numpy as jnp
 
-from dlx.errors import user_error_in
+from dlx.errors import UserError, user_error_in
 from dlx.generative.gan import losses, networks
+from dlx.generative.gan.config import is_recurrent
 from dlx.generative.gan.inputs import DiscriminatorInputs
+from dlx.generative.language.networks import Recurrent
+from dlx.generative.language.task import trained
 from dlx.generative.modalities import Modality
 from dlx.runtime import devices
 
 
+def latents(config, modality: Modality) -> int:
+    """The number of latent dimensions; a recurrent generator needs one per logit."""
+    return math.prod(modality.shape) if is_recurrent(config) else config.latents
+
+
 def make_networks(
     config, modality: Modality
-) -> tuple[networks.Generator, networks.Discriminators]:
+) -> tuple[networks.Generator | Recurrent, networks.Discriminators]:
     """Makes the generator and the discriminators.
 
     Raises:
@@ -21,17 +31,21 @@ def make_networks(
     """
     num_classes = modality.num_classes if config.conditional else 0
     with user_error_in("config"):
-        generator = networks.make_generator(
-            modality.shape,
-            channels=config.g_channels,
-            kernel=config.g_kernel,
-            factor=config.factor,
-            output=modality.output,
-            temperature=config.temperature,
-            num_classes=num_classes,
-            axis_name=devices.AXIS,
-            dtype=jnp.dtype(config.get("dtype", "float32")),
-        )
+        if is_recurrent(config):
+            widths = tuple(config.g_channels)
+            generator = Recurrent(modality.shape, widths, config.temperature)
+        else:
+            generator = networks.make_generator(
+                modality.shape,
+                channels=config.g_channels,
+                kernel=config.g_kernel,
+                factor=config.factor,
+                output=modality.output,
+                temperature=config.temperature,
+                num_classes=num_classes,
+                axis_name=devices.AXIS,
+                dtype=jnp.dtype(config.get("dtype", "float32")),
+            )
         discriminators = networks.make_discriminators(
             channels=config.d_channels,
             kernel=config.d_kernel,
@@ -68,31 +82,48 @@ class Game:
     def __init__(self, config, modality: Modality):
         """Makes the networks. Raises UserError if the config's layers are invalid."""
         self.generator, self.discriminators = make_networks(config, modality)
-        self._config = config
+        self._config, self._latents = config, latents(config, modality)
         self._loss = losses.LOSSES[config.loss]
         self._inputs = DiscriminatorInputs(config, modality.shape[-1])
         self._dropout = jnp.asarray(config.dropout, jnp.float32)
         self._shape = modality.shape
+        pretrained = config.get("pretrained")
+        self._pretrained = trained(pretrained) if pretrained else None
 
     def init(self, key):
         """Returns the initial params and stats of both players."""
         g_key, d_key, inputs_key = jax.random.split(key, 3)
         batch = self._config.packing * len(self._config.d_channels)
         x, labels = jnp.zeros((batch, *self._shape)), jnp.zeros(batch, jnp.int32)
-        z = jnp.zeros((batch, self._config.latents))
+        z = jnp.zeros((batch, self._latents))
         generator = self.generator.init(g_key, z, labels, train=False)
         inputs = self._inputs(inputs_key, x, labels, 0.0)
         discriminators = self.discriminators.init(d_key, *inputs, self._dropout)
         strength = jnp.float32(1.0)
         params = {
-            "generator": {"network": generator["params"], "strength": strength},
+            "generator": {
+                "network": self._begin(generator["params"]),
+                "strength": strength,
+            },
             "discriminators": discriminators["params"],
         }
         stats = {
-            "generator": generator["batch_stats"],
+            "generator": generator.get("batch_stats", {}),
             "discriminators": discriminators.get("batch_stats", {}),
         }
         return params, stats
+
+    def _begin(self, fresh):
+        """The generator's first parameters: those of `config.pretrained`, or fresh."""
+        if self._pretrained is None:
+            return fresh
+        shapes, others = (jax.tree.map(jnp.shape, x) for x in (fresh, self._pretrained))
+        if shapes != others:
+            raise UserError(
+                f"config.pretrained={self._config.pretrained} does not fit the "
+                "generator; use g_network='recurrent' with its widths as g_channels"
+            )
+        return self._pretrained
 
     def generate(self, params, stats, key, labels):
         """Generates a batch in training mode.
@@ -109,13 +140,13 @@ class Game:
         z_key, gumbel_key = jax.random.split(key)
         images, new = self.generator.apply(
             {"params": params["network"], "batch_stats": stats},
-            jax.random.normal(z_key, (len(labels), self._config.latents)),
+            jax.random.normal(z_key, (len(labels), self._latents)),
             labels,
             train=True,
             rngs={"gumbel": gumbel_key},
             mutable=["batch_stats"],
         )
-        return images, new["batch_stats"]
+        return images, new.get("batch_stats", {})
 
     def discriminate(self, params, stats, key, inputs, labels):
         """Runs the discriminators with their params and stats.

@@ -16,7 +16,12 @@ from dlx import optimizers
 from dlx.generative import modalities, sampling
 from dlx.generative.gan.config import FIELDS as FIELDS  # `tasks.make` reads them
 from dlx.generative.gan.config import require
-from dlx.generative.gan.game import Game, generator_variables, make_networks
+from dlx.generative.gan.game import (
+    Game,
+    generator_variables,
+    latents,
+    make_networks,
+)
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 
@@ -179,7 +184,7 @@ def make_sampler(config, modality: modalities.Modality, generator) -> sampling.S
     return sampling.Sampler(
         modality,
         lambda state, z, labels, key: generate(state.average, z, labels, key),
-        config.latents,
+        latents(config, modality),
         conditional=config.conditional,
     )
 

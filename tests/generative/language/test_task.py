@@ -15,7 +15,7 @@ from dlx.generative import modalities
 from dlx.generative.language import likelihood
 from dlx.generative.language import task as language
 from dlx.generative.language.networks import Recurrent
-from dlx.runtime import devices, loop
+from dlx.runtime import devices, loop, restore
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,10 @@ def test_a_run_interrupted_resumes_exactly_and_learns(config, terminating, tmp_p
     assert first["status"] == "preempted" and first["step"] == 2
     again = loop.train(tasks.make(config), config, tmp_path / "cut", name="cut")
     assert again["params_sha256"] == whole["params_sha256"]
+    chex.assert_trees_all_equal(
+        language.trained(str(tmp_path / "cut")),
+        restore.load(tmp_path / "whole", tasks.make).state.params,
+    )
     lines = (tmp_path / "cut" / "metrics.jsonl").read_text().splitlines()
     before, after = (
         numbers["eval/bits_per_character"]
