@@ -54,7 +54,7 @@ def get_config() -> ml_collections.ConfigDict:
         "translation",
         "cutout",
         "colour",
-    )  # any of 'translation', 'cutout', 'colour'
+    )  # of 'flip', 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 

@@ -50,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.r2 = 1.0
     config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
-    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
+    config.diff_augment = ()  # of 'flip', 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 

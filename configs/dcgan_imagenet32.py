@@ -1,15 +1,18 @@
-"""A DCGAN of ImageNet's thousand classes, 32x32 pixels, for a GPU.
+"""A DCGAN of ImageNet's classes, 32x32 pixels.
 
-    python -m launch.main --config=configs/dcgan_imagenet32.py
+    python -m launch.main --config=configs/dcgan_imagenet32.py  # a GPU
+    python -m launch.main --config=configs/dcgan_imagenet32.py:small \\
+        --config.dataset=tiny_imagenet20 --config.data_dir=DIRECTORY  # hours on a CPU
 
-TFDS downloads imagenet_resized. There are no measured results, because the data could
-not be downloaded. Loading is tested on images with the same features.
+TFDS downloads imagenet_resized. With --config.reference_weights=FILE, SqueezeNet's
+weights, it names the classes of samples. The full one has not been trained;
+docs/measured.md has results of the small one.
 """
 
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "gan"
     config.seed = 0
@@ -20,21 +23,21 @@ def get_config() -> ml_collections.ConfigDict:
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default
     config.manual_dir = ml_collections.config_dict.placeholder(str)
     config.validation = 0  # training examples held out; 0 trains on all
-    config.image_size = ml_collections.config_dict.placeholder(int)  # original
-    config.streamed = True  # True if the data do not fit on the device
-    config.batch_size = 64
+    config.image_size = 32
+    config.streamed = size == "full"  # True if the data do not fit on the device
+    config.batch_size = {"full": 64, "small": 32}[size]
 
     # The generator: channels of each layer, from the smallest image on.
     config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 128
-    config.g_channels = (512, 256, 128)
+    config.g_channels = {"full": (512, 256, 128), "small": (256, 128, 64)}[size]
     config.g_kernel = (3, 3)
     config.factor = (2, 2)  # upsampling of each layer in height and width
     config.temperature = 1.0  # of softmax outputs
     config.conditional = True  # whether samples depend on the class
 
     # The discriminators: channels of each layer of each discriminator.
-    config.d_channels = ((128, 256, 512),)
+    config.d_channels = {"full": ((128, 256, 512),), "small": ((64, 128, 256),)}[size]
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # a rate for each discriminator
@@ -51,7 +54,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.r2 = 1.0
     config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
-    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
+    # Any of 'flip', 'translation', 'cutout', 'colour'.
+    config.diff_augment = {"full": ("flip",), "small": ("flip", "translation")}[size]
     config.d_steps = 1
     config.g_steps = 1
 
@@ -61,7 +65,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_learning_rate = 2e-4
     config.adam_b1 = 0.5
     config.adam_b2 = 0.99
-    config.schedule = "cosine"  # or 'linear' or 'constant'
+    config.schedule = "constant"  # or 'linear' or 'cosine'
     config.ema_decay = 0.999
 
     # The run.
@@ -71,7 +75,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_steps = 5000
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
-    config.reference_classifier = False  # there is no classifier of ImageNet
+    config.reference_classifier = False  # a small one would not learn ImageNet
+    config.reference_weights = ml_collections.config_dict.placeholder(str)  # SqueezeNet
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

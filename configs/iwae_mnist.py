@@ -25,6 +25,7 @@ def get_config(
     config.manual_dir = ml_collections.config_dict.placeholder(str)
     config.validation = 0  # training examples held out; 0 trains on all
     config.streamed = False  # True if the data do not fit on the device
+    config.accumulate = 1  # micro-batches of a step, for less memory
     config.batch_size = 100
 
     # The model: dense layers between pixels and latents. Convolutions, if any, lie

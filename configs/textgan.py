@@ -1,16 +1,17 @@
 """A GAN of lines of text, whose characters are relaxed by Gumbel-softmax.
 
     python -m launch.main --config=configs/textgan.py
+    python -m launch.main --config=configs/textgan.py:names --config.corpus=names.txt
 
-This is Kusner and Hernandez-Lobato (2016) with convolutions. The corpus is Python's
-manual, on which it has not been measured yet. docs/measured.md has results of an
-earlier corpus, where the output resembled English but had no real words, and variants.
+This is Kusner and Hernandez-Lobato (2016) with convolutions. `:names` makes single
+lines from a file that has one name a line. docs/measured.md has results.
 """
 
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(examples: str = "text") -> ml_collections.ConfigDict:
+    names = {"text": False, "names": True}[examples]
     config = ml_collections.ConfigDict()
     config.task = "gan"
     config.seed = 0
@@ -18,7 +19,11 @@ def get_config() -> ml_collections.ConfigDict:
     # The data: 'images', 'sounds' or 'texts'.
     config.modality = "texts"
     config.corpus = ml_collections.config_dict.placeholder(str)  # Python's manual
-    config.length = 32  # characters
+    # 'lines': every line of the corpus; 'windows': all that begin with a word.
+    config.examples = "lines" if names else "windows"
+    config.length = 16 if names else 32  # characters
+    config.words = ml_collections.config_dict.placeholder(str)  # a file of known words
+    config.validation = 3000 if names else 0  # examples held out; 0 trains on all
     config.batch_size = 64
 
     # The generator: channels of each layer, from the shortest on.
@@ -48,7 +53,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.r2 = 1.0
     config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
-    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
+    config.diff_augment = ()  # of 'flip', 'translation', 'cutout', 'colour'
     config.d_steps = 1
     config.g_steps = 1
 
@@ -69,5 +74,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
     config.eval_samples = 1000
-    config.last_eval_samples = 10_000
+    config.last_eval_samples = 3000 if names else 10_000
     return config

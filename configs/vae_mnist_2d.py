@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.manual_dir = ml_collections.config_dict.placeholder(str)
     config.validation = 0  # training examples held out; 0 trains on all
     config.streamed = False  # True if the data do not fit on the device
+    config.accumulate = 1  # micro-batches of a step, for less memory
     config.batch_size = 250
 
     # The model: dense layers between pixels and latents. Convolutions, if any, lie

@@ -8,7 +8,8 @@ import stat
 
 from dlx.errors import UserError
 
-_FIELDS = "data_dir", "manual_dir", "content", "style", "mask", "weights", "corpus"
+_FOLDERS = "data_dir", "manual_dir"
+_FILES = "content", "style", "mask", "weights", "corpus", "words"
 _FOLDER = "folder:"
 _NAMES = "skimage:", "hf:"  # prefixes of names that are not paths
 _RANDOM = "random"  # not a path either
@@ -53,7 +54,7 @@ def read_text(path: pathlib.Path, errors: str = "strict") -> str:
 
 def resolve(config) -> None:
     """Makes a config's paths absolute, independent of the current folder."""
-    for field in _FIELDS:
+    for field in (*_FOLDERS, *_FILES):
         value = config.get(field)
         if isinstance(value, str) and value:
             config[field] = ",".join(map(_absolute, names(value)))

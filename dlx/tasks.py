@@ -22,6 +22,7 @@ OURS = {
     "fast_style": "dlx.style.feedforward",
     "flow": "dlx.generative.flow.task",
     "gan": "dlx.generative.gan.task",
+    "language": "dlx.generative.language.task",
     "numpy_mlp": "dlx.vision.numpy_mlp",
     "policy_gradient": "dlx.rl.policy_gradient",
     "pqn": "dlx.rl.pqn",

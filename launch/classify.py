@@ -16,7 +16,7 @@ import numpy as np
 from PIL import ImageOps
 
 from dlx.data import images
-from dlx.style import features
+from dlx.vision.pretrained import features
 
 _WEIGHTS = flags.DEFINE_string(
     "weights",

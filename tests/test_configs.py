@@ -17,13 +17,17 @@ from launch.sweep import plan
 # What the files' get_config takes, besides what it has if nothing is said.
 VARIANTS = {
     "airbench_cifar10": ["small"],
+    "dcgan_faces": ["small"],
+    "dcgan_imagenet32": ["small"],
     **{f"pg_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     **{f"dqn_rocks{size}": ["cnn"] for size in (8, 16, 32)},
     "gman_stacked_digits": ["quarter"],
     "iwae_mnist": ["gated", "paper"],
     **{f"{name}_minatar": ["SpaceInvaders"] for name in ("pqn", "ppo", "dqn")},
+    "lm_text": ["names"],
     "ppo_gymnax": ["Catch-bsuite", "Pendulum-v1"],
     "style": ["vgg16"],
+    "textgan": ["names"],
     "vae_mnist": ["paper"],
 }
 CONFIGS = sorted(pathlib.Path("configs").glob("*.py"))
@@ -115,6 +119,8 @@ def test_config_traces(path, arguments, monkeypatch, request):
         tones = np.zeros((64, config.length), np.int16), np.zeros(64, np.int32)
         sounds = sources.Sounds(*tones, ["silence"], 8000)
         monkeypatch.setattr(sources, "load_sounds", lambda *_: sounds)
+    if "corpus" in config:
+        config.validation = min(config.validation, 100)  # the corpus here is short
     if "weights" in config:
         config.weights = "random"
         small = {"size": 64, "scales": 1} if "size" in config else {"crop": 64}

@@ -32,6 +32,12 @@ def _config(name):
 
         config = flow_digits.get_config()
         config.reference_classifier, config.widths = False, (8,)
+    elif name == "iwae":
+        from configs import iwae_mnist
+
+        config = iwae_mnist.get_config()
+        config.dataset, config.latents = "digits", 4
+        config.features, config.channels, config.samples = (8,), (), 3
     else:
         from configs import mlp_mnist
 
@@ -47,7 +53,7 @@ def _config(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["mlp", "vit", "flow"])
+@pytest.mark.parametrize("name", ["mlp", "vit", "flow", "iwae"])
 def test_a_step_by_micro_batches_ends_where_a_whole_one_does(name):
     """On two devices, whose gradients are averaged once."""
     config, after = _config(name), {}

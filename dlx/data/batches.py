@@ -29,6 +29,7 @@ FIELDS = {
     **splits.FIELDS,
     "batch_size": fields.integer(),
 }
+_SAMPLE = 1000  # images of a streamed data set for statistics
 
 
 class Batches(Protocol):
@@ -221,13 +222,13 @@ def of_images(config, at_once: int = 1) -> tuple[Batches, np.ndarray]:
     """
     where = _where(config, "train")
     seeds = streams.seeds(config)
-    if config.streamed:
-        examples = sources.Examples(*where)
-        number = min(len(examples), 1000)
-        images.require_room(number, config.get("image_size"))
-        spaced = np.linspace(0, len(examples) - 1, number).astype(int)
-        sample = np.stack([examples[i]["images"] for i in spaced])
-        return Streamed(examples, at_once * config.batch_size, seeds), sample
-    data = sources.load(*where)
+    size = at_once * config.batch_size
+    if not config.streamed:
+        data = sources.load(*where)
+        arrays = {"images": data.images, "labels": data.labels}
+        return Resident(arrays, size, seeds), data.images
+    data, rows = sources.whole(*where)
+    rows = np.arange(len(data.labels)) if rows is None else rows
     arrays = {"images": data.images, "labels": data.labels}
-    return Resident(arrays, at_once * config.batch_size, seeds), data.images
+    spaced = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE)).astype(int)
+    return Streamed(arrays, size, seeds, rows), data.images[rows[spaced]]

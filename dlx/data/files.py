@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from dlx.data import images
+from dlx.data import decoded, images
 from dlx.errors import UserError
 
 FOLDER = "folder:"
@@ -33,20 +33,27 @@ class Files:
         self._parts, self.names = parts, names
         self.splits = tuple(parts)
 
-    def examples(self, split: str, size: int | None) -> "Examples":
-        """Returns the examples of a split. Raises UserError if `size` is None."""
+    def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Reads a split: images [examples, size, size, 3] uint8, and labels.
+
+        Raises:
+          UserError: if `size` is None.
+        """
         if size is None:
             raise UserError(
                 "config.image_size is missing, the size to which image files are scaled"
             )
-        return Examples(self._parts[split])
+        pairs = self._parts[split]
+        version = "\n".join(f"{_version(path)} {label}" for path, label in pairs)
+        return decoded.arrays(f"folder-{split}", version, Examples(pairs), size)
 
-    def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Reads a split: images [examples, size, size, 3] uint8, and labels."""
-        examples = self.examples(split, size)
-        pictures = (example["image"] for example in examples)
-        pixels = images.fit_all(pictures, len(examples), size)
-        return np.stack(pixels), np.array(examples.labels, np.int32)
+
+def _version(path):
+    """A text that changes with a file."""
+    if path.startswith(images.BUNDLED):
+        return path
+    file = os.stat(path)
+    return f"{os.path.abspath(path)} {file.st_mtime_ns} {file.st_size}"
 
 
 class Examples(Sequence):

@@ -126,17 +126,12 @@ def fit_all(
     Raises:
       UserError: if the images at this size, and their stack, do not fit into memory.
     """
-    require_room(number, size)
-    return [fit(image, size) for image in examples]
-
-
-def require_room(number: int, size: int | None) -> None:
-    """Raises UserError if a list of colour images and its stack do not fit."""
     if size is not None:
         memory.require_on_host(
             2 * number * size * size * 3,
             f"config.image_size={size}: {number} images of {size}x{size} pixels take",
         )
+    return [fit(image, size) for image in examples]
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:

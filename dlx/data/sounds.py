@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 import dataclasses
+import itertools
+import os
 
 import numpy as np
 
@@ -40,9 +42,10 @@ def load(
     """Reads a split of a TFDS builder whose examples have 'audio' and 'label'.
 
     Args:
-      name: Name of the builder, for example 'spoken_digit'.
+      name: Name of the builder, for example 'spoken_digit'. After an @ follows a part
+        of names of files, for example 'spoken_digit@theo'.
       split: 'train', 'validation', or 'test', which is every tenth of the builder's
-        training examples.
+        training examples, or those whose file's name has the part after the @.
       length: Samples of each sound. Longer sounds are cropped to their middle, and
         shorter ones padded with silence on both sides.
       data_dir: See `sources.load`.
@@ -53,6 +56,7 @@ def load(
       UserError: if the data set is unknown, missing, has no sounds, or does not fit
         into memory.
     """
+    name, _, held_out = name.partition("@")
     builder = tfds.prepared(name, data_dir, manual_dir)
     features = builder.info.features
     if not {"audio", "label"} <= set(features):
@@ -61,11 +65,19 @@ def load(
             f"{', '.join(sorted(features))}; it needs 'audio' and 'label'"
         )
     examples = list(builder.as_data_source("train"))
-    test = examples[::_TEST]
-    del examples[::_TEST]
-    if split == "test":
-        examples = test
-    else:
+    is_test = [
+        held_out in _file(example) if held_out else number % _TEST == 0
+        for number, example in enumerate(examples)
+    ]
+    if len(set(is_test)) < 2:
+        raise UserError(
+            f"config.dataset={name}@{held_out}: {sum(is_test)} of {len(examples)} names"
+            f" of files have {held_out!r}; training and test need at least one each"
+        )
+    examples = list(
+        itertools.compress(examples, (t == (split == "test") for t in is_test))
+    )
+    if split != "test":
         part = splits.part(split, len(examples), validation)
         examples = [examples[index] for index in part]
     memory.require_on_host(
@@ -76,6 +88,11 @@ def load(
     labels = np.array([example["label"] for example in examples], np.int32)
     rate = features["audio"].sample_rate
     return Sounds(samples, labels, features["label"].names, rate)
+
+
+def _file(example):
+    """Name of the file that an example was read from, '' if it is not known."""
+    return os.fsdecode(example.get("audio/filename", ""))
 
 
 def _crop_or_pad(sound, length):

@@ -2,25 +2,26 @@
 
 `digits` comes with scikit-learn and needs no download. `stacked_NAME` combines three
 grey images of NAME as the channels of one. `folder:PATH` has the image files of a
-folder (dlx/data/files.py), and `photographs` a few that come with scikit-image. An
-import path names a user's function. Any other name is a TFDS builder
-(dlx/data/tfds.py).
+folder (dlx/data/files.py), and `photographs` a few that come with scikit-image.
+`spectrograms:NAME` has sounds as images (dlx/data/spectrograms.py). An import path
+names a user's function. Any other name is a TFDS builder (dlx/data/tfds.py).
 """
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import itertools
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from dlx import choices
-from dlx.data import files, images, splits, tfds
+from dlx.data import files, images, spectrograms, splits, tfds
 from dlx.data.sounds import Sounds
 from dlx.data.sounds import load as load_sounds
 from dlx.errors import UserError
 
-__all__ = ["Examples", "Images", "Sounds", "load", "load_sounds"]
+__all__ = ["Images", "Sounds", "load", "load_sounds", "whole"]
 
 SPLITS = "train", "test"  # that every data set has
 STACKED = "stacked_"
@@ -56,13 +57,12 @@ class Source(Protocol):
     def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Reads a split: images [examples, height, width, channels] uint8 and labels.
 
+        Both may be memory-mapped files.
+
         Args:
           split: One of `splits`.
           size: Height and width to which images are cropped and scaled, or None.
         """
-
-    def examples(self, split: str, size: int | None) -> Sequence[dict[str, Any]]:
-        """Opens a split: {'image': [height, width, channels], 'label'} each."""
 
 
 class Arrays:
@@ -76,18 +76,11 @@ class Arrays:
         self.names = read("train").names
 
     def arrays(self, split, size):
-        whole = self._read(split)
+        data = self._read(split)
         if size is None:
-            return whole.images, whole.labels
-        fitted = images.fit_all(whole.images, len(whole.images), size)
-        return np.stack(fitted), whole.labels
-
-    def examples(self, split, size):
-        whole = self._read(split)
-        return [
-            {"image": image, "label": label}
-            for image, label in zip(whole.images, whole.labels, strict=True)
-        ]
+            return data.images, data.labels
+        fitted = images.fit_all(data.images, len(data.images), size)
+        return np.stack(fitted), data.labels
 
 
 # A name, or a prefix that ends in a colon: the rest of the name -> a source.
@@ -103,6 +96,9 @@ def find(name: str, data_dir: str | None, manual_dir: str | None) -> Source:
     for known, source in SOURCES.items():
         if name == known or (known.endswith(":") and name.startswith(known)):
             return source(name.removeprefix(known))
+    if name.startswith(spectrograms.PREFIX):
+        where = name.removeprefix(spectrograms.PREFIX), data_dir, manual_dir
+        return Arrays(functools.cache(lambda split: _spectrograms(split, *where)))
     if "." in name and choices.exists(name.rpartition(".")[0]):
         read = choices.imported(name)
         if not callable(read):
@@ -121,12 +117,13 @@ def load(
     size: int | None = None,
     validation: int = 0,
 ) -> Images:
-    """Reads a whole split. Images of TFDS are decoded once and then cached.
+    """Reads a split. Images that have to be decoded are cached (dlx/data/decoded.py).
 
     Args:
-      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs', an import path of a
-        function from 'train' and 'test' to `Images`, or the name of a TFDS builder
-        whose examples have an 'image'. Examples without a 'label' are of one class.
+      name: 'digits', 'stacked_NAME', 'folder:PATH', 'photographs',
+        'spectrograms:NAME', an import path of a function from 'train' and 'test' to
+        `Images`, or the name of a TFDS builder whose examples have an 'image'. Examples
+        without a 'label' are of one class.
       split: One of `splits.SPLITS`. If TFDS has no 'test' split, its 'validation'
         replaces it.
       data_dir: The folder of TFDS's data sets, by default ~/tensorflow_datasets.
@@ -140,55 +137,36 @@ def load(
     Raises:
       UserError: if the data set is unknown, missing, or has no images.
     """
+    data, rows = whole(name, split, data_dir, manual_dir, size, validation)
+    if rows is None:
+        return data
+    return Images(data.images[rows], data.labels[rows], data.names)
+
+
+def whole(
+    name: str,
+    split: str,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    size: int | None = None,
+    validation: int = 0,
+) -> tuple[Images, np.ndarray | None]:
+    """Opens a split without reading its images if they are memory-mapped.
+
+    Arguments and errors are those of `load`.
+
+    Returns:
+      Examples, and the rows of them that form the split; None for all.
+    """
     if name.startswith(STACKED):
         base = name.removeprefix(STACKED)
-        whole = load(base, split, data_dir, manual_dir, size, validation)
-        return _stacked(whole, split)
+        data = load(base, split, data_dir, manual_dir, size, validation)
+        return _stacked(data, split), None
     source = find(name, data_dir, manual_dir)
-    whole, held_out = _split(source, name, split, validation)
-    pixels, labels = source.arrays(whole, size)
-    if held_out:
-        part = splits.part(split, len(labels), held_out)
-        pixels, labels = pixels[part], labels[part]
-    return Images(pixels, labels, source.names)
-
-
-class Examples:
-    """A split that is read and decoded one example at a time, for large data sets.
-
-    `[index]` is {'images': [height, width, channels] uint8, 'labels': [...] int32}.
-    """
-
-    def __init__(
-        self, name, split, data_dir=None, manual_dir=None, size=None, validation=0
-    ):
-        """Opens the split; the arguments and errors are those of `load`.
-
-        Raises:
-          UserError: if the data set is unknown, missing, or has no images.
-        """
-        if name.startswith(STACKED):
-            stacked = load(name, split, data_dir, manual_dir, size, validation)
-            source, whole, held_out = Arrays(lambda _: stacked), split, 0
-        else:
-            source = find(name, data_dir, manual_dir)
-            whole, held_out = _split(source, name, split, validation)
-        self.names, self._size = source.names, size
-        self._source = source.examples(whole, size)
-        number = len(self._source)
-        self._part = (
-            splits.part(split, number, held_out) if held_out else np.arange(number)
-        )
-
-    def __len__(self):
-        return len(self._part)
-
-    def __getitem__(self, index):
-        example = self._source[int(self._part[index])]
-        return {
-            "images": images.fit(example["image"], self._size),
-            "labels": np.int32(example.get("label", 0)),
-        }
+    found, held_out = _split(source, name, split, validation)
+    data = Images(*source.arrays(found, size), source.names)
+    rows = splits.part(split, len(data.labels), held_out) if held_out else None
+    return data, rows
 
 
 def require_classes(name: str, labels: np.ndarray, names: Sequence[str]) -> None:
@@ -224,6 +202,17 @@ def _split(source, name, split, validation):
             f"{', '.join(source.splits)}"
         )
     return chosen, 0 if has_own or split == "test" else validation
+
+
+def _spectrograms(split, name, data_dir, manual_dir):
+    sounds = load_sounds(name, split, spectrograms.LENGTH, data_dir, manual_dir)
+    if sounds.rate != spectrograms.RATE:
+        raise UserError(
+            f"config.dataset={spectrograms.PREFIX}{name} has {sounds.rate} samples a "
+            f"second; spectrograms are of sounds with {spectrograms.RATE}"
+        )
+    pictures = spectrograms.from_sounds(sounds.samples)
+    return Images(pictures, sounds.labels, sounds.names)
 
 
 def _digits(split):

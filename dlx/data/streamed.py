@@ -1,20 +1,25 @@
-"""Batches that are read on the host while the devices train."""
+"""Batches that are gathered on the host while the devices train."""
 
 from collections.abc import Sequence
-from typing import Any
+import concurrent.futures
+import functools
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dlx import streams
+from dlx.data import order
+from dlx.errors import UserError
 from dlx.runtime import devices, digests
 
 _DIGESTED = 16  # examples that a digest covers
 
 
 class Streamed:
-    """Batches read on the host; see `dlx.data.batches.Batches`.
+    """Batches in the order of `Resident`, of arrays that need not fit on a device.
+
+    The arrays are usually memory-mapped files. See `dlx.data.batches.Batches`.
 
     Attributes:
       examples: The number of examples of an epoch.
@@ -22,75 +27,104 @@ class Streamed:
 
     axis = 0
 
-    def __init__(self, examples: Any, batch_size: int, seeds: Sequence[int]):
-        """Opens a stream for each seed.
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        batch_size: int,
+        seeds: Sequence[int],
+        rows: np.ndarray | None = None,
+    ):
+        """Begins at the first step.
 
         Args:
-          examples: A sequence of dicts of arrays, whose shapes are all equal.
+          arrays: {name: [examples, ...]}.
           batch_size: The number of examples of a batch over all devices.
           seeds: The seeds of the orders, one for each training side by side.
+          rows: The rows of the arrays that are shown; by default all.
 
         Raises:
           UserError: if the devices do not divide the batch.
         """
         self._share = devices.per_device("config.batch_size", batch_size)
+        self._batch_size = batch_size
         self._seeds = np.array(seeds, np.uint32)
-        self._iterators = [_stream(examples, batch_size, int(seed)) for seed in seeds]
-        self._examples, self.examples = examples, len(examples)
+        every = np.arange(len(next(iter(arrays.values()))))
+        self._arrays, self._rows = arrays, every if rows is None else rows
+        self.examples = len(self._rows)
+        self._step = 0
+        self._reader = concurrent.futures.ThreadPoolExecutor(1)
+        self._ahead = None, None  # (first step, number of steps), their arrays
 
     def source(self, num_steps: int) -> dict[str, jax.Array]:
         """Returns {name: [local devices, num_steps, seeds, batch of a device, ...]}."""
-        steps = [
-            next(iterator) for _ in range(num_steps) for iterator in self._iterators
-        ]
-
-        def stack(*arrays):
-            shape = num_steps, len(self._seeds), -1, self._share, *arrays[0].shape[1:]
-            return np.moveaxis(np.reshape(arrays, shape), 2, 0)
-
-        return devices.split(jax.tree.map(stack, *steps))
+        wanted, (steps, ahead) = (self._step, num_steps), self._ahead
+        arrays = ahead.result() if steps == wanted else self._gather(*wanted)
+        self._step += num_steps
+        following = self._step, num_steps
+        self._ahead = following, self._reader.submit(self._gather, *following)
+        return devices.split(arrays)
 
     def batch(self, source, step, which=0):
         num_steps = jax.tree.leaves(source)[0].shape[0]
         examples = jax.tree.map(lambda array: array[step % num_steps, which], source)
         return examples | {"seed": jnp.asarray(self._seeds)[which]}
 
-    def _sample(self):
-        """A few examples, evenly spaced."""
-        number = len(self._examples)
-        places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
-        return [self._examples[int(place)] for place in places]
+    def _gather(self, step, num_steps):
+        """Reads this process's part of the batches of `num_steps` steps."""
+        orders = [self._order(step, num_steps, seed) for seed in self._seeds]
+        shape = len(orders), num_steps, jax.device_count(), self._share
+        index, epoch = (
+            np.reshape(x, shape)[:, :, devices.local_positions()].transpose(2, 1, 0, 3)
+            for x in zip(*orders, strict=True)
+        )
+        rows = self._rows[index]
+        arrays = {name: array[rows] for name, array in self._arrays.items()}
+        return arrays | {"index": index, "epoch": epoch}
+
+    def _order(self, step, num_steps, seed):
+        """Examples of all batches and their epochs, [num_steps x batch] int32 each."""
+        with jax.default_device(_host()):  # it does not wait for training
+            results = _order(
+                np.int32(step), seed, num_steps, self._batch_size, self.examples
+            )
+        return jax.device_get(results)
 
     def sample(self, name: str) -> np.ndarray:
-        return np.stack([example[name] for example in self._sample()])
+        """A few examples, evenly spaced."""
+        number = self.examples
+        places = np.linspace(0, number - 1, min(number, _DIGESTED)).astype(int)
+        return np.asarray(self._arrays[name][self._rows[places]])
 
     def digest(self):
         """Digests the number of examples and a few of them."""
-        return digests.digest((np.int64(len(self._examples)), self._sample()))
+        some = {name: self.sample(name) for name in self._arrays}
+        places = range(len(next(iter(some.values()))))
+        examples = [{name: x[place] for name, x in some.items()} for place in places]
+        return digests.digest((np.int64(self.examples), examples))
 
     def save(self):
-        return [iterator.get_state() for iterator in self._iterators]
+        return {"step": self._step}
 
     def restore(self, saved):
-        for iterator, state in zip(self._iterators, saved, strict=True):
-            iterator.set_state(state)
+        if not isinstance(saved, dict) or "step" not in saved:
+            raise UserError(
+                "the checkpoint is of an older version of dlx, whose streamed examples "
+                "had another order; begin a new run"
+            )
+        self._step = saved["step"]
 
 
-def _stream(examples, batch_size, seed):
-    """Returns an iterator over this process's part of all batches of one seed."""
-    processes = jax.process_count()
-    batches = (
-        grain.MapDataset.source(examples)
-        .map_with_index(
-            lambda i, example: example | {"index": np.int32(i % len(examples))}
-        )
-        .shuffle(seed=seed)
-        .repeat()
-        .map_with_index(
-            lambda i, example: example | {"epoch": np.int32(i // len(examples))}
-        )
-        .batch(batch_size // processes)
-    )
-    if processes > 1:
-        batches = batches[jax.process_index() :: processes]
-    return iter(batches.to_iter_dataset())
+def _host():
+    """The processor, or the first device where JAX does not have it as a device."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return jax.local_devices()[0]
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _order(step, seed, num_steps, batch_size, size):
+    epoch, index = order.first_of_batch(step, batch_size, size)
+    key = streams.key(seed, "order")
+    index, epoch = order.shuffled(epoch, index, num_steps * batch_size, size, key)
+    return index, epoch.astype(jnp.int32)

@@ -4,27 +4,20 @@ If their ArrayRecord files are missing, a child process prepares them. It needs
 TensorFlow, and either a network or files downloaded by hand. Decoded images are cached.
 """
 
-import functools
-import hashlib
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import time
 import types
 from typing import Any
-import zipfile
-import zlib
 
-from absl import logging
 import numpy as np
 
 from dlx import cache
-from dlx.data import images
+from dlx.data import decoded
 from dlx.errors import UserError
 
-_DECODED = 2000  # examples that are read at a time
 _SILENT_SECONDS = 10
 
 
@@ -143,90 +136,11 @@ class Builder:
         self.splits = tuple(self._builder.info.splits)
 
     def arrays(self, split: str, size: int | None) -> tuple[np.ndarray, np.ndarray]:
-        return load_images(self._builder, split, size)
-
-    def examples(self, split: str, size: int | None) -> Any:
-        del size
-        return self._builder.as_data_source(split)
-
-
-def load_images(
-    builder: Any, split: str, size: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images and labels of a split, decoded or from the cache.
-
-    Raises:
-      UserError: if the images have different sizes and `size` is None.
-    """
-    path = _cache_path(builder, split, size)
-    return _read_cache(path) or _write_cache(path, builder, split, size)
-
-
-def _cache_path(builder, split, size):
-    """The file of decoded arrays; its name depends on the data set's files."""
-    info = (pathlib.Path(builder.data_path) / "dataset_info.json").stat()
-    files = f"{builder.data_path} {info.st_mtime_ns} {info.st_size}"
-    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
-    name = builder.info.full_name.replace("/", "-")
-    part = f"{split}-{size}" if size else split
-    return cache.folder("data", f"{name}-{part}-{digest}.npz")
-
-
-def _read_cache(path):
-    """Reads cached images and labels; returns None if they are missing or damaged."""
-    try:
-        return _arrays(path, path.stat().st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error):
-        return None
-
-
-@functools.lru_cache(maxsize=2)  # a run and its reference classifier share two splits
-def _arrays(path, changed):
-    del changed
-    with np.load(path) as file:  # verifies checksums
-        arrays = file["images"], file["labels"]
-    for array in arrays:
-        array.setflags(write=False)
-    return arrays
-
-
-def _write_cache(path, builder, split, size):
-    """Decodes images and labels, and caches them."""
-    with cache.locked(path):
-        if arrays := _read_cache(path):  # another process may have cached them
-            return arrays
-        if path.exists():
-            logging.warning("%s is damaged: decoding the data set again", path)
-        arrays = _decode(builder.as_data_source(split), size)
-        part = path.with_suffix(f".{socket.gethostname()}-{os.getpid()}.npz")
-        np.savez(part, images=arrays[0], labels=arrays[1])
-        part.replace(path)
-    return arrays
-
-
-def _decode(source, size):
-    decoded, labels = [], []
-    for first in range(0, len(source), _DECODED):
-        indices = range(first, min(first + _DECODED, len(source)))
-        try:
-            examples = source.__getitems__(indices)
-        except ValueError as error:  # an image format that TFDS cannot decode
-            raise UserError(f"config.dataset: {_first_line(error)}") from None
-        pictures = (example["image"] for example in examples)
-        decoded += images.fit_all(pictures, len(source) - first, size)
-        labels += [example.get("label", 0) for example in examples]
-    shapes = {image.shape for image in decoded}
-    if len(shapes) > 1:
-        raise UserError(
-            f"config.dataset has images of {len(shapes)} different sizes, for example "
-            f"{' and '.join(map(str, sorted(shapes)[:2]))}; equal "
-            "sizes or config.image_size are needed"
-        )
-    if len({np.shape(label) for label in labels}) > 1:
-        raise UserError("config.dataset: examples have different numbers of labels")
-    return np.stack(decoded), np.array(labels, np.int32)
+        info = self._builder.info.full_name
+        record = (pathlib.Path(self._builder.data_path) / "dataset_info.json").stat()
+        version = f"{self._builder.data_path} {record.st_mtime_ns} {record.st_size}"
+        examples = self._builder.as_data_source(split)
+        return decoded.arrays(f"{info}-{split}", version, examples, size)
 
 
 def _first_line(error):

@@ -29,7 +29,6 @@ import chex
 from flax import struct
 import jax
 from jax import lax
-from jax.experimental.sparse import BCOO
 import jax.numpy as jnp
 import numpy as np
 
@@ -169,13 +168,15 @@ def render(state: State, params: Params, dtype=jnp.float32) -> jax.Array:
     return pixels.reshape(num_envs, size, size, 1)
 
 
-def pixels(state: State, params: Params) -> BCOO:
+def pixels(state: State, params: Params) -> Any:
     """Lists the pixels that are 1, without drawing the screens.
 
     Returns:
-      [num_envs, size * size] float32, sparse, with one batch dimension. Its dense form
+      A BCOO, [num_envs, size * size] float32, with one batch dimension. Its dense form
       equals the flattened result of `render`.
     """
+    from jax.experimental.sparse import BCOO  # it takes half a second
+
     size, num_envs = params.size, state.time.shape[0]
     row = rock_rows(state, params)
     width = jnp.arange(-params.half_width, params.half_width + 1, dtype=jnp.int32)

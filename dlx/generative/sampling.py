@@ -15,6 +15,7 @@ from dlx.runtime import memory
 from dlx.runtime.task import Task
 
 SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
+_ROWS = 20  # most classes in the sheet of a conditional generator
 _PATHS, _STEPS = 8, 12  # interpolations in a figure, and the steps of each
 _BATCH = 500  # samples in one call of the generator
 _PAUSE = 8  # frames for which an animation holds its last one
@@ -31,6 +32,7 @@ class Sampler:
 
     Attributes:
       modality: The modality of the samples.
+      conditional: Whether samples depend on the class.
     """
 
     def __init__(
@@ -39,6 +41,8 @@ class Sampler:
         generate: Generate,
         latents: int,
         forming: Generate | None = None,
+        *,
+        conditional: bool = False,
     ):
         """Stores the generator.
 
@@ -49,29 +53,62 @@ class Sampler:
           latents: The number of latent dimensions.
           forming: Like `generate`, with an axis [frames] before the others: samples as
             they form, if they form step by step.
+          conditional: Whether samples depend on the class.
         """
-        self.modality = modality
+        self.modality, self.conditional = modality, conditional
         self._generate, self._latents = generate, latents
         self._forming = forming
 
-    def samples(self, state: Any, key: jax.Array, number: int) -> np.ndarray:
-        """Draws samples, [number, height, width, channels] float32, in batches."""
+    def samples(
+        self, state: Any, key: jax.Array, number: int, labels: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Draws samples in batches.
+
+        Args:
+          state: The state of training.
+          key: The key of the latent vectors.
+          number: The number of samples.
+          labels: [number] integers. Their classes; by default `labels(number)`.
+
+        Returns:
+          [number, height, width, channels] float32.
+        """
         size = min(_BATCH, number)
+        labels = self.labels(number) if labels is None else labels
         batches = []
-        for batch_key in jax.random.split(key, -(-number // size)):
-            z_key, label_key, generate_key = jax.random.split(batch_key, 3)
+        for part, batch_key in enumerate(jax.random.split(key, -(-number // size))):
+            z_key, _, generate_key = jax.random.split(batch_key, 3)
             z = jax.random.normal(z_key, (size, self._latents))
-            labels = self._labels(label_key, size)
-            batches.append(np.asarray(self._generate(state, z, labels, generate_key)))
+            # Equal shapes need only one compiled program.
+            classes = np.resize(labels[part * size :][:size], size)
+            batches.append(np.asarray(self._generate(state, z, classes, generate_key)))
         return np.concatenate(batches)[:number]
 
-    def forming(self, state: Any, key: jax.Array, number: int) -> np.ndarray | None:
-        """Samples as they form, [frames, number, height, width, channels], or None."""
+    def labels(self, number: int) -> np.ndarray:
+        """Returns labels of all classes in turn, [number] int32."""
+        return np.arange(number, dtype=np.int32) % self.modality.num_classes
+
+    def sheet_labels(self) -> np.ndarray:
+        """Returns the labels of a sheet: a row for each class if they matter."""
+        if not self.conditional:
+            return self.labels(SHEET)
+        rows = min(self.modality.num_classes, _ROWS)
+        return np.arange(rows, dtype=np.int32).repeat(COLUMNS)
+
+    def forming(
+        self, state: Any, key: jax.Array, labels: np.ndarray
+    ) -> np.ndarray | None:
+        """Samples as they form, [frames, number, height, width, channels], or None.
+
+        Args:
+          state: The state of training.
+          key: The key of the latent vectors.
+          labels: [number] integers. The classes.
+        """
         if self._forming is None:
             return None
-        z_key, label_key, generate_key = jax.random.split(key, 3)
-        z = jax.random.normal(z_key, (number, self._latents))
-        labels = self._labels(label_key, number)
+        z_key, _, generate_key = jax.random.split(key, 3)
+        z = jax.random.normal(z_key, (len(labels), self._latents))
         return np.asarray(self._forming(state, z, labels, generate_key))
 
     def interpolations(
@@ -148,7 +185,8 @@ def make_evaluate(config, sampler: Sampler):
 
         def measure(key, number):
             samples = sampler.samples(state, key, number)
-            return sampler.modality.measure(samples, step)
+            labels = sampler.labels(number) if sampler.conditional else None
+            return sampler.modality.measure(samples, step, labels)
 
         return evaluate(config, step, measure, jax.random.split(key))
 
@@ -161,13 +199,14 @@ def make_figures(sampler: Sampler):
 
     def figures(state, key):
         sheet_key, paths_key, forming_key = jax.random.split(key, 3)
-        samples = sampler.samples(state, sheet_key, SHEET)
+        labels = sampler.sheet_labels()
+        samples = sampler.samples(state, sheet_key, len(labels), labels)
         paths = sampler.interpolations(state, paths_key, _PATHS, _STEPS)
         pictures = {
             "sheet": modality.show(samples, COLUMNS),
             "interpolation": modality.show(paths, _STEPS),
         }
-        steps = sampler.forming(state, forming_key, SHEET)
+        steps = sampler.forming(state, forming_key, labels)
         if steps is not None:
             frames = [modality.show(frame, COLUMNS) for frame in steps]
             pictures["forming"] = np.stack(frames + frames[-1:] * _PAUSE)
@@ -219,7 +258,8 @@ def make_frames(sampler: Sampler):
     """Returns a task's `frames`: samples of the same latent vectors during training."""
 
     def frames(state, key):
-        samples = sampler.samples(state, key, SHEET)
+        labels = sampler.sheet_labels()
+        samples = sampler.samples(state, key, len(labels), labels)
         return {"training": sampler.modality.show(samples, COLUMNS)}
 
     return frames

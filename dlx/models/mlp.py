@@ -5,7 +5,6 @@ from typing import Any
 
 from flax import linen as nn
 import jax
-from jax.experimental.sparse import BCOO
 import jax.numpy as jnp
 
 
@@ -16,15 +15,20 @@ class Dense(nn.Dense):
     much faster.
     """
 
-    def __call__(self, x: jax.Array | BCOO) -> jax.Array:
+    def __call__(self, x: Any) -> jax.Array:
         """Maps [batch, inputs] to [batch, features]; a BCOO has one batch dimension."""
-        if not isinstance(x, BCOO):
+        if not _is_sparse(x):
             return super().__call__(x)
         if self.is_initializing():
             return super().__call__(jnp.zeros(x.shape))
         kernel, bias = (self.get_variable("params", key) for key in ("kernel", "bias"))
         rows = kernel[x.indices[..., 0]] * x.data[..., None]
         return (jnp.sum(rows, axis=1) + bias[None]).astype(self.dtype or rows.dtype)
+
+
+def _is_sparse(x):
+    """Whether x is a BCOO, whose module takes half a second to import."""
+    return hasattr(x, "todense")
 
 
 class MLP(nn.Module):
@@ -41,12 +45,12 @@ class MLP(nn.Module):
     layer_norm: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array | BCOO) -> jax.Array:
+    def __call__(self, x: Any) -> jax.Array:
         """[batch, ...] float32 -> [batch, features[-1]] float32.
 
         The input may be sparse: a BCOO [batch, inputs] with one batch dimension.
         """
-        x = x if isinstance(x, BCOO) else x.reshape(x.shape[0], -1)
+        x = x if _is_sparse(x) else x.reshape(x.shape[0], -1)
         for layer, width in enumerate(self.features):
             x = Dense(width, dtype=self.dtype, name=f"Dense_{layer}")(x)
             x = nn.relu(nn.LayerNorm(dtype=self.dtype)(x) if self.layer_norm else x)

@@ -213,6 +213,12 @@ def compiled(steps: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
     return steps.lower(*arguments).compile()
 
 
+def local_positions() -> list[int]:
+    """Positions of this process's devices among all devices, the axis AXIS."""
+    everywhere = jax.devices()
+    return [everywhere.index(here) for here in jax.local_devices()]
+
+
 def replicate(tree: Any) -> Any:
     """Copies arrays, which are equal in all processes, to every device."""
     return jax.tree.map(lambda array: _put(array, PartitionSpec()), tree)
@@ -233,8 +239,7 @@ def first_copy(task: Task, state: State) -> State:
 def _init(task, key):
     """Makes a state whose local fields are those of this process's devices."""
     shared_key, local_key = jax.random.split(key)
-    everywhere = jax.devices()
-    numbers = np.array([everywhere.index(here) for here in jax.local_devices()])
+    numbers = np.array(local_positions())
     keys = jax.vmap(jax.random.fold_in, (None, 0))(local_key, numbers)
     local = jax.vmap(task.init)(keys)
     local = {field: getattr(local, field) for field in task.local}

@@ -23,7 +23,7 @@ HUB = "hf:"
 _LEFT_OUT = "opt_state"
 # Fields that name files or folders of the machine that trained.
 _FOLDERS = "data_dir", "manual_dir"
-_FILES = "content", "style", "mask", "weights", "corpus", "dataset"
+_FILES = "content", "style", "mask", "weights", "corpus", "words", "dataset"
 
 
 def is_published(folder: pathlib.Path) -> bool:

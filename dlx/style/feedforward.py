@@ -16,10 +16,11 @@ from dlx.data import batches, images, splits
 from dlx.errors import UserError
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
-from dlx.style import features, losses
-from dlx.style.networks.stylizer import Stylizer
+from dlx.style import losses
 from dlx.style.resolution import FIELDS as STYLE_FIELDS
 from dlx.style.resolution import Resolution, loss_weights, total_loss
+from dlx.style.stylizer import Stylizer
+from dlx.vision.pretrained import features
 
 _SHOWN = 4  # photos in the figure
 

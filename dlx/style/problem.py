@@ -8,8 +8,9 @@ import numpy as np
 from dlx import paths
 from dlx.data import images
 from dlx.errors import UserError
-from dlx.style import features, losses
+from dlx.style import losses
 from dlx.style.resolution import Resolution, loss_weights, total_loss
+from dlx.vision.pretrained import features
 
 # The least sum of a mask over a layer's features; without any, statistics are 0 / 0.
 _LEAST_COVERED = 0.01

@@ -10,10 +10,10 @@ from dlx import fields
 from dlx.data import images
 from dlx.errors import UserError, user_error_in
 from dlx.style import losses
-from dlx.style.features import FIELDS as FEATURE_FIELDS
-from dlx.style.features import FeatureExtractor
 from dlx.style.losses import Statistics
 from dlx.style.tiling import Tiling
+from dlx.vision.pretrained.features import FIELDS as FEATURE_FIELDS
+from dlx.vision.pretrained.features import FeatureExtractor
 
 _LAYERS = fields.table(fields.real(0))
 

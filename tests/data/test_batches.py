@@ -24,24 +24,10 @@ def test_the_order_continues_after_four_billion_examples():
         assert sorted(shown.ravel()[positions // size == epoch]) == list(range(size))
 
 
-class Squares:
-    """Example i is {'x': i, 'y': i squared}."""
-
-    def __init__(self, size):
-        self._size = size
-
-    def __len__(self):
-        return self._size
-
-    def __getitem__(self, index):
-        return {"x": np.int32(index), "y": np.int32(index**2)}
-
-
 def _make(kind, size, batch_size, seeds=(0,)):
-    if kind == "streamed":
-        return Streamed(Squares(size), batch_size, seeds)
     x = np.arange(size, dtype=np.int32)
-    return Resident({"x": x, "y": x**2}, batch_size, seeds)
+    make = {"resident": Resident, "streamed": Streamed}[kind]
+    return make({"x": x, "y": x**2}, batch_size, seeds)
 
 
 def _read(batches, size, steps, first=0, chunk=2, which=0):
@@ -91,6 +77,28 @@ def test_resuming_repeats_and_skips_nothing(kind):
     second = _make(kind, 10, 4)
     second.restore(saved)
     np.testing.assert_array_equal(_read(second, 10, 14, first=6), whole[6:])
+
+
+def test_both_have_the_same_order():
+    orders = [_read(_make(kind, 10, 4), 10, 8) for kind in ("resident", "streamed")]
+    np.testing.assert_array_equal(*orders)
+
+
+def test_some_rows_are_streamed():
+    x = np.arange(100, dtype=np.int32)
+    streamed = Streamed({"x": x}, 4, (0,), rows=x[10:30:2])
+    assert streamed.examples == 10
+    shown = np.concatenate(
+        [streamed.source(chunk)["x"].ravel() for chunk in (3, 3, 4)]  # not all foreseen
+    )
+    assert sorted(shown) == sorted(4 * list(range(10, 30, 2)))
+    whole = Streamed({"x": x[10:30:2]}, 4, (0,))
+    assert streamed.digest() == whole.digest() != Streamed({"x": x}, 4, (0,)).digest()
+
+
+def test_an_older_streams_position_is_a_user_error():
+    with pytest.raises(UserError, match="older version of dlx"):
+        _make("streamed", 10, 4).restore([{"next_index": 3}])
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])

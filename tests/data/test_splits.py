@@ -28,9 +28,8 @@ def test_held_out_examples_leave_the_training_split_and_nothing_else():
     assert not _set(parts["train"]) & _set(parts["validation"])
     assert _set(parts["train"]) | _set(parts["validation"]) == _set(whole)
     np.testing.assert_array_equal(parts["test"], test)
-    streamed = sources.Examples("digits", "validation", validation=100)
-    assert len(streamed) == 100
-    np.testing.assert_array_equal(streamed[7]["images"], parts["validation"][7])
+    opened, rows = sources.whole("digits", "validation", validation=100)
+    np.testing.assert_array_equal(opened.images[rows], parts["validation"])
 
 
 def test_held_out_examples_are_of_all_classes_of_a_sorted_set():
@@ -92,7 +91,7 @@ def test_a_users_own_data_by_import_path(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     train = sources.load("my_data.squares", "train", validation=6)
     assert train.images.shape == (24, 6, 6, 1) and train.names == ["a", "b", "c"]
-    assert len(sources.Examples("my_data.squares", "test")) == 9
+    assert len(sources.load("my_data.squares", "test").labels) == 9
     with pytest.raises(UserError, match=r"my_data.circles cannot be imported"):
         sources.load("my_data.circles", "train")
 

@@ -8,9 +8,8 @@ from PIL import Image
 import pytest
 
 from dlx import figures, tasks
-from dlx.data import sources, tfds
+from dlx.data import corpora, sources, spectrograms, tfds
 from dlx.errors import UserError
-from dlx.generative.measures import ngrams
 from dlx.generative.modalities import sounds, texts
 from dlx.runtime import loop
 
@@ -68,6 +67,57 @@ def test_long_sounds_are_cropped_and_short_ones_padded(tones):
 
 
 @pytest.mark.usefixtures("tones")
+def test_a_speaker_can_be_held_out(tones):
+    for number, example in enumerate(tones):
+        example["audio/filename"] = f"{number % 2}_{'ann' if number < 30 else 'bob'}"
+    train, test = (
+        sources.load_sounds("tones@ann", split, 300) for split in ("train", "test")
+    )
+    assert len(test.labels) == 30 and len(train.labels) == 50
+    first = tones[30]["audio"][:300]
+    assert np.isin(first[100:110], train.samples[0]).all()
+    for name in ("tones@carl", "tones@_"):
+        with pytest.raises(UserError, match=f"{name}: .* names of files have"):
+            sources.load_sounds(name, "train", 300)
+
+
+@pytest.mark.usefixtures("tones")
+def test_sounds_are_images_under_a_prefix():
+    test = sources.load("spectrograms:tones", "test")
+    assert test.images.shape == (8, *spectrograms.SHAPE) and test.names == [
+        "low",
+        "high",
+    ]
+    whole = sources.load_sounds("tones", "test", spectrograms.LENGTH)
+    np.testing.assert_array_equal(test.images, spectrograms.from_sounds(whole.samples))
+    lit = test.images[..., 0].max(axis=2).argmax(axis=1)
+    pitch = 8000 * (63 - lit) / 128
+    assert np.all((pitch > 600) == (test.labels == 1))
+
+
+@pytest.mark.usefixtures("tones")
+def test_a_flow_of_spectrograms_writes_sounds(tmp_path):
+    from configs import flow_spoken
+
+    config = flow_spoken.get_config()
+    config.dataset, config.reference_classifier = "spectrograms:tones", False
+    config.widths, config.heads, config.batch_size, config.solver_steps = (8,), 0, 8, 2
+    config.num_steps = config.log_steps = config.eval_steps = 1
+    config.warmup_steps = 0
+    config.checkpoint_steps = 1
+    config.eval_samples = config.last_eval_samples = 8
+    summary = loop.train(tasks.make(config), config, tmp_path, name="tones")
+    assert summary["status"] == "done"
+    with wave.open(str(tmp_path / "figures" / "samples.wav")) as file:
+        assert file.getframerate() == 8000 and file.getnframes() == 10 * (4096 + 2000)
+    sheet = np.asarray(Image.open(tmp_path / "figures" / "sheet.png"))
+    assert sheet.shape[0] < sheet.shape[1] / 4, "a row of eight for each of two classes"
+    config.dataset = "digits"
+    with pytest.raises(UserError, match="spectrograms:NAME"):
+        tasks.make(config)
+
+
+@pytest.mark.usefixtures("tones")
 def test_sounds_that_do_not_fit_into_memory_are_refused():
     with pytest.raises(UserError, match=r"config.length=1000000000000: 72 .* take"):
         sources.load_sounds("tones", "train", 10**12)
@@ -121,19 +171,6 @@ def test_a_sound_is_written_unchanged(tmp_path):
     assert frames.tolist() == [0, 16384, -32767, 32767], "values are clipped"
 
 
-def test_ngrams_by_hand():
-    # ab, bc, ca, ab of which ab and bc are real; real: ab, bc, cd, of which cd is not.
-    assert ngrams.overlap(["abcab"], ["abcd"], 2) == (3 / 4, 2 / 3)
-    assert ngrams.overlap(["x"], ["abcd"], 2) == (0, 0)
-
-
-def test_text_is_simplified_encoded_and_decoded():
-    line = texts.plain("A  GAN (2014),\nof text!")
-    assert line == "a gan , of text "
-    one_hot = np.eye(len(texts.CHARACTERS))[texts.encode(line)][None, :, None]
-    assert texts.decode(one_hot) == [line]
-
-
 @pytest.fixture
 def textgan():
     from configs import textgan
@@ -153,16 +190,63 @@ def test_the_corpus_is_pythons_language_reference(textgan):
     assert "assert statement" in lines
 
 
+def _one_hot(lines):
+    codes = corpora.encode(lines)
+    return np.eye(len(corpora.CHARACTERS), dtype=np.float32)[codes][:, :, None]
+
+
 def test_real_lines_are_precise_and_a_repeated_line_is_mode_collapse(textgan, caplog):
     modality = texts.Texts(textgan)
-    codes = np.array([texts.encode(line) for line in modality._lines])
-    one_hot = np.eye(len(texts.CHARACTERS), dtype=np.float32)[codes][:, :, None]
+    one_hot = _one_hot(modality._lines)
     numbers = modality.measure(one_hot, 3)
     assert numbers["ngrams_4"] == numbers["covered_4"] == 100
+    assert numbers["new"] == 0 and "words" not in numbers and "listed" not in numbers
     assert not numbers["collapsed"] and not caplog.messages
     same = modality.measure(np.repeat(one_hot[:1], 50, axis=0), 3)
     assert same["collapsed"] and same["different"] == 2 and same["covered_4"] < 2
     assert "step 3: possible mode collapse: only 2.0 % of lines" in caplog.messages[0]
+
+
+def test_chains_and_held_out_lines_are_measured_beside_samples(textgan, tmp_path):
+    (tmp_path / "words").write_text("the\nof\na\nis\nand\nobject\n")
+    textgan.validation, textgan.words = 5000, str(tmp_path / "words")
+    modality = texts.Texts(textgan)
+    assert modality.metric == "words"
+    held_out = modality.held_out
+    numbers = modality.measure(_one_hot(held_out), 0)
+    for name in ("ngrams_4", "ngrams_6", "words", "new"):
+        assert numbers[name] == numbers[f"{name}_held_out"], "the same lines"
+    real = {line[i : i + 4] for line in modality._lines for i in range(13)}
+    found = [line[i : i + 4] in real for line in held_out for i in range(13)]
+    assert numbers["ngrams_4"] == 100 * np.mean(found) < 100
+    # All that follows three characters in a chain of order 3 follows them in the text,
+    # except after characters that only end lines.
+    assert numbers["ngrams_4_chain_2"] < 99.9 < numbers["ngrams_4_chain_3"]
+    assert numbers["ngrams_6_chain_2"] < numbers["ngrams_6_chain_4"] < 100
+    known = {"the", "of", "a", "is", "and", "object"}
+    whole = [w for line in held_out for w in f"{line}x".translate(_BREAKS).split()[:-1]]
+    shared = 100 * np.mean([word in known for word in whole])
+    np.testing.assert_allclose(numbers["words"], shared, atol=0.2)  # for apostrophes
+
+
+_BREAKS = str.maketrans(".,-", "   ")
+
+
+def test_lines_are_listed_new_or_found(textgan, tmp_path):
+    names = ["ada", "bea", "cleo", "dora", "edna", "fay", "gwen", "hilda"] * 5
+    names = [f"{name}{end}" for end in "abcde" for name in names[:8]]
+    (tmp_path / "names").write_text("\n".join(names))
+    textgan.corpus, textgan.examples = str(tmp_path / "names"), "lines"
+    textgan.validation = 10
+    modality = texts.Texts(textgan)
+    assert (len(modality._lines), len(modality.held_out)) == (30, 10)
+    made = [modality._lines[0], modality._lines[1], modality.held_out[0], "xylaaaa"]
+    numbers = modality.measure(_one_hot([line.ljust(16) for line in made]), 0)
+    assert (numbers["listed"], numbers["new"], numbers["found"]) == (75, 50, 25)
+    assert numbers["found_held_out"] == numbers["new_held_out"] == 100
+    # Padding is no text: of ' xylaaaa ' only n-grams with 'aaa' may be real.
+    alone = modality.measure(_one_hot(["xylxylxyl".ljust(16)] * 2), 0)
+    assert alone["ngrams_2"] == alone["ngrams_4"] == 0
 
 
 def test_a_run_writes_lines(textgan, tmp_path):
@@ -172,14 +256,3 @@ def test_a_run_writes_lines(textgan, tmp_path):
     assert len(lines) == 64 and {len(line) for line in lines} == {16}
     assert (tmp_path / "figures" / "sheet.png").exists()
     assert Image.open(tmp_path / "figures" / "training.gif").n_frames == 2
-
-
-def test_a_corpus_from_a_file(textgan, tmp_path):
-    textgan.corpus = str(tmp_path / "mine.txt")
-    with pytest.raises(UserError, match=r"cannot read .*mine.txt"):
-        texts.Texts(textgan)
-    (tmp_path / "mine.txt").write_text("too short for anything at all")
-    with pytest.raises(UserError, match="has 2 lines of 16 characters"):
-        texts.Texts(textgan)
-    (tmp_path / "mine.txt").write_text("the quick brown fox jumps over. " * 99)
-    assert texts.Texts(textgan)._lines[0] == "quick brown fox "

@@ -31,6 +31,22 @@ def test_any_number_of_samples_is_drawn_in_batches(sampler):
     assert set(labels) == {0, 1, 2}
 
 
+def test_samples_are_of_the_classes_that_were_asked_for(sampler):
+    labels = np.arange(1201) % 3
+    samples = sampler.samples(0.001, jax.random.key(0), 1201)
+    assert np.round(samples[:, 0, 0, 0] / 100).tolist() == labels.tolist()
+    assert sampler.labels(1201).tolist() == labels.tolist()
+    chosen = sampler.samples(0.001, jax.random.key(0), 700, np.full(700, 2))
+    assert set(np.round(chosen[:, 0, 0, 0] / 100)) == {2}
+
+
+def test_the_sheet_of_a_conditional_generator_has_a_row_for_each_class(sampler):
+    sampler.conditional = True
+    assert sampler.sheet_labels().tolist() == [0] * 8 + [1] * 8 + [2] * 8
+    sampler.conditional = False
+    assert len(sampler.sheet_labels()) == sampling.SHEET
+
+
 def test_interpolations_keep_their_label(sampler):
     images = sampler.interpolations(0.001, jax.random.key(0), paths=5, steps=7)
     labels = np.round(images[:, 0, 0, 0] / 100).reshape(5, 7)

@@ -15,7 +15,7 @@ from dlx import optimizers, streams, tasks
 from dlx.errors import UserError
 from dlx.runtime import devices, loop
 from dlx.style import feedforward
-from dlx.style.networks.stylizer import Stylizer
+from dlx.style.stylizer import Stylizer
 
 
 @pytest.fixture

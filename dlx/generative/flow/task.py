@@ -81,6 +81,7 @@ def make_sampler(config, modality, network: networks.UNet) -> sampling.Sampler:
         lambda *inputs: forming(*inputs)[-1],
         math.prod(modality.shape),
         forming,
+        conditional=config.conditional,
     )
 
 

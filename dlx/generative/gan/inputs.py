@@ -12,7 +12,7 @@ from dlx.models import layers
 # parts of the batch; 'projection': the batch after a fixed random convolution, another
 # one for each; 'channels': the first sees all channels, each other one channel.
 CHOICES = "same", "split", "projection", "channels"
-AUGMENTATIONS = "translation", "cutout", "colour"
+AUGMENTATIONS = "flip", "translation", "cutout", "colour"
 
 
 class DiscriminatorInputs:
@@ -70,6 +70,9 @@ class DiscriminatorInputs:
     def _augmented(self, key, images, noise):
         config = self._config
         shift_key, cut_key, colour_key, noise_key = jax.random.split(key, 4)
+        flip_key = jax.random.fold_in(key, 4)
+        if "flip" in config.diff_augment:
+            images = augment.flip(flip_key, images)
         if "colour" in config.diff_augment:
             images = augment.brightness(colour_key, images, 0.5)
         if "translation" in config.diff_augment:

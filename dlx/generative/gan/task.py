@@ -180,6 +180,7 @@ def make_sampler(config, modality: modalities.Modality, generator) -> sampling.S
         modality,
         lambda state, z, labels, key: generate(state.average, z, labels, key),
         config.latents,
+        conditional=config.conditional,
     )
 
 

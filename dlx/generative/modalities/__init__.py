@@ -6,18 +6,28 @@ import jax
 import numpy as np
 
 from dlx import fields
-from dlx.data import batches
+from dlx.data import batches, corpora
 from dlx.generative.modalities.images import Images
 from dlx.generative.modalities.sounds import Sounds
+from dlx.generative.modalities.spectrograms import Spectrograms
 from dlx.generative.modalities.texts import Texts
 
-MODALITIES = {"images": Images, "sounds": Sounds, "texts": Texts}
-FIELDS = batches.FIELDS | {
-    "modality": fields.choice(*MODALITIES),
-    "reference_classifier": fields.flag(),
-    "corpus": fields.optional(fields.text()),
-    "length": fields.integer(),
+MODALITIES = {
+    "images": Images,
+    "sounds": Sounds,
+    "spectrograms": Spectrograms,
+    "texts": Texts,
 }
+FIELDS = (
+    batches.FIELDS
+    | corpora.FIELDS
+    | {
+        "modality": fields.choice(*MODALITIES),
+        "reference_classifier": fields.flag(),
+        # Weights of SqueezeNet 1.0, which then measures samples.
+        "reference_weights": fields.optional(fields.text()),
+    }
+)
 
 
 class Modality(Protocol):
@@ -44,10 +54,18 @@ class Modality(Protocol):
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         """Scales a batch to the network's range, [batch, height, width, channels]."""
 
-    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
-        """Measures samples, [number, height, width, channels], in the network's range.
+    def measure(
+        self, samples: np.ndarray, step: int, labels: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """Measures samples.
 
         If the samples hardly differ, 'collapsed' is 1 and a warning names the step.
+
+        Args:
+          samples: [number, height, width, channels] float32, in the network's range.
+          step: The training step.
+          labels: [number] integers. The classes that a conditional generator was asked
+            for, or None.
         """
 
     def show(self, samples: np.ndarray, columns: int) -> np.ndarray:

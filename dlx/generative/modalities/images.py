@@ -5,6 +5,7 @@ classes, and distances are measured in its features. The names of these metrics 
 the classifier's name. Each channel of a stacked image is classified separately.
 """
 
+from collections.abc import Sequence
 import functools
 
 from absl import logging
@@ -16,8 +17,10 @@ from dlx import figures as drawing
 from dlx.data import batches, sources
 from dlx.errors import UserError
 from dlx.generative.measures import fid, modes, reference_classifier
+from dlx.vision.pretrained import imagenet
 
 _REFERENCE = 10_000  # real images that samples are compared with
+_NAMED = 20  # most classes whose accuracies are metrics
 _FEWEST = 4  # each image needs three neighbours
 
 
@@ -27,22 +30,32 @@ class ModeClassifier:
     Attributes:
       name: Name of the reference classifier.
       digest: Digest of the reference classifier, 12 hexadecimal digits.
-      num_modes: The number of modes.
+      names: Names of the classes, by label.
+      num_modes: The number of modes; 0 if the classifier does not know the classes.
     """
 
-    def __init__(self, config):
-        """Loads the reference classifier of `config.dataset`, or trains it.
+    def __init__(self, config, names: Sequence[str]):
+        """Loads the reference classifier.
+
+        Args:
+          config: If its reference_weights are set, they are those of the classifier.
+            Otherwise one is trained on `config.dataset` if there is none yet.
+          names: Names of the data set's classes.
 
         Raises:
-          UserError: if the data are missing.
+          UserError: if the data or weights are missing.
         """
         dataset = config.dataset.removeprefix(sources.STACKED)
-        self._classifier = reference_classifier.load(
-            dataset, config.data_dir, config.manual_dir, config.get("image_size")
-        )
+        if config.get("reference_weights"):
+            self._classifier = imagenet.Classifier(config.reference_weights, names)
+        else:
+            self._classifier = reference_classifier.load(
+                dataset, config.data_dir, config.manual_dir, config.get("image_size")
+            )
         self._stacked = dataset != config.dataset
         self.name, self.digest = self._classifier.name, self._classifier.digest
-        self._classes = len(self._classifier.names)
+        self.names = self._classifier.names
+        self._classes = len(self.names)
         self.num_modes = self._classes ** (3 if self._stacked else 1)
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -76,18 +89,18 @@ class Measures:
         """Loads the classifier. Real images are classified at the first measurement.
 
         Args:
-          config: Its dataset, data_dir, manual_dir and reference_classifier are read;
-            the last says whether the reference classifier is used.
+          config: Its dataset, data_dir, manual_dir, reference_classifier and
+            reference_weights are read. Without the last two there is no classifier.
           real: [number, height, width, channels] uint8. Training images.
           test: The test split.
 
         Raises:
           UserError: if the classifier is used and its data are missing.
         """
-        self._classifier = (
-            ModeClassifier(config) if config.reference_classifier else None
-        )
+        measured = config.reference_classifier or config.get("reference_weights")
+        self._classifier = ModeClassifier(config, test.names) if measured else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
+        self._test_labels = test.labels[:_REFERENCE]
         if self._classifier and min(len(real), len(test.images)) < _FEWEST:
             raise UserError(
                 f"config.dataset={config.dataset} has {len(real)} training and "
@@ -107,12 +120,15 @@ class Measures:
         """The classifier's results for the training and for the test images."""
         return self._classifier(self._real), self._classifier(self._test)
 
-    def __call__(self, images: np.ndarray, step: int) -> dict[str, float]:
+    def __call__(
+        self, images: np.ndarray, step: int, labels: np.ndarray | None
+    ) -> dict[str, float]:
         """Measures samples.
 
         Args:
           images: [number, height, width, channels] uint8.
           step: The training step, for the warning.
+          labels: [number] integers. The classes of conditional samples, or None.
         """
         distance = modes.pairwise_distance(images / 255)
         numbers = {"samples": len(images), "distance": distance}
@@ -122,7 +138,9 @@ class Measures:
             warnings.append(f"mean pairwise distance {distance:.3f} (real {real:.3f})")
         if self._classifier:
             mode, confidence, features = self._classifier(images)
-            numbers |= self._mode_metrics(mode, confidence, warnings)
+            if self._classifier.num_modes:
+                numbers |= self._mode_metrics(mode, confidence, warnings)
+                numbers |= self._class_metrics(mode, labels)
             numbers |= self._feature_metrics(features)
         numbers["collapsed"] = bool(warnings)
         if warnings:
@@ -148,6 +166,27 @@ class Measures:
             "most_share": 100 * shares.max(),
             "confidence": 100 * np.mean(confidence),
         }
+
+    def _class_metrics(self, mode, labels):
+        """Shares of conditional samples that the classifier assigns to their class.
+
+        This is GAN-test of Shmelkov et al. (2018, section 3). The share of held-out
+        images is beside it.
+        """
+        if labels is None:
+            return {}
+        _, (test_mode, _, _) = self._references
+        right = mode == labels
+        numbers = {
+            "class_accuracy": 100 * np.mean(right),
+            "class_accuracy_held_out": 100 * np.mean(test_mode == self._test_labels),
+        }
+        if len(names := self._classifier.names) == self._classifier.num_modes <= _NAMED:
+            for label, name in enumerate(names):
+                numbers[f"class_accuracy_{name}"] = 100 * np.mean(
+                    right[labels == label]
+                )
+        return numbers
 
     def _feature_metrics(self, features):
         (_, _, train), (_, _, test) = self._references
@@ -185,20 +224,23 @@ class Images:
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["images"].astype(jnp.float32) / 127.5 - 1
 
-    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
-        return self._measures(_bytes(samples), step)
+    def measure(
+        self, samples: np.ndarray, step: int, labels: np.ndarray | None = None
+    ) -> dict[str, float]:
+        return self._measures(to_bytes(samples), step, labels)
 
     def show(self, samples: np.ndarray, columns: int) -> np.ndarray:
-        return drawing.sheet(_bytes(samples), columns)
+        return drawing.sheet(to_bytes(samples), columns)
 
     def figures(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """Returns 'neighbours': samples beside their nearest training images."""
-        images = _bytes(samples[:8])
+        images = to_bytes(samples[:8])
         rows = [np.stack([image, *_nearest(image, self._real, 7)]) for image in images]
         return {"neighbours": drawing.sheet(np.concatenate(rows), 8)}
 
 
-def _bytes(samples):
+def to_bytes(samples: np.ndarray) -> np.ndarray:
+    """Scales images of the network's range, -1 ... 1, to bytes."""
     return np.uint8(np.round(127.5 * (samples + 1)))
 
 

@@ -49,7 +49,10 @@ class Sounds:
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
         return batch["sounds"].astype(jnp.float32)[:, :, None, None] / 2**15
 
-    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
+    def measure(
+        self, samples: np.ndarray, step: int, labels: np.ndarray | None = None
+    ) -> dict[str, float]:
+        del labels
         bands, real, held_out = (
             _bands(x) for x in (samples[:, :, 0, 0], self._real, self._held_out)
         )

@@ -1,10 +1,7 @@
 """Texts as a modality: lines of one-hot characters, [length, 1, characters]."""
 
 from collections.abc import Sequence
-import pathlib
-from pydoc_data import topics
-import re
-import string
+import functools
 from typing import ClassVar
 
 from absl import logging
@@ -12,56 +9,67 @@ import jax
 import numpy as np
 
 from dlx import figures as drawing
-from dlx import paths, streams
-from dlx.data import batches
-from dlx.errors import UserError
-from dlx.generative.measures import ngrams
+from dlx import streams
+from dlx.data import batches, corpora
+from dlx.generative.measures import chains, ngrams, words
 
-CHARACTERS = " " + string.ascii_lowercase + ".,'-"
+_SIZES = 2, 3, 4, 6  # of n-grams
+_ORDERS = 2, 3, 4  # of the Markov chains
+_COMPARED = "ngrams_4", "ngrams_6", "words", "new", "listed", "found"
 
 
 class Texts:
-    """Texts; see `dlx.generative.modalities.Modality`."""
+    """Texts; see `dlx.generative.modalities.Modality`.
+
+    Measures are percentages. Of lines: `different` from each other, `new` (no training
+    line) and, if each line of the corpus is an example, `listed` (a line of the corpus)
+    and `found` (a held-out line). Of n-grams: `ngrams_N` (the samples' that occur in
+    training lines) and `covered_N` (those of training lines that occur in samples). Of
+    words: `words` (in the list of words). The same of as many held-out lines, and of
+    Markov chains of order K, have the suffixes `_held_out` and `_chain_K`.
+
+    Attributes:
+      held_out: The held-out lines.
+    """
 
     output = "softmax"
-    metric = "ngrams_4"
     about: ClassVar = {}
 
     def __init__(self, config):
-        """Reads the file `config.corpus`, or Python's own language reference.
+        """Loads the corpus and the list of words; see `dlx.data.corpora`.
 
         Raises:
-          UserError: if the file is missing or too short.
+          UserError: if a file is missing or the corpus is too short.
         """
-        text = plain(_read(config.corpus))
-        # Every line begins with a word.
-        starts = [m.start() for m in re.finditer(r"(?<= )\S", text)]
-        starts = [at for at in starts if at + config.length <= len(text)]
-        if len(starts) < config.batch_size:
-            raise UserError(
-                f"config.corpus has {len(starts)} lines of {config.length} characters, "
-                f"fewer than config.batch_size={config.batch_size}"
-            )
-        self._lines = [text[at : at + config.length] for at in starts]
-        codes = np.array([encode(line) for line in self._lines], np.uint8)
-        arrays = {"codes": codes, "labels": np.zeros(len(codes), np.int32)}
+        self._lines, self.held_out = corpora.load(config)
+        self._words = corpora.words(config)
+        self.metric = "words" if self._words else "ngrams_4"
+        self._whole = config.get("examples") == "lines"
+        self._codes = corpora.encode(self._lines)
+        labels = np.zeros(len(self._codes), np.int32)
+        arrays = {"codes": self._codes, "labels": labels}
         size = config.batch_size * config.get("d_steps", 1)
         self.batches = batches.Resident(arrays, size, streams.seeds(config))
-        self.shape = config.length, 1, len(CHARACTERS)
+        self.shape = config.length, 1, len(corpora.CHARACTERS)
         self.num_classes = 1
+        self._references = functools.cache(self._compare)
 
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
-        return jax.nn.one_hot(batch["codes"], len(CHARACTERS))[:, :, None]
+        return jax.nn.one_hot(batch["codes"], len(corpora.CHARACTERS))[:, :, None]
 
-    def measure(self, samples: np.ndarray, step: int) -> dict[str, float]:
+    def measure(
+        self, samples: np.ndarray, step: int, labels: np.ndarray | None = None
+    ) -> dict[str, float]:
+        del labels
         lines = decode(samples)
         numbers = {
             "samples": len(lines),
             "different": 100 * len(set(lines)) / len(lines),
+            **self._quality(lines),
+            **self._references(len(lines)),
         }
-        for n in (2, 3, 4):
-            precision, recall = ngrams.overlap(lines, self._lines, n)
-            numbers |= {f"ngrams_{n}": 100 * precision, f"covered_{n}": 100 * recall}
+        for n, real in self._ngrams.items():
+            numbers[f"covered_{n}"] = 100 * ngrams.share(real, self._count(lines, n))
         numbers["collapsed"] = numbers["different"] < 50
         if numbers["collapsed"]:
             logging.warning(
@@ -77,27 +85,59 @@ class Texts:
     def figures(self, samples: np.ndarray) -> dict[str, str]:
         return {"samples": "\n".join(decode(samples)) + "\n"}
 
+    @functools.cached_property
+    def _ngrams(self):
+        """The training lines' n-grams, {n: counts}."""
+        return {n: self._count(self._lines, n) for n in _SIZES}
 
-def plain(text: str) -> str:
-    """Lower-cases text; replaces runs of characters not in CHARACTERS by a space."""
-    return re.sub(" +", " ", re.sub(f"[^{re.escape(CHARACTERS)}]", " ", text.lower()))
+    @functools.cached_property
+    def _sets(self):
+        """The training and the held-out lines as sets."""
+        return frozenset(self._lines), frozenset(self.held_out)
 
+    def _count(self, lines, n):
+        if self._whole:  # the padding is no text; one space ends a line, one begins it
+            lines = (f" {line.strip()} " for line in lines)
+        return ngrams.count(lines, n)
 
-def encode(line: str) -> list[int]:
-    """Returns the index of each character in CHARACTERS."""
-    return [CHARACTERS.index(character) for character in line]
+    def _quality(self, lines):
+        """Percentages of one set of lines, which need no other set of samples."""
+
+        def share(condition):
+            return 100 * sum(map(condition, lines)) / len(lines)
+
+        known, held_out = self._sets
+        numbers = {
+            f"ngrams_{n}": 100 * ngrams.share(self._count(lines, n), real)
+            for n, real in self._ngrams.items()
+        }
+        numbers["new"] = share(lambda line: line not in known)
+        if self._whole:
+            numbers["listed"] = share(lambda line: line in known or line in held_out)
+            numbers["found"] = share(held_out.__contains__)
+        if self._words is not None:
+            cut = not self._whole
+            numbers["words"] = 100 * words.share(lines, self._words, cut=cut)
+        return numbers
+
+    def _compare(self, number):
+        """The measures of `number` lines of each Markov chain, and held-out lines."""
+        references = {
+            f"chain_{order}": corpora.decode(
+                chains.lines(self._codes, order, number, 0)
+            )
+            for order in _ORDERS
+        }
+        if self.held_out:
+            references["held_out"] = corpora.spaced(self.held_out, number)
+        return {
+            f"{measure}_{name}": value
+            for name, lines in references.items()
+            for measure, value in self._quality(lines).items()
+            if measure in _COMPARED
+        }
 
 
 def decode(samples: np.ndarray) -> Sequence[str]:
     """Returns the most probable lines of [number, length, 1, characters] samples."""
-    codes = np.argmax(samples[:, :, 0], axis=-1)
-    return ["".join(CHARACTERS[code] for code in line) for line in codes]
-
-
-def _read(corpus):
-    if corpus is None:
-        return " ".join(topics.topics.values())
-    try:
-        return paths.read_text(pathlib.Path(corpus))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"config.corpus: cannot read {corpus}: {error}") from None
+    return corpora.decode(np.argmax(samples[:, :, 0], axis=-1))

@@ -160,21 +160,23 @@ class Model:
         """[..., latents] -> logits [..., height, width, channels]."""
         return self.network.apply({"params": params}, z, method="decode")
 
-    def terms(self, params, key, x, samples):
+    def noise(self, key, batch, samples):
+        """Draws the noise of `samples` samples of z for each image of a batch."""
+        return jax.random.normal(key, (samples, batch, self.network.latents))
+
+    def terms(self, params, x, noise):
         """Returns the terms of the bounds, for samples of z.
 
         Args:
           params: The network's parameters.
-          key: The key of the samples.
           x: [batch, height, width, channels] float32. Binary pixels.
-          samples: The number k of samples of z for each image.
+          noise: [k, batch, latents] float32. The noise of k samples for each image.
 
         Returns:
           log p(x | z) [k, batch], log p(z) - log q(z | x) [k, batch], mean of q [batch,
           latents] and log std of q [batch, latents].
         """
         mean, log_std = self.encode(params, x)
-        noise = jax.random.normal(key, (samples, *mean.shape))
         mean_k, log_std_k = mean[None], log_std[None]
         z = mean_k + jnp.exp(log_std_k) * noise
         fit = likelihood.bernoulli_log_prob(x, self.decode(params, z))

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import choices, fields, optimizers, streams
+from dlx import choices, fields, gradients, optimizers, streams
 from dlx.data import batches, sources, splits
-from dlx.errors import user_error_in
+from dlx.errors import UserError, user_error_in
 from dlx.generative import sampling
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
@@ -32,6 +32,7 @@ FIELDS = batches.FIELDS | {
     "dtype": fields.choice("float32", "bfloat16"),
     "objective": fields.choice("vae", "iwae"),
     "samples": fields.integer(),
+    "accumulate": fields.integer(),
     "free_bits": fields.real(0),
     "warmup_steps": fields.integer(0),
     "optimizer": choices.FIELD,
@@ -105,10 +106,10 @@ class Codec:
 
 
 def make_loss(config, model: networks.Model):
-    """Returns the loss: (params, key, x, beta, the weight of the KL) -> []."""
+    """Returns the loss: (params, x, noise, beta, the weight of the KL) -> []."""
 
-    def loss(params, key, x, beta):
-        fit, ratio, mean, log_std = model.terms(params, key, x, config.samples)
+    def loss(params, x, noise, beta):
+        fit, ratio, mean, log_std = model.terms(params, x, noise)
         if config.objective == "iwae":
             return -jnp.mean(likelihood.importance_bound(fit + beta * ratio))
         kl = jnp.mean(likelihood.kl_to_standard_normal(mean, log_std), axis=0)
@@ -130,6 +131,13 @@ def make(config) -> Task:
     """
     train, test, model = load(config)
     loss = make_loss(config, model)
+    share = devices.per_device("config.batch_size", config.batch_size)
+    micro_batches = gradients.micro_batches(config, share)
+    if micro_batches > 1 and config.free_bits:
+        raise UserError(
+            f"config.accumulate={micro_batches} needs config.free_bits=0, because free "
+            "bits apply to the mean of a whole batch"
+        )
     tx = optimizers.make(
         config.get("optimizer", "adam"),
         config.num_steps,
@@ -148,7 +156,16 @@ def make(config) -> Task:
         x = bits(bits_key, batch["images"])
         warm = (state.step + 1) / max(1, config.warmup_steps)
         beta = jnp.minimum(1.0, warm)
-        total, grads = jax.value_and_grad(loss)(state.params, noise_key, x, beta)
+        noise = model.noise(noise_key, len(x), config.samples)
+
+        def mean_loss(params, inputs, key):
+            del key
+            x, noise = inputs
+            return loss(params, x, jnp.swapaxes(noise, 0, 1), beta), ()
+
+        gradient = gradients.value_and_grad(mean_loss, micro_batches)
+        inputs = x, jnp.swapaxes(noise, 0, 1)
+        (total, _), grads = gradient(state.params, inputs, key)
         grads = lax.pmean(grads, devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -180,12 +197,13 @@ def make_evaluate(config, test: sources.Images, model: networks.Model):
 
     @jax.jit
     def terms(params, key, x):
-        fit, _, mean, log_std = model.terms(params, key, x, 1)
+        fit, _, mean, log_std = model.terms(params, x, model.noise(key, len(x), 1))
         kl = jnp.sum(likelihood.kl_to_standard_normal(mean, log_std), axis=-1)
         return fit[0], kl, mean
 
     def log_weights(params, key, x, samples):
-        fit, ratio, _, _ = model.terms(params, key, x, samples)
+        noise = model.noise(key, len(x), samples)
+        fit, ratio, _, _ = model.terms(params, x, noise)
         return fit + ratio
 
     def evaluate(state, key):

@@ -13,6 +13,7 @@ from dlx import streams, tasks
 from dlx.data import sources
 from dlx.errors import UserError
 from dlx.generative.gan import inputs, losses, networks
+from dlx.generative.measures import reference_classifier
 from dlx.generative.modalities import images as modality
 from dlx.runtime import devices, loop
 
@@ -237,7 +238,7 @@ def test_real_images_cover_all_modes_without_a_warning(config, caplog):
     for dataset, num_modes in (("digits", 10), ("stacked_digits", 1000)):
         config.dataset = dataset
         train, test = (sources.load(dataset, split) for split in ("train", "test"))
-        numbers = modality.Measures(config, train.images, test)(test.images, 0)
+        numbers = modality.Measures(config, train.images, test)(test.images, 0, None)
         assert not numbers["collapsed"] and not caplog.messages
         assert numbers["modes"] == num_modes
         assert numbers["precision"] > 50 and numbers["recall"] > 50
@@ -249,13 +250,29 @@ def test_a_generator_that_repeats_training_examples_is_detected(config):
     config.reference_classifier = True
     train, test = (sources.load("digits", split) for split in ("train", "test"))
     examples = train.images[:500]
-    numbers = modality.Measures(config, examples, test)(examples, 0)
+    numbers = modality.Measures(config, examples, test)(examples, 0, None)
     name = "fid_digits_classifier"
     assert abs(numbers[name]) < 1e-3
     floor, held_out = numbers[f"{name}_floor"], numbers[f"{name}_held_out"]
     np.testing.assert_allclose(held_out, floor, rtol=1e-5)
     assert floor > 1
     assert numbers["fid_samples"] == len(test.images) == 360
+
+
+def test_classes_of_conditional_samples_are_verified(config):
+    """Test images count as samples, once of their own class and once of the next."""
+    config.reference_classifier = True
+    train, test = (sources.load("digits", split) for split in ("train", "test"))
+    measures = modality.Measures(config, train.images, test)
+    right = measures(test.images, 0, test.labels)
+    assert right["class_accuracy"] == right["class_accuracy_held_out"] > 96
+    zeros = reference_classifier.load("digits", None, None)(
+        test.images[test.labels == 0]
+    )[0]
+    expected = 100 * np.mean(np.argmax(zeros, axis=1) == 0)
+    np.testing.assert_allclose(right["class_accuracy_0"], expected)
+    assert measures(test.images, 0, (test.labels + 1) % 10)["class_accuracy"] < 4
+    assert "class_accuracy" not in measures(test.images, 0, None)
 
 
 def test_the_last_evaluation_adds_metrics_of_more_samples(config):
@@ -281,7 +298,7 @@ def test_the_last_evaluation_adds_metrics_of_more_samples(config):
         ({"d_inputs": "none"}, "config.d_inputs must be one of: .*, got 'none'"),
         ({"dropout": (0.0, 0.0)}, "need an entry for each discriminator"),
         ({"d_channels": ()}, "config.d_channels must be a row of 1 or more"),
-        ({"diff_augment": ("flip",)}, "one of: 'translation', 'cutout', 'colour'"),
+        ({"diff_augment": ("turn",)}, "one of: 'flip', 'translation', 'cutout'"),
         ({"smoothing": 0.1, "loss": "hinge"}, "config.loss=hinge has no target"),
         ({"packing": 3}, "do not divide into 3 parts"),
         ({"packing": 2, "conditional": True}, "packed images have no single class"),

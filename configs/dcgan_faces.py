@@ -1,15 +1,17 @@
-"""A DCGAN of faces, 64x64 pixels, for a GPU.
+"""A DCGAN of faces, 64x64 pixels.
 
-    python -m launch.main --config=configs/dcgan_celeba.py
+    python -m launch.main --config=configs/dcgan_faces.py  # celeb_a, for a GPU
+    python -m launch.main --config=configs/dcgan_faces.py:small \\
+        --config.dataset=lfw_faces64 --config.data_dir=DIRECTORY  # hours on a CPU
 
-TFDS downloads celeb_a. There are no measured results, because the data could not be
-downloaded. Loading is tested on images with the same features.
+TFDS downloads celeb_a. With --config.reference_weights=squeezenet1_0.safetensors,
+ImageNet's features measure samples. docs/measured.md has results of the small one.
 """
 
 import ml_collections
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(size: str = "full") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "gan"
     config.seed = 0
@@ -21,20 +23,23 @@ def get_config() -> ml_collections.ConfigDict:
     config.manual_dir = ml_collections.config_dict.placeholder(str)
     config.validation = 0  # training examples held out; 0 trains on all
     config.image_size = 64  # the central square of 218x178 pixels, scaled
-    config.streamed = True  # True if the data do not fit on the device
-    config.batch_size = 64
+    config.streamed = size == "full"  # True if the data do not fit on the device
+    config.batch_size = {"full": 64, "small": 32}[size]
 
     # The generator: channels of each layer, from the smallest image on.
     config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.latents = 128
-    config.g_channels = (512, 256, 128, 64)
+    config.g_channels = {"full": (512, 256, 128, 64), "small": (256, 128, 64, 32)}[size]
     config.g_kernel = (3, 3)
     config.factor = (2, 2)  # upsampling of each layer in height and width
     config.temperature = 1.0  # of softmax outputs
     config.conditional = False  # whether samples depend on the class
 
     # The discriminators: channels of each layer of each discriminator.
-    config.d_channels = ((64, 128, 256, 512),)
+    config.d_channels = {
+        "full": ((64, 128, 256, 512),),
+        "small": ((32, 64, 128, 256),),
+    }[size]
     config.d_kernel = (4, 4)
     config.d_norm = "none"  # or 'batch' or 'spectral'
     config.dropout = (0.0,)  # a rate for each discriminator
@@ -51,7 +56,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.r2 = 1.0
     config.smoothing = 0.0  # one-sided label smoothing
     config.instance_noise = 0.0  # initial standard deviation; falls to 0
-    config.diff_augment = ()  # any of 'translation', 'cutout', 'colour'
+    # Any of 'flip', 'translation', 'cutout', 'colour'.
+    config.diff_augment = ("flip", "translation")
     config.d_steps = 1
     config.g_steps = 1
 
@@ -61,7 +67,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.d_learning_rate = 2e-4
     config.adam_b1 = 0.5
     config.adam_b2 = 0.99
-    config.schedule = "cosine"  # or 'linear' or 'constant'
+    config.schedule = "constant"  # or 'linear' or 'cosine'
     config.ema_decay = 0.999
 
     # The run.
@@ -72,6 +78,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
     config.reference_classifier = False  # faces have no classes
+    config.reference_weights = ml_collections.config_dict.placeholder(str)  # SqueezeNet
     config.eval_samples = 1000
     config.last_eval_samples = 10_000
     return config

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dlx.models.layers import average_pool, max_pool_3x3
-from dlx.style import features
 from dlx.vision.airbench_network import Airbench
 from dlx.vision.networks import CNNClassifier
+from dlx.vision.pretrained import features
 
 # Torchvision's counts.
 PARAMETERS = {

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dlx.errors import UserError
-from dlx.style import weights
+from dlx.vision.pretrained import weights
 
 ARRAYS = {
     "features.0.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),

@@ -15,7 +15,7 @@ import numpy as np
 
 from dlx import paths
 from dlx.errors import UserError
-from dlx.style import torch_files
+from dlx.vision.pretrained import torch_files
 
 _SHOWN = 6  # wrong layers that an error lists
 _ORDER = {

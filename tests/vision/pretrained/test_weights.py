@@ -12,8 +12,8 @@ import pytest
 import safetensors.numpy
 
 from dlx.errors import UserError
-from dlx.style import features, weights
-from dlx.style.networks.squeezenet import SqueezeNet
+from dlx.vision.pretrained import features, weights
+from dlx.vision.pretrained.squeezenet import SqueezeNet
 
 ARRAYS = {
     "features.0.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),

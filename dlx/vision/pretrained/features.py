@@ -14,9 +14,8 @@ from dlx.errors import UserError
 from dlx.models.receptive_field import ReceptiveField
 from dlx.runtime import restore
 from dlx.runtime.rundir import read_config
-from dlx.style import weights
-from dlx.style.networks import squeezenet, vgg
 from dlx.vision import airbench, classifier
+from dlx.vision.pretrained import squeezenet, vgg, weights
 
 _CAFFE = np.array([[[[103.939, 116.779, 123.68]]]], np.float32)  # BGR mean in 0 ... 255
 _MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)  # RGB mean in 0 ... 1

@@ -1,0 +1,1 @@
+"""Language models of characters, trained by maximum likelihood."""

@@ -1,1 +1,0 @@
-"""Networks of style transfer."""
