@@ -32,6 +32,7 @@ def get_config(
     config.network = network
     config.features = (64,)
     config.channels = (8, 16)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.dueling = True
 
     # The algorithm.

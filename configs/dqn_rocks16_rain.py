@@ -27,6 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.network = "mlp"
     config.features = (256,)
     config.channels = (8, 16)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.dueling = True
 
     # The algorithm.

@@ -30,6 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.network = "mlp"
     config.features = (128,)
     config.channels = (8, 16)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
 
     # The algorithm: 'a2c', or 'reinforce' with or without a learnt `baseline`.
     config.algorithm = "a2c"

@@ -25,6 +25,7 @@ def get_config(game: str = "CartPole-v1") -> ml_collections.ConfigDict:
     config.network = "mlp"
     config.features = (64, 64)
     config.channels = ()
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.layer_norm = game == "Pendulum-v1"
 
     # The algorithm.

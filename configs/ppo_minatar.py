@@ -27,6 +27,7 @@ def get_config(game: str = "Breakout") -> ml_collections.ConfigDict:
     config.network = "cnn"
     config.features = (128,)
     config.channels = (16,)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.layer_norm = False
 
     # The algorithm.

@@ -28,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.network = "mlp"
     config.features = (128,)
     config.channels = (8, 16)
+    config.dtype = "float32"  # or 'bfloat16', for a GPU
     config.layer_norm = True
     config.dueling = False
 

@@ -111,8 +111,12 @@ def test_config_traces(path, arguments, monkeypatch, request):
         request.getfixturevalue("gymnax")
     if "widths" in config:
         config.widths = config.widths[:1]  # each halves what is left of 8x8 pixels
+    if config.get("modality") == "spectrograms":
+        config.modality = "images"  # which they are
     if config.get("modality") == "images":
-        config.reference_classifier, config.image_size = False, config.image_size and 8
+        config.reference_classifier = False
+        if config.get("image_size"):
+            config.image_size = 8
     if "g_channels" in config and config.modality == "images":
         config.g_channels = config.g_channels[:2]
     if config.get("modality") == "sounds":

@@ -1,6 +1,7 @@
 """Convolutional networks."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -16,15 +17,17 @@ class CNN(nn.Module):
       channels: The channels of each convolution.
       features: The width of each dense layer.
       layer_norm: Normalises each dense layer before its ReLU.
+      dtype: The dtype of the arithmetic; None for that of inputs and parameters.
     """
 
     channels: Sequence[int]
     features: Sequence[int]
     layer_norm: bool = False
+    dtype: Any = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[batch, height, width, channels] float32 -> [batch, features[-1]] float32."""
+        """[batch, height, width, channels] float32 -> [batch, features[-1]]."""
         for channels in self.channels:
-            x = nn.relu(Conv(channels, (3, 3), strides=2)(x))
-        return MLP(self.features, layer_norm=self.layer_norm)(x)
+            x = nn.relu(Conv(channels, (3, 3), strides=2, dtype=self.dtype)(x))
+        return MLP(self.features, self.dtype, self.layer_norm)(x)

@@ -46,7 +46,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Any) -> jax.Array:
-        """[batch, ...] float32 -> [batch, features[-1]] float32.
+        """[batch, ...] float32 -> [batch, features[-1]].
 
         The input may be sparse: a BCOO [batch, inputs] with one batch dimension.
         """

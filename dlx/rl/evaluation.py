@@ -14,7 +14,10 @@ from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
 from dlx.runtime import memory
 
+# float32 is the dtype of observations; without a dtype nothing is converted.
+_DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
 FIELDS = {
+    "dtype": fields.choice(*_DTYPES),
     "env": fields.group(),
     "num_envs": fields.integer(),
     "network": fields.choice("mlp", "cnn"),
@@ -57,6 +60,7 @@ def make_torso(config) -> nn.Module:
             features=config.features,
             channels=config.channels,
             layer_norm=config.get("layer_norm", False),
+            dtype=_DTYPES[config.get("dtype", "float32")],
         )
 
 

@@ -18,6 +18,7 @@ def make_torso(
     features: Sequence[int],
     channels: Sequence[int],
     layer_norm: bool = False,
+    dtype: Any = None,
 ) -> nn.Module:
     """Makes a torso.
 
@@ -26,6 +27,8 @@ def make_torso(
       features: The widths of the dense layers.
       channels: The channels of the convolutions of 'cnn'.
       layer_norm: Normalises the dense layers.
+      dtype: The dtype of the arithmetic; None for that of the observations. Parameters
+        and features are float32.
 
     Raises:
       ValueError: if the name is unknown, there is no dense layer, or a width is not a
@@ -38,9 +41,9 @@ def make_torso(
             f"channels={tuple(channels)}"
         )
     if name == "mlp":
-        return MLP(tuple(features), layer_norm=layer_norm)
+        return MLP(tuple(features), dtype, layer_norm)
     if name == "cnn":
-        return CNN(tuple(channels), tuple(features), layer_norm=layer_norm)
+        return CNN(tuple(channels), tuple(features), layer_norm, dtype)
     raise ValueError(f"unknown network {name!r}; choose one of: mlp, cnn")
 
 
@@ -64,7 +67,7 @@ class ActorCritic(nn.Module):
         The policy is logits [batch, num_actions] or, if actions are continuous, means
         and logarithmic deviations [batch, *action_shape].
         """
-        features = self.torso(observations)
+        features = self.torso(observations).astype(jnp.float32)
         # Small initial weights make every action equally likely and every value near 0.
         small = nn.initializers.variance_scaling(1e-4, "fan_in", "normal")
         outputs = self.num_actions or math.prod(self.action_shape)
@@ -93,7 +96,7 @@ class QNetwork(nn.Module):
     @nn.compact
     def __call__(self, observations: jax.Array) -> jax.Array:
         """Observations [batch, ...] -> action values [batch, num_actions] float32."""
-        features = self.torso(observations)
+        features = self.torso(observations).astype(jnp.float32)
         values = nn.Dense(self.num_actions)(features)
         if not self.dueling:
             return values

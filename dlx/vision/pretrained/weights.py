@@ -122,7 +122,7 @@ def _torchvision_name(path):
 
 
 def _modules_before(name, arrays, source):
-    """The modules before torchvision's names: '' or, for example, 'module.'."""
+    """Returns what precedes torchvision's names: '' or, for example, 'module.'."""
     before = {n.removesuffix(name) for n in arrays if f".{n}".endswith(f".{name}")}
     if not before or "" in before:
         return ""
