@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.task = "flow"
     config.seed = 0
 
-    # The data: 'images', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds', 'spectrograms' or 'texts'.
     config.modality = "images"
     config.dataset = "mnist"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default

@@ -23,7 +23,7 @@ def get_config(
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'images', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds', 'spectrograms' or 'texts'.
     config.modality = "images"
     config.dataset = "stacked_digits"
     config.data_dir = ml_collections.config_dict.placeholder(str)  # TFDS's default

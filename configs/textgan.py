@@ -16,7 +16,7 @@ def get_config(examples: str = "text") -> ml_collections.ConfigDict:
     config.task = "gan"
     config.seed = 0
 
-    # The data: 'images', 'sounds' or 'texts'.
+    # The data: 'images', 'sounds', 'spectrograms' or 'texts'.
     config.modality = "texts"
     config.corpus = ml_collections.config_dict.placeholder(str)  # Python's manual
     # 'lines': every line of the corpus; 'windows': all that begin with a word.

@@ -31,7 +31,7 @@ def _config(name):
         from configs import flow_digits
 
         config = flow_digits.get_config()
-        config.reference_classifier, config.widths = False, (8,)
+        config.reference_classifier, config.widths, config.patch = False, (8,), 2
     elif name == "iwae":
         from configs import iwae_mnist
 

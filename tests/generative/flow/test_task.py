@@ -20,7 +20,8 @@ def config():
 
     config = flow_digits.get_config()
     config.reference_classifier, config.conditional = False, True
-    config.widths, config.solver_steps, config.batch_size = (16,), 2, 8
+    config.widths, config.patch, config.solver_steps = (16,), 2, 2
+    config.batch_size = 8
     config.num_steps, config.log_steps, config.warmup_steps = 4, 1, 0
     config.eval_steps = config.checkpoint_steps = 2
     config.eval_samples = config.last_eval_samples = 8

@@ -78,11 +78,11 @@ def test_the_likelihood_is_the_product_of_each_characters_probability(network):
 
     expected = []
     for line in lines:
-        states, x, likelihood = [(np.zeros(w),) * 2 for w in (4, 3)], np.zeros(5), 1
+        states, x, product = [(np.zeros(w),) * 2 for w in (4, 3)], np.zeros(5), 1
         for character in line:
             states, p = probabilities(states, x)
-            likelihood, x = likelihood * p[character.argmax()], character
-        expected.append(-np.log(likelihood))
+            product, x = product * p[character.argmax()], character
+        expected.append(-np.log(product))
     nats = likelihood.surprise(*network, _lines(3))
     np.testing.assert_allclose(nats, expected, rtol=1e-5)
     np.testing.assert_array_less(1, np.ptp(expected))
