@@ -7,10 +7,14 @@ On a GPU, --config.dtype=bfloat16 is faster. docs/measured.md has results, besid
 paper's.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(size: str = "full") -> ml_collections.ConfigDict:
+def get_config(
+    size: Literal["full", "small"] = "full",
+) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "airbench"
     config.seed = 0

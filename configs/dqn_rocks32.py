@@ -7,10 +7,14 @@ It does not reach all starts in every seed; configs/pg_rocks32.py does.
 docs/measured.md has results.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
+def get_config(
+    network: Literal["mlp", "cnn"] = "mlp",
+) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "dqn"
     config.seed = 0

@@ -10,10 +10,14 @@ results and variants; configs/sweeps/discriminators.py compares numbers of
 discriminators and ways to combine their losses.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(model: str = "several") -> ml_collections.ConfigDict:
+def get_config(
+    model: Literal["several", "quarter"] = "several",
+) -> ml_collections.ConfigDict:
     quarter = {"several": False, "quarter": True}[model]
     config = ml_collections.ConfigDict()
     config.task = "gan"

@@ -7,10 +7,14 @@ docs/measured.md has results, beside the paper's. `:gated` and `:paper`, which h
 samples, were not trained to the end.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(model: str = "conv") -> ml_collections.ConfigDict:
+def get_config(
+    model: Literal["conv", "gated", "paper"] = "conv",
+) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "vae"
     config.seed = 0

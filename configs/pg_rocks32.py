@@ -8,10 +8,14 @@ which takes less time. docs/measured.md has results; configs/sweeps/rocks_table.
 compares sizes, networks and algorithms.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(network: str = "mlp") -> ml_collections.ConfigDict:
+def get_config(
+    network: Literal["mlp", "cnn"] = "mlp",
+) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "policy_gradient"
     config.seed = 0

@@ -7,10 +7,14 @@
 variants, beside theirs.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(model: str = "gated") -> ml_collections.ConfigDict:
+def get_config(
+    model: Literal["gated", "paper"] = "gated",
+) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "vae"
     config.seed = 0

@@ -11,11 +11,9 @@ import functools
 import itertools
 import os
 import pathlib
-import re
 import signal
 import sys
 import time
-import traceback
 
 BEGAN = time.monotonic()  # before the imports that take seconds
 
@@ -72,7 +70,9 @@ import ml_collections
 from ml_collections import config_flags
 
 from dlx import cache, choices, paths
-from dlx.errors import UserError, exit_status, first_line
+from dlx.errors import UserError, exit_status
+
+from . import flag_errors
 
 _COMPILATION_CACHE = flags.DEFINE_bool(
     "compilation_cache",
@@ -214,9 +214,9 @@ def _parse(commands, files, argv):
         return rest
     except (Exception, KeyboardInterrupt) as error:
         # A config file is a program, which can raise anything.
-        sys.exit(_print_error(_flag_error(error, argv), 2))
+        sys.exit(_print_error(flag_errors.line(error, argv), 2))
     except SystemExit as error:
-        if where := _line_in_config_file(error, argv):
+        if where := flag_errors.place(error, argv):
             sys.exit(_print_error(f"{where}: the config file calls sys.exit", 2))
         raise
 
@@ -232,58 +232,6 @@ def _require_config(flag):
             f"{config_flags.get_config_filename(flag)}: get_config() must return an "
             f"ml_collections.ConfigDict, but returned {str(flag.value)[:60]}"
         )
-
-
-def _config_file(argv):
-    """The config file's path in the arguments, or None."""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, value = argument.lstrip("-").partition("=")
-        if name == "config":
-            return (value if equals else following).partition(":")[0]
-    return None
-
-
-def _line_in_config_file(error, argv):
-    """'FILE:LINE' of the config file's own error, or None if it has none."""
-    file = _config_file(argv)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
-    return f"{file}:{lines[-1]}" if lines else None
-
-
-def _flag_error(error, argv):
-    """One line for an error while flags and config were read."""
-    cause = error
-    while cause is not None:  # ml_collections wraps the config file's errors
-        where = _line_in_config_file(cause, argv)
-        if where and not isinstance(cause, SyntaxError):
-            return f"{where}: {type(cause).__name__}: {first_line(cause)}".rstrip(": ")
-        previous, cause = cause, cause.__cause__ or cause.__context__
-    if isinstance(previous, TypeError) and "Error whilst parsing" in str(error):
-        return f"{_config_file(argv)}: {previous}"  # get_config cannot be called
-    text = str(error)
-    if isinstance(error, OSError):
-        return f"no config file: {error.__cause__}".splitlines()[-1].strip()
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}: not Python: {error.msg}"
-    if "must have a value other than None" in text and _config_file(argv):
-        return f"{_config_file(argv)}: get_config() returned None"
-    if "must have a value other than None" in text:
-        return f"{text.split('=')[0].removeprefix('flag ')} is missing; see --help"
-    if isinstance(error, AttributeError) and "get_config" in text:
-        return "the config file has no function get_config()"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    if (
-        isinstance(error, KeyError | AttributeError)
-        and "ml_collections" in frame.filename
-    ):
-        names = re.findall(r"\w+", text.split("Did you mean")[0])
-        similar = re.findall(r'Did you mean "(\w+)"', text)
-        hint = f"; did you mean {similar[0]!r}?" if similar else ""
-        return f"the config has no {names[0]!r}{hint}"
-    if isinstance(error, flags.Error | UserError | IndexError):
-        return text
-    return f"{frame.filename}:{frame.lineno}: {type(error).__name__}: {text}"
 
 
 def _print_error(error, code):

@@ -3,6 +3,7 @@
 import importlib.util
 import inspect
 import pathlib
+import typing
 
 import jax
 import numpy as np
@@ -84,6 +85,10 @@ def test_all_variants_are_opened():
         if inspect.signature(_module(path).get_config).parameters
     }
     assert taking == set(VARIANTS)
+    for path in CONFIGS:
+        for argument in inspect.signature(_module(path).get_config).parameters.values():
+            values = typing.get_args(argument.annotation)  # of a Literal; else none
+            assert not values or {argument.default, *VARIANTS[path.stem]} == {*values}
     with pytest.raises(KeyError):
         _read(pathlib.Path("configs/vae_mnist.py"), "none")
 

@@ -1,6 +1,7 @@
 """Samples of generative models: metrics, sample sheets, interpolations, animations."""
 
 from collections.abc import Callable
+import math
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from dlx import fields
 from dlx.generative import interpolation
 from dlx.generative.modalities import Modality
+from dlx.runtime import memory
 from dlx.runtime.task import Task
 
 SHEET, COLUMNS = 64, 8  # samples in a sheet, and in each of its rows
@@ -213,6 +215,21 @@ def make_figures(sampler: Sampler):
     return figures
 
 
+def require_room(config, shape: tuple[int, ...]) -> None:
+    """Raises UserError if the samples of an evaluation do not fit into memory.
+
+    Args:
+      config: See `evaluate`.
+      shape: Of a sample.
+    """
+    for field in "eval_samples", "last_eval_samples":
+        memory.require_on_host(
+            2 * 4 * config[field] * math.prod(shape),  # batches, and all of them
+            f"config.{field}={config[field]}: samples of {'x'.join(map(str, shape))} "
+            "numbers take",
+        )
+
+
 def task(config, sampler: Sampler, **options: Any) -> Task:
     """Makes a task whose evaluation and figures use its samples.
 
@@ -220,8 +237,12 @@ def task(config, sampler: Sampler, **options: Any) -> Task:
       config: See `evaluate`.
       sampler: The sampler; its modality has the training batches.
       options: The task's `init`, `step` and `counts`.
+
+    Raises:
+      UserError: if the samples of an evaluation do not fit into memory.
     """
     modality = sampler.modality
+    require_room(config, modality.shape)
     return Task(
         evaluate=make_evaluate(config, sampler),
         figures=make_figures(sampler),

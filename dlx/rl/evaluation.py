@@ -12,6 +12,7 @@ from dlx.envs import registration
 from dlx.envs.environment import Environment
 from dlx.errors import UserError, user_error_in
 from dlx.rl import networks
+from dlx.runtime import memory
 
 # float32 is the dtype of observations; without a dtype nothing is converted.
 _DTYPES = {"float32": None, "bfloat16": jnp.bfloat16}
@@ -104,8 +105,20 @@ def make(config, env: Environment, scores: Scores):
       config: It reads `eval_episodes`.
       env: The game.
       scores: The agent's action scores.
+
+    Raises:
+      UserError: if the observations of all episodes do not fit into memory.
     """
     episodes = num_episodes(config)
+    field = "eval_episodes" if "eval_episodes" in config else "eval_rocks"
+    observations = jax.eval_shape(
+        lambda key: env.observe(env.reset(key, episodes)), jax.random.key(0)
+    )
+    memory.require(
+        observations.size * observations.dtype.itemsize,
+        f"config.{field}={config[field]}: the observations of an evaluation's "
+        f"{episodes} episodes take",
+    )
 
     @jax.jit
     def evaluate(state, key):

@@ -1,5 +1,6 @@
 """Free memory, and checks of a run's needs before anything is allocated."""
 
+from collections.abc import Callable
 import contextlib
 import pathlib
 import resource
@@ -83,17 +84,30 @@ def require_for_state(state: Any) -> None:
     )
 
 
-def require_for_program(program: Any) -> None:
+def require_for_program(program: Any, what: str = "a training step") -> None:
     """Checks that the temporary arrays of a compiled program fit into memory.
+
+    Args:
+      program: The program.
+      what: What it computes, for the message.
 
     Raises:
       UserError: if they do not.
     """
     analysis = getattr(program, "memory_analysis", lambda: None)()
     if analysis is not None:
-        require(
-            analysis.temp_size_in_bytes, "the temporary arrays of a training step take"
-        )
+        require(analysis.temp_size_in_bytes, f"the temporary arrays of {what} take")
+
+
+def run(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Compiles a function and calls it, if its temporary arrays fit into memory.
+
+    Raises:
+      UserError: if they do not; `what` names the computation.
+    """
+    program = jax.jit(function).lower(*arguments).compile()
+    require_for_program(program, what)
+    return program(*arguments)
 
 
 def size(number: int) -> str:

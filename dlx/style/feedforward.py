@@ -14,7 +14,7 @@ import optax
 from dlx import fields, figures, optimizers
 from dlx.data import batches, images, splits
 from dlx.errors import UserError
-from dlx.runtime import devices
+from dlx.runtime import devices, memory
 from dlx.runtime.task import Abilities, Task
 from dlx.style import losses
 from dlx.style.resolution import FIELDS as STYLE_FIELDS
@@ -168,8 +168,12 @@ def _painting_statistics(config, extractor):
     """Style statistics of the painting: {layer: Statistics}."""
     painting = images.read(config.style)
     shape = images.shape_at(painting, config.crop * config.style_scale)
-    statistics = jax.jit(Resolution(config, extractor, shape).statistics)
-    return statistics(extractor.variables, images.resize(painting, shape))
+    return memory.run(
+        f"the features of a painting of {shape[1]}x{shape[0]} pixels",
+        Resolution(config, extractor, shape).statistics,
+        extractor.variables,
+        images.resize(painting, shape),
+    )
 
 
 def _test_images(config):

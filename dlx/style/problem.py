@@ -8,6 +8,7 @@ import numpy as np
 from dlx import paths
 from dlx.data import images
 from dlx.errors import UserError
+from dlx.runtime import memory
 from dlx.style import losses
 from dlx.style.resolution import Resolution, loss_weights, total_loss
 from dlx.vision.pretrained import features
@@ -28,7 +29,12 @@ class StyleProblem:
     """
 
     def __init__(self, config):
-        """Loads images and network. Raises UserError if any is missing."""
+        """Loads images and network, and computes the features to be matched.
+
+        Raises:
+          UserError: if an image or the network is missing, or the features do not fit
+            into memory; in tiles (config.tile) they take less.
+        """
         self._config = config
         self._photograph = images.read(config.content)
         self._paintings = [images.read(name) for name in paths.names(config.style)]
@@ -64,11 +70,14 @@ class StyleProblem:
             shape = images.shape_at(painting, side * self._config.style_scale)
             statistics = Resolution(self._config, self._extractor, shape).statistics
             resized = images.resize(painting, shape)
-            targets.append(jax.jit(statistics)(variables, resized))
+            what = f"the features of a painting of {shape[1]}x{shape[0]} pixels"
+            targets.append(memory.run(what, statistics, variables, resized))
+        height, width = resolution.shape
+        what = f"the features of a photo of {width}x{height} pixels"
         return {
             "photograph": photograph,
             "mask": mask,
-            "content": jax.jit(resolution.content)(variables, photograph),
+            "content": memory.run(what, resolution.content, variables, photograph),
             "targets": targets,
         }
 

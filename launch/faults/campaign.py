@@ -48,6 +48,28 @@ EXPERIMENTS = (
             "reference_classifier": False,
         },
     ),
+    Experiment(
+        "textgan",
+        "textgan",
+        {
+            "batch_size": 16, "g_channels": (8, 8, 8), "d_channels": ((8, 8, 8),),
+            "num_steps": 400, "log_steps": 20, "eval_steps": 100,
+            "checkpoint_steps": 100, "eval_samples": 100, "last_eval_samples": 200,
+        },
+    ),
+    Experiment(
+        "style",
+        "style",
+        {
+            "weights": "random", "size": 64, "scales": 2, "num_steps": 80,
+            "log_steps": 10, "eval_steps": 20, "checkpoint_steps": 20,
+        },
+    ),
+    Experiment(
+        "pqn_rocks16",
+        "pqn_rocks16",
+        {"num_steps": 100, "checkpoint_steps": 20, "eval_episodes": 100},
+    ),
 )  # fmt: skip
 
 

@@ -7,7 +7,9 @@ import ml_collections
 import numpy as np
 import pytest
 
+from dlx.errors import UserError
 from dlx.generative import interpolation, sampling
+from dlx.runtime import memory
 
 
 @pytest.fixture
@@ -68,3 +70,13 @@ def test_the_last_evaluation_measures_twice(step, names):
     numbers = sampling.evaluate(config, step, lambda key, n: {"n": n}, keys)
     assert list(numbers) == names
     assert [int(number) for number in numbers.values()] == [10, 20][: len(names)]
+
+
+def test_more_samples_than_fit_are_refused(monkeypatch):
+    monkeypatch.setattr(memory, "free_on_host", lambda: 10**9)
+    numbers = {"eval_samples": 1000, "last_eval_samples": 20_000}
+    sampling.require_room(ml_collections.ConfigDict(numbers), (32, 32, 3))
+    numbers["last_eval_samples"] = 10**6
+    wanted = r"last_eval_samples=1000000: samples of 32x32x3 .* 22.89 GiB .* are free"
+    with pytest.raises(UserError, match=wanted):
+        sampling.require_room(ml_collections.ConfigDict(numbers), (32, 32, 3))

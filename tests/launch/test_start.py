@@ -25,6 +25,12 @@ print(json.dumps(printed))
 """
 FILES = {
     "key": ("def get_config():\n    return {}['x']\n", ":2: KeyError: 'x'"),
+    "other": (
+        "import typing\n"
+        "def get_config(size: typing.Literal['small', 'large'] = 'medium'):\n"
+        "    return {'small': 1, 'large': 2}[size]\n",
+        ":3: KeyError: 'medium'; after a colon, the config takes small or large",
+    ),
     "missing": ("import nothing_here\n", ":1: ModuleNotFoundError: No module named"),
     "five": ("def get_config():\n    return 5\n", "must return an ml_collections.Con"),
     "nothing": ("def get_config():\n    pass\n", "get_config() returned None"),

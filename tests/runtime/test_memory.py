@@ -59,14 +59,19 @@ def test_the_size_of_a_state_is_that_of_its_arrays(config, monkeypatch):
 
 
 def test_a_program_that_does_not_fit_is_refused(monkeypatch):
-    program = jax.jit(lambda x: (x @ x).sum() + (x.T @ x).max()).lower(
-        jax.ShapeDtypeStruct((1000, 1000), "f4")
-    )
-    program = program.compile()
+    def products(x):
+        return (x @ x).sum() + (x.T @ x).max()
+
+    shape = jax.ShapeDtypeStruct((1000, 1000), "f4")
+    program = jax.jit(products).lower(shape).compile()
     memory.require_for_program(program)
     monkeypatch.setattr(memory, "free", lambda device: 1000)
     with pytest.raises(UserError, match="temporary arrays of a training step take"):
         memory.require_for_program(program)
+    with pytest.raises(UserError, match="temporary arrays of a product take"):
+        memory.run("a product", products, np.ones((1000, 1000), "f4"))
+    monkeypatch.undo()
+    assert memory.run("a sum", lambda x: x.sum(), np.ones(5, np.int32)) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dlx import tasks
 from dlx.data import images as pictures
 from dlx.data import sources
 from dlx.errors import UserError
-from dlx.runtime import devices, loop
+from dlx.runtime import devices, loop, memory
 from dlx.style import losses, optimise
 from dlx.style.problem import StyleProblem
 
@@ -31,6 +31,12 @@ def config():
     config.num_steps, config.log_steps = 8, 2
     config.eval_steps = config.checkpoint_steps = 4
     return config
+
+
+def test_features_that_do_not_fit_into_memory_are_refused(config, monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda device: 1000)
+    with pytest.raises(UserError, match=r"features of a painting of .* pixels take"):
+        StyleProblem(config)
 
 
 def _problem_and_pictures(config):
