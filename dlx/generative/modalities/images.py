@@ -234,7 +234,8 @@ class Images:
 
     def figures(self, samples: np.ndarray) -> dict[str, np.ndarray]:
         """Returns 'neighbours': samples beside their nearest training images."""
-        images = to_bytes(samples[:8])
+        chosen = np.linspace(0, len(samples), 8, endpoint=False).astype(int)
+        images = to_bytes(samples[chosen])  # of all rows, as these may be classes
         rows = [np.stack([image, *_nearest(image, self._real, 7)]) for image in images]
         return {"neighbours": drawing.sheet(np.concatenate(rows), 8)}
 
