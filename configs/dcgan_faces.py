@@ -8,10 +8,12 @@ TFDS downloads celeb_a. With --config.reference_weights=squeezenet1_0.safetensor
 ImageNet's features measure samples. docs/measured.md has results of the small one.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(size: str = "full") -> ml_collections.ConfigDict:
+def get_config(size: Literal["full", "small"] = "full") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "gan"
     config.seed = 0

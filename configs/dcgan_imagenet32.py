@@ -9,10 +9,12 @@ weights, it names the classes of samples. The full one has not been trained;
 docs/measured.md has results of the small one.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(size: str = "full") -> ml_collections.ConfigDict:
+def get_config(size: Literal["full", "small"] = "full") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.task = "gan"
     config.seed = 0
