@@ -1,8 +1,10 @@
 """The order of examples: pseudo-random permutations that are computed, not stored."""
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 
+_UNROLLED = 6  # rounds without a loop
 _EXTRA_ROUNDS = 20  # beyond log2 of the number of examples; see `shuffled`
 
 
@@ -37,7 +39,7 @@ def shuffled(
     An epoch's order is a pseudo-random permutation that is computed when needed and
     never stored: the swap-or-not shuffle (Hoang, Morris and Rogaway 2012, "An
     enciphering scheme based on a card shuffle"). It permutes any number of values, and
-    always takes the same number of steps, which a GPU needs not to wait for its host.
+    always takes the same number of rounds, so a GPU does not wait for its host.
     Each round halves the expected squared distance between the distribution of an
     example's position and the uniform one. With 20 rounds more than log2(size), the
     total variation between the two is at most 2^-11.
@@ -82,10 +84,15 @@ def permuted(
       [count] uint32, below `size`.
     """
     size = jnp.asarray(size, jnp.uint32)
-    for number in range(bits.shape[1]):
+
+    def swap_or_not(number, index):
         k, a, b = (bits[:, number, i] for i in range(3))
         k, a, b = (k % size)[which], a[which], b[which]
         partner = jnp.where(index > k, k + size - index, k - index)
         swaps = a * jnp.maximum(index, partner) + b >= jnp.uint32(1 << 31)
-        index = jnp.where(swaps, partner, index)
-    return index
+        return jnp.where(swaps, partner, index)
+
+    # XLA would put rounds without a loop into what gathers examples by their result,
+    # and compute all rounds for every pixel.
+    rounds = bits.shape[1]
+    return lax.fori_loop(0, rounds, swap_or_not, index, unroll=min(_UNROLLED, rounds))
