@@ -7,10 +7,14 @@ This is Kusner and Hernandez-Lobato (2016) with convolutions. `:names` makes sin
 lines from a file that has one name a line. docs/measured.md has results.
 """
 
+from typing import Literal
+
 import ml_collections
 
 
-def get_config(examples: str = "text") -> ml_collections.ConfigDict:
+def get_config(
+    examples: Literal["text", "names"] = "text",
+) -> ml_collections.ConfigDict:
     names = {"text": False, "names": True}[examples]
     config = ml_collections.ConfigDict()
     config.task = "gan"

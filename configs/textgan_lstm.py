@@ -5,14 +5,18 @@
 
 The generator writes character by character; gradients pass through drawn characters
 by the straight-through Gumbel-softmax (Jang, Gu and Poole 2017). `:names` makes single
-lines, from `configs/lm_text.py:names` and a corpus that has one name a line. It has no
-measured results yet.
+lines, from a run of `configs/lm_text.py:names` and a corpus that has one name a line.
+This config has not been trained yet.
 """
+
+from typing import Literal
 
 import ml_collections
 
 
-def get_config(examples: str = "text") -> ml_collections.ConfigDict:
+def get_config(
+    examples: Literal["text", "names"] = "text",
+) -> ml_collections.ConfigDict:
     names = {"text": False, "names": True}[examples]
     config = ml_collections.ConfigDict()
     config.task = "gan"
