@@ -33,7 +33,7 @@ FIELDS = (
         "crop": fields.integer(1, images.LARGEST),
         "eval_images": fields.integer(),
         "channels": fields.row(fields.integer(), 1),
-        "blocks": fields.integer(0),
+        "blocks": fields.integer(0, 64),
     }
 )
 

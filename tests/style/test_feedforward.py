@@ -125,6 +125,7 @@ def test_a_picture_keeps_its_size():
         ),
         ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
         ({"channels": ()}, "config.channels must be a row of 1 or more"),
+        ({"blocks": 10**9}, r"config.blocks must be an integer in 0 \.\.\. 64"),
     ],
 )
 def test_invalid_configs_are_user_errors(config, change, why):
