@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,7 @@ class ReferenceClassifier:
         data = evaluation.Data(run.config)
         self._state = run.state
         self.dataset = run.config.dataset
-        self.name = f"{self.dataset.replace('/', '_')}_classifier"
+        self.name = re.sub(r"\W", "_", f"{self.dataset}_classifier")
         self.names = data.test.names
         self.accuracy = accuracy
         self.digest = digests.digest((run.state.average, run.state.scale))[:12]
