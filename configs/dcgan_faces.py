@@ -5,7 +5,8 @@
         --config.dataset=lfw_faces64 --config.data_dir=DIRECTORY  # hours on a CPU
 
 TFDS downloads celeb_a. With --config.reference_weights=squeezenet1_0.safetensors,
-ImageNet's features measure samples. docs/measured.md has results of the small one.
+ImageNet's features measure samples. docs/measured.md has the small one,
+halfway trained.
 """
 
 from typing import Literal

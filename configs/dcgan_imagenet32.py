@@ -5,8 +5,7 @@
         --config.dataset=tiny_imagenet20 --config.data_dir=DIRECTORY  # hours on a CPU
 
 TFDS downloads imagenet_resized. With --config.reference_weights=FILE, SqueezeNet's
-weights, it names the classes of samples. The full one has not been trained;
-docs/measured.md has results of the small one.
+weights, it names the classes of samples. It has not been trained.
 """
 
 from typing import Literal

@@ -5,7 +5,7 @@
 
 The second command makes docs/results.md and README's table of this sweep. A part of the
 experiments: --config.configs="('configs/pg_rocks16.py',)".
-There are no measured results of the whole sweep.
+There are no measured results of the whole sweep; docs/results.md has a part of it.
 """
 
 import ml_collections
