@@ -17,7 +17,7 @@ import numpy as np
 
 from dlx import cache
 from dlx.data import images
-from dlx.errors import UserError
+from dlx.errors import UserError, first_line
 
 _AT_ONCE = 1000  # examples, or rows of an array, that are read at a time
 _CHECKSUMS = "checksums.json"
@@ -54,9 +54,9 @@ def _read(path):
     """Maps cached images and labels; returns None if they are missing or damaged."""
     try:
         return _mapped(path, (path / _CHECKSUMS).stat().st_mtime_ns)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError):  # missing
         return None
-    except (ValueError, LookupError, EOFError, TypeError):
+    except (ValueError, LookupError, EOFError, TypeError):  # damaged
         return None
 
 
@@ -145,5 +145,4 @@ def _each(examples) -> Iterator[dict[str, Any]]:
         try:
             yield from read(indices) if read else (examples[i] for i in indices)
         except ValueError as error:  # an image format that TFDS cannot decode
-            line = str(error).strip().splitlines()[0]
-            raise UserError(f"config.dataset: {line}") from None
+            raise UserError(f"config.dataset: {first_line(error)}") from None

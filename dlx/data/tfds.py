@@ -16,7 +16,7 @@ import numpy as np
 
 from dlx import cache
 from dlx.data import decoded
-from dlx.errors import UserError
+from dlx.errors import UserError, first_line
 
 _SILENT_SECONDS = 10
 
@@ -42,7 +42,7 @@ def prepared(name: str, data_dir: str | None, manual_dir: str | None) -> Any:
     try:
         builder = find()
     except (tensorflow_datasets.core.DatasetNotFoundError, ValueError) as error:
-        raise UserError(f"config.dataset: {_first_line(error)}") from None
+        raise UserError(f"config.dataset: {first_line(error)}") from None
     if not builder.is_prepared():
         with cache.locked(cache.folder("data", name.replace("/", "-"))):
             if not find().is_prepared():  # another process may have prepared it
@@ -141,7 +141,3 @@ class Builder:
         version = f"{self._builder.data_path} {record.st_mtime_ns} {record.st_size}"
         examples = self._builder.as_data_source(split)
         return decoded.arrays(f"{info}-{split}", version, examples, size)
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0]

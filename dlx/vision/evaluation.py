@@ -4,7 +4,7 @@ Besides `make`, a classifier's module has a function `classify`: config -> (data
 logits). Programs use it to classify further images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import struct
@@ -210,3 +210,24 @@ def _log_probs(data, logits, state):
         for first in range(0, len(images), _BATCH)
     ]
     return np.asarray(jax.nn.log_softmax(np.concatenate(parts)))
+
+
+def in_batches(
+    function: Callable[[np.ndarray], Sequence[jax.Array]], images: np.ndarray, size: int
+) -> tuple[np.ndarray, ...]:
+    """Applies a function to images, always to `size` of them.
+
+    Args:
+      function: Images [size, ...] -> arrays [size, ...].
+      images: [number, ...].
+      size: The number of images in one call. Equal shapes need only one program.
+
+    Returns:
+      The function's results, [number, ...] each.
+    """
+    results = []
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        outputs = function(np.resize(part, (size, *part.shape[1:])))
+        results.append([np.asarray(output)[: len(part)] for output in outputs])
+    return tuple(map(np.concatenate, zip(*results, strict=True)))

@@ -66,6 +66,7 @@ def make_sampler(modality, network: Recurrent) -> sampling.Sampler:
 
 
 def make_network(config, modality) -> Recurrent:
+    """Makes the network of a config for the lines of a modality."""
     return Recurrent(modality.shape, tuple(config.widths))
 
 

@@ -94,15 +94,8 @@ class ReferenceClassifier:
         Returns:
           [number, classes] float32 and [number, width] float32.
         """
-        results = []
-        for first in range(0, len(images), _BATCH):
-            part = images[first : first + _BATCH]
-            # Equal shapes need only one compiled program.
-            padded = np.resize(part, (_BATCH, *part.shape[1:]))
-            outputs = self._classify(self._state, padded)
-            results.append([np.asarray(output)[: len(part)] for output in outputs])
-        log_probs, features = zip(*results, strict=True)
-        return np.concatenate(log_probs), np.concatenate(features)
+        classify = functools.partial(self._classify, self._state)
+        return evaluation.in_batches(classify, images, _BATCH)
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """SqueezeNet 1.0 as a classifier of ImageNet, and as features that compare images."""
 
 from collections.abc import Sequence
+import functools
 import importlib.resources
 
 import jax
@@ -9,6 +10,7 @@ import ml_collections
 import numpy as np
 
 from dlx.runtime import digests
+from dlx.vision import evaluation
 from dlx.vision.pretrained import features
 
 _NETWORK, _LAYER = "squeezenet1_0", "fire9"
@@ -67,15 +69,8 @@ class Classifier:
           is empty; and features [number, 512] float32, which are the means over all
           positions of the last layer before the logits.
         """
-        results = []
-        for first in range(0, len(images), _BATCH):
-            part = images[first : first + _BATCH]
-            # Equal shapes need only one compiled program.
-            padded = np.resize(part, (_BATCH, *part.shape[1:]))
-            outputs = self._classify(self._variables, padded)
-            results.append([np.asarray(output)[: len(part)] for output in outputs])
-        log_probs, means = zip(*results, strict=True)
-        return np.concatenate(log_probs), np.concatenate(means)
+        classify = functools.partial(self._classify, self._variables)
+        return evaluation.in_batches(classify, images, _BATCH)
 
 
 def _positions(names):
