@@ -1,4 +1,4 @@
-"""Flow matching of handwritten digits, 8x8 pixels, without a download, in two minutes.
+"""Flow matching of handwritten digits, 8x8 pixels, without a download, in minutes.
 
     python -m launch.main --config=configs/flow_digits.py
 
