@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from dlx import fields, optimizers
+from dlx import fields, optimizers, streams
 from dlx.envs import registration
 from dlx.envs.environment import Environment
 from dlx.errors import UserError, user_error_in
@@ -112,7 +112,8 @@ def make(config, env: Environment, scores: Scores):
     episodes = num_episodes(config)
     field = "eval_episodes" if "eval_episodes" in config else "eval_rocks"
     observations = jax.eval_shape(
-        lambda key: env.observe(env.reset(key, episodes)), jax.random.key(0)
+        lambda key: env.observe(env.reset(key, episodes)),
+        streams.key(0, "unused"),
     )
     memory.require(
         observations.size * observations.dtype.itemsize,
