@@ -6,6 +6,7 @@ import errno
 import re
 
 _OUT_OF_MEMORY = re.compile("RESOURCE_EXHAUSTED|[Oo]ut of memory")
+_NO_DEVICE = "Unable to initialize backend"
 
 
 class UserError(Exception):
@@ -24,6 +25,8 @@ def exit_status(error: BaseException) -> tuple[int, str] | None:
     disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
     if is_out_of_memory(error):
         return 2, f"out of memory; use smaller sizes in the config: {line}"
+    if isinstance(error, RuntimeError) and line.startswith(_NO_DEVICE):
+        return 2, f"JAX does not start, see $JAX_PLATFORMS and $XLA_FLAGS: {line}"
     return (2, line) if disk_full or isinstance(error, UserError) else None
 
 

@@ -20,9 +20,11 @@ def path(text: str | pathlib.Path) -> pathlib.Path:
     """Converts text to a path and expands `~`.
 
     Raises:
-      UserError: if the text is an address of a remote file system, for example
+      UserError: if the text is empty or an address of a remote file system, for example
         gs://bucket/runs, or the home folder is unknown.
     """
+    if not str(text).strip():  # for example of a shell variable that is not set
+        raise UserError("the path is empty; '.' is the current folder")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(text)):
         raise UserError(
             f"{text} is not a path on this machine; mount it or give a local path"

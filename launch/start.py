@@ -19,9 +19,13 @@ BEGAN = time.monotonic()  # before the imports that take seconds
 
 
 class _Stream:
-    """Standard output or error that ignores a closed pipe, as in `| head -1`."""
+    """Standard output or error that ignores a closed pipe, as in `| head -1`.
+
+    A character that its encoding lacks, for example in a path, is written as its code.
+    """
 
     def __init__(self, stream):
+        stream.reconfigure(errors="backslashreplace")
         self._stream = stream
 
     def __getattr__(self, name):
@@ -38,6 +42,20 @@ class _Stream:
             return function(*arguments)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def _wrap_streams():
+    """Wraps standard output and error; those that are closed (`>&-`) become /dev/null.
+
+    The next files that a program opens would otherwise be its standard streams.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = _Stream(sys.stdout or os.fdopen(1, "w"))
+    sys.stderr = _Stream(sys.stderr or os.fdopen(2, "w"))
 
 
 def _end_at_once(number, frame):
@@ -58,7 +76,7 @@ def _print_flag_error(kind, error, trace):
 _spec = getattr(sys.modules["__main__"], "__spec__", None)
 if _spec and _spec.name.startswith(f"{__package__}."):
     signal.signal(signal.SIGINT, _end_at_once)
-    sys.stdout, sys.stderr = _Stream(sys.stdout), _Stream(sys.stderr)
+    _wrap_streams()
     sys.excepthook = _print_flag_error
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # silences XLA's messages

@@ -9,7 +9,7 @@ import time
 from absl import flags
 import jax
 
-from dlx import streams, tasks
+from dlx import paths, streams, tasks
 from dlx.runtime import devices
 from dlx.runtime.evaluate import evaluate
 
@@ -99,6 +99,7 @@ def with_data(config):
     for name, flag in (("data_dir", DATA_DIR), ("manual_dir", MANUAL_DIR)):
         if name in config and flag.value:
             config[name] = flag.value
+    paths.resolve(config)
     return config
 
 

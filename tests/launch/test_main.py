@@ -140,6 +140,7 @@ MLP = "--config=configs/mlp_mnist.py"
         ([], "--config is missing"),
         ([CONFIG, "--workdir=/proc/nowhere"], "cannot write in /proc/nowhere"),
         ([CONFIG, "--workdir={tmp}/prose.py"], "cannot write in"),
+        ([CONFIG, "--workdir="], "the path is empty; '.' is the current folder"),
     ],
 )
 def test_bad_input_gets_one_line(tmp_path, arguments, says):
@@ -152,6 +153,13 @@ def test_bad_input_gets_one_line(tmp_path, arguments, says):
     assert code == 2 and says in err
     assert out == "" and len(err.splitlines()) == 1, err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_devices_that_are_not_there_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(ONE_DEVICE, "JAX_PLATFORMS", "abacus")
+    code, out, err = _run("main", *SMALL, f"--workdir={tmp_path}")
+    assert (code, out) == (2, "") and "initialize backend 'abacus'" in err
+    assert len(err.splitlines()) == 1, err
 
 
 def test_what_is_not_finite_has_a_code_of_its_own(tmp_path):
@@ -240,6 +248,26 @@ def test_a_reader_that_goes_away_does_not_end_a_run(tmp_path, stream):
     assert process.returncode == 0
     summary = _summary(tmp_path)
     assert (summary["status"], summary["step"]) == ("done", 40)
+
+
+def test_a_run_needs_no_standard_streams(tmp_path):
+    """Those that are closed are not the next files that it opens."""
+    command = [sys.executable, "-m", "launch.main", *SHORT, f"--workdir={tmp_path}"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+        env=os.environ | ONE_DEVICE,
+        check=False,
+    )
+    assert done.returncode == 0 and _summary(tmp_path)["status"] == "done"
+    arrays = [file for file in (tmp_path / "checkpoints").rglob("*") if file.is_file()]
+    assert arrays and not any(b"XLA" in file.read_bytes() for file in arrays)
+
+
+def test_a_path_is_printed_in_any_encoding(tmp_path, monkeypatch):
+    monkeypatch.setitem(ONE_DEVICE, "PYTHONIOENCODING", "ascii")
+    code, out, err = _run("main", *SHORT, f"--workdir={tmp_path / 'größe'}")
+    assert code == 0, err
+    assert out.splitlines()[-1] == rf"{tmp_path}/gr\xf6\xdfe"
 
 
 def test_paths_mean_the_same_from_anywhere(tmp_path, monkeypatch):
