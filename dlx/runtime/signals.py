@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
 _NUMBERS = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 _SAME_SECONDS = 0.3  # one Ctrl-C may reach a process twice
+_AGAIN_SECONDS = 0.05  # until an interruption that was swallowed is tried again
 
 _catching: list[list[int]] = []  # the open `caught` contexts, the innermost last
 _saved: list[Callable[[], str]] = []  # their messages for a second signal
@@ -61,11 +63,14 @@ def interrupting() -> Iterator[None]:
     global _interrupting
     if any(_catching):
         raise Interrupted
-    _interrupting = True
-    try:
-        yield
-    finally:
-        _interrupting = False
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            stack.enter_context(_tried_again())
+        _interrupting = True
+        try:
+            yield
+        finally:
+            _interrupting = False
 
 
 def _catch(number, frame):
@@ -74,6 +79,35 @@ def _catch(number, frame):
         numbers.append(number)
     if _interrupting:
         raise Interrupted
+
+
+@contextlib.contextmanager
+def _tried_again():
+    """Raises `Interrupted` again if a callback swallowed it.
+
+    Python prints and drops what is raised in callbacks of the garbage collector, as JAX
+    has one, and in `__del__`.
+    """
+
+    def alarm(number, frame):
+        del number, frame
+        if _interrupting:
+            raise Interrupted
+
+    def dropped(unraisable):
+        if isinstance(unraisable.exc_value, Interrupted):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            hook(unraisable)
+
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
+    handler = signal.signal(signal.SIGALRM, alarm)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
