@@ -4,6 +4,7 @@
 in one line. 128 + N: ended by signal N; a training's state is saved.
 """
 
+import _thread
 from collections.abc import Callable, Sequence
 import contextlib
 import datetime
@@ -13,6 +14,7 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 import time
 
 BEGAN = time.monotonic()  # before the imports that take seconds
@@ -62,6 +64,17 @@ def _end_at_once(number, frame):
     del frame
     os.write(2, b"interrupted\n")
     os._exit(128 + number)
+
+
+def interrupt_again(unraisable) -> None:
+    """Repeats a Ctrl-C that a callback, for example the garbage collector's, dropped.
+
+    It is a `sys.unraisablehook`.
+    """
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(0.05, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _print_flag_error(kind, error, trace):
@@ -146,6 +159,7 @@ def run(
             _enable_compilation_cache()
         if not trains:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            sys.unraisablehook = interrupt_again
         try:
             return main(*argv[1:])
         except KeyboardInterrupt:

@@ -40,21 +40,19 @@ def caught(saved: Callable[[], str] = lambda: "") -> Iterator[list[int]]:
         yield numbers
         return
     with contextlib.ExitStack() as stack:
+        if not _catching:
+            stack.enter_context(_watched())
+        # Before the handlers, which would otherwise have no list for a signal.
+        for contexts, own in ((_catching, numbers), (_saved, saved)):
+            contexts.append(own)
+            stack.callback(contexts.pop)
         for number in _NUMBERS:
             before = signal.getsignal(number)
             if number == signal.SIGHUP and before == signal.SIG_IGN:
                 continue  # nohup: the run outlives its terminal
             stack.callback(signal.signal, number, before)
             signal.signal(number, _catch)
-        if not _catching:
-            stack.enter_context(_watched())
-        _catching.append(numbers)
-        _saved.append(saved)
-        try:
-            yield numbers
-        finally:
-            _catching.pop()
-            _saved.pop()
+        yield numbers
 
 
 @contextlib.contextmanager

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
+
+from launch import start
 
 # Imports once, and runs the program on each file in a child process.
 PROGRAM = """
@@ -79,3 +82,15 @@ def test_a_config_files_own_error_is_one_line(name, printed):
     lines = [line for line in output.splitlines() if "WARNING" not in line]
     assert lines[-1].startswith("main: ") and FILES[name][1] in lines[-1]
     assert "Traceback" not in output and len(lines) <= 2
+
+
+def test_a_ctrl_c_that_a_callback_drops_comes_again(monkeypatch, capsys):
+    class Drops:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "unraisablehook", start.interrupt_again)
+    with pytest.raises(KeyboardInterrupt):
+        Drops()
+        time.sleep(5)
+    assert capsys.readouterr().err == ""

@@ -13,11 +13,11 @@ from dlx.runtime import signals
 
 def test_an_interruption_survives_a_callback_that_swallows_it(monkeypatch):
     """JAX's callback of the garbage collector is such a callback."""
-    printed, sent = [], []
+    printed, sent, armed = [], [], []
     monkeypatch.setattr(sys, "unraisablehook", printed.append)
 
     def callback(phase, info):
-        if not sent:
+        if armed and not sent:
             sent.append((phase, info))
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -28,6 +28,7 @@ def test_an_interruption_survives_a_callback_that_swallows_it(monkeypatch):
             pytest.raises(signals.Interrupted),
             signals.interrupting(),
         ):
+            armed.append(True)
             gc.collect()
             began = time.monotonic()
             while time.monotonic() - began < 5:
