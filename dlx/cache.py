@@ -38,7 +38,7 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{path.name}.lock").open("w")
+        file = path.with_name(f"{path.name}.lock").open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"cannot write in the cache {path.parent}: {error.strerror}; "

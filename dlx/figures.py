@@ -44,7 +44,7 @@ def save(
     """
     if isinstance(picture, str):
         path = _path(directory, f"{name}.txt")
-        path.write_text(picture)
+        path.write_text(picture, encoding="utf-8")
         return path
     if isinstance(picture, Sound):
         return _save_sound(_path(directory, f"{name}.wav"), picture)

@@ -49,7 +49,7 @@ def read_text(path: pathlib.Path, errors: str = "strict") -> str:
       OSError: if the file is missing, cannot be read or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    with open(descriptor, errors=errors) as file:
+    with open(descriptor, errors=errors, encoding="utf-8") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return file.read()

@@ -68,7 +68,8 @@ def _programs():
     programs = {
         "train" if name == "main" else name: path
         for name, path in sorted(found.items())
-        if name != "__main__" and 'if __name__ == "__main__":' in path.read_text()
+        if name != "__main__"
+        and 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
     }
     return {
         command: path.parent if path.stem == "__main__" else path
@@ -116,7 +117,9 @@ def _table(lines):
 
 def _first_line(path):
     """The first line of a file's docstring; the file is not run."""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0]
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split(
+        "\n"
+    )[0]
 
 
 if __name__ == "__main__":

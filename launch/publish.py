@@ -124,7 +124,9 @@ def _write(folder):
     if isinstance(kept.get("provenance"), dict):
         command = str(kept["provenance"].get("command") or "")
         kept["provenance"] |= {"command": _without_folders(command)}
-    (folder / "summary.json").write_text(to_json(kept, indent=2) + "\n")
+    (folder / "summary.json").write_text(
+        to_json(kept, indent=2) + "\n", encoding="utf-8"
+    )
     figures = _copy_figures(workdir / "figures", folder / "figures")
     card = _card(run, kept, files, [f"figures/{name}" for name in figures], folder)
     card.save(folder / "README.md")
@@ -176,7 +178,7 @@ def _card(run, summary, files, figures, folder):
         where=f" ({', '.join(where)})" if where else "",
         files=files,
         figures=figures,
-        config=(folder / "config.json").read_text().strip(),
+        config=(folder / "config.json").read_text(encoding="utf-8").strip(),
     )
 
 

@@ -56,8 +56,8 @@ def _wrap_streams():
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-    sys.stdout = _Stream(sys.stdout or os.fdopen(1, "w"))
-    sys.stderr = _Stream(sys.stderr or os.fdopen(2, "w"))
+    sys.stdout = _Stream(sys.stdout or os.fdopen(1, "w", encoding="utf-8"))
+    sys.stderr = _Stream(sys.stderr or os.fdopen(2, "w", encoding="utf-8"))
 
 
 def _end_at_once(number, frame):

@@ -125,3 +125,26 @@ def test_annotations_do_not_name_a_method_of_their_class(folder):
             for annotation in itertools.chain(*map(_annotations, node.body)):
                 names = {n.id for n in ast.walk(annotation) if isinstance(n, ast.Name)}
                 assert not names & methods, f"{path}:{annotation.lineno}"
+
+
+def _calls_without_encoding(path):
+    """Calls that read or write text, in the encoding of whoever runs the program."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        method = name.rpartition(".")[2]
+        of_another = name.startswith(
+            ("paths.", "Image.", "wave.", "os.open", "archive.")
+        )
+        if method not in ("open", "fdopen", "read_text", "write_text") or of_another:
+            continue
+        modes = node.args[:1] if method == "open" and "." in name else node.args[1:2]
+        is_bytes = "open" in method and any("b" in ast.unparse(mode) for mode in modes)
+        if not is_bytes and "encoding" not in {word.arg for word in node.keywords}:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+
+
+def test_text_has_one_encoding_whatever_the_locale():
+    files = [file for room in ("dlx", "launch") for file in (ROOT / room).rglob("*.py")]
+    assert [call for file in files for call in _calls_without_encoding(file)] == []

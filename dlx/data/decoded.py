@@ -63,7 +63,7 @@ def _read(path):
 @functools.lru_cache(maxsize=4)  # a run and its reference classifier share two splits
 def _mapped(path, changed):
     del changed
-    checksums = json.loads((path / _CHECKSUMS).read_text())
+    checksums = json.loads((path / _CHECKSUMS).read_text(encoding="utf-8"))
     mapped = tuple(np.load(path / f"{f}.npy", mmap_mode="r") for f in _FIELDS)
     for field, array in zip(_FIELDS, mapped, strict=True):
         if _checksum(array) != checksums[field]:
@@ -124,7 +124,7 @@ def _decode(folder: pathlib.Path, examples, size):
         field: _checksum(np.load(folder / f"{field}.npy", mmap_mode="r"))
         for field in _FIELDS
     }
-    (folder / _CHECKSUMS).write_text(json.dumps(checksums))
+    (folder / _CHECKSUMS).write_text(json.dumps(checksums), encoding="utf-8")
 
 
 def _require_room(folder, needed):

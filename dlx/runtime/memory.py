@@ -135,7 +135,7 @@ def _plain(dtype):
 
 def _available():
     with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in _MEMINFO.read_text().splitlines():
+        for line in _MEMINFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 return 1024 * int(line.split()[1])
     return None
@@ -143,8 +143,8 @@ def _available():
 
 def _left_in_container():
     with contextlib.suppress(OSError, ValueError):  # 'max' means no limit
-        limit = int((_CGROUP / "memory.max").read_text())
-        return limit - int((_CGROUP / "memory.current").read_text())
+        limit = int((_CGROUP / "memory.max").read_text(encoding="utf-8"))
+        return limit - int((_CGROUP / "memory.current").read_text(encoding="utf-8"))
     return None
 
 
@@ -153,5 +153,7 @@ def _left_in_process():
     if limit == resource.RLIM_INFINITY:
         return None
     with contextlib.suppress(OSError, ValueError, IndexError):
-        return limit - resource.getpagesize() * int(_STATM.read_text().split()[0])
+        return limit - resource.getpagesize() * int(
+            _STATM.read_text(encoding="utf-8").split()[0]
+        )
     return None

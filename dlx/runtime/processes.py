@@ -157,7 +157,11 @@ def _end_where_jax_aborts(process, threads):
     def handler(number):
         del number
         thread = threading.get_native_id()
-        name = pathlib.Path(f"/proc/self/task/{thread}/comm").read_text().strip()
+        name = (
+            pathlib.Path(f"/proc/self/task/{thread}/comm")
+            .read_text(encoding="utf-8")
+            .strip()
+        )
         if ending or str(thread) in threads or name == "event_engine":  # gRPC's
             _end_as_lost(process, "JAX ended it, see above")
 

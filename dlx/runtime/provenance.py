@@ -35,7 +35,7 @@ def machine() -> str:
     if device.platform != "cpu":
         return device.device_kind
     try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if "model name" in line]

@@ -48,7 +48,9 @@ def write(
     import safetensors.flax
 
     config, files = _portable(config)
-    (folder / "config.json").write_text(to_json(config, indent=2) + "\n")
+    (folder / "config.json").write_text(
+        to_json(config, indent=2) + "\n", encoding="utf-8"
+    )
     leaves = {
         name: leaf.addressable_data(0)
         for name, leaf in _leaves(state).items()

@@ -113,7 +113,7 @@ def lock(workdir: pathlib.Path) -> IO[str]:
     Raises:
       UserError: if another process holds the lock.
     """
-    file = (workdir / ".lock").open("w")
+    file = (workdir / ".lock").open("w", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -131,7 +131,9 @@ def is_locked(workdir: pathlib.Path) -> bool | None:
     """
     try:
         stat = (workdir / ".lock").stat()
-        locks = [line.split() for line in _LOCKS.read_text().splitlines()]
+        locks = [
+            line.split() for line in _LOCKS.read_text(encoding="utf-8").splitlines()
+        ]
     except OSError:
         return None
     # A file of another file system may have the same inode.

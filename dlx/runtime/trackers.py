@@ -111,9 +111,9 @@ class _Run:
         """A name for this run alone; it is kept in the run's folder."""
         path = self.workdir / "tracker_id"
         if self._is_new or not path.exists():
-            path.write_text(secrets.token_hex(4))
+            path.write_text(secrets.token_hex(4), encoding="utf-8")
             self._is_new = False
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
 
 
 class _TensorBoard:
@@ -169,7 +169,9 @@ class _Wandb:
         import wandb
 
         self._step = run.workdir / "wandb" / f"{run.id}.step"  # its own has no reader
-        self.last = int(self._step.read_text()) if self._step.exists() else -1
+        self.last = (
+            int(self._step.read_text(encoding="utf-8")) if self._step.exists() else -1
+        )
         has_account = "WANDB_MODE" in os.environ or wandb.api.api_key
         try:
             self._run = wandb.init(
@@ -187,7 +189,7 @@ class _Wandb:
 
     def write(self, step, numbers):
         self._run.log(numbers, step=step)
-        self._step.write_text(str(step))
+        self._step.write_text(str(step), encoding="utf-8")
 
     def close(self):
         self._run.finish()

@@ -48,7 +48,7 @@ class Writers:
         lines = read_lines(path)
         earlier = [line for line in lines if line["step"] < step]
         write_whole(path, "".join(to_json(line) + "\n" for line in earlier))
-        self._lines = path.open("a")
+        self._lines = path.open("a", encoding="utf-8")
         self._trackers = trackers.Trackers(
             names, workdir, name, config or {}, step, lines
         )
@@ -84,7 +84,7 @@ class _Progress:
             unit=" steps",
             dynamic_ncols=True,
             # Without a terminal the bar only keeps count.
-            file=open(os.devnull, "w") if self._plain else sys.stderr,  # noqa: SIM115
+            file=open(os.devnull, "w", encoding="utf-8") if self._plain else sys.stderr,  # noqa: SIM115
         )
 
     def show(self, step, numbers):
@@ -171,7 +171,7 @@ def _line(text):
 def write_whole(path: pathlib.Path, text: str) -> None:
     """Replaces a file atomically: a crash leaves the old or the new one."""
     beside = path.with_name(path.name + ".new")
-    with beside.open("w") as file:
+    with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

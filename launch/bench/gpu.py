@@ -126,7 +126,7 @@ def _run(name, limit) -> dict[str, Any]:
 def _finish(name, limit):
     """Waits for a part's program; kills it and all that it started at the limit."""
     command = [*shipped.program("bench"), *sys.argv[1:], f"--part={name}"]
-    with (_FOLDER.value / f"{name}.log").open("w") as log:
+    with (_FOLDER.value / f"{name}.log").open("w", encoding="utf-8") as log:
         program = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -146,7 +146,7 @@ def _measure(name) -> int:
     part = (PARTS | _HIDDEN)[name]
     if _TINY.value:
         gpu_parts.make_tiny()
-    with (_FOLDER.value / f"{name}.jsonl").open("w") as file:
+    with (_FOLDER.value / f"{name}.jsonl").open("w", encoding="utf-8") as file:
         write = functools.partial(_write, file)
         try:
             if part.is_on_device:

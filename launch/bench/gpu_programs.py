@@ -67,7 +67,9 @@ def resume(tiny: bool) -> Iterator[Row]:
         run.communicate()
         output = campaign.finish(workdir)
         campaign.require_same(workdir)
-        digest = json.loads((workdir / "summary.json").read_text())["params_sha256"]
+        digest = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))[
+            "params_sha256"
+        ]
     resumed = [line for line in output.splitlines() if "resum" in line]
     yield {
         "what": "cnn_mnist_fast on digits, killed and resumed",
@@ -82,7 +84,7 @@ def read(file: pathlib.Path) -> list[Row]:
     if not file.exists():
         return []
     rows = {}
-    for line in file.read_text().splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:  # the program was killed while it wrote

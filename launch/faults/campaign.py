@@ -188,7 +188,7 @@ class Campaign:
           BrokenError: if they are not equal.
         """
         expected, actual = (
-            json.loads((folder / "summary.json").read_text())
+            json.loads((folder / "summary.json").read_text(encoding="utf-8"))
             for folder in (self.undisturbed, workdir)
         )
         for name in ("status", "step", "params_sha256", "metrics"):

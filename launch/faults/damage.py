@@ -44,7 +44,7 @@ def _replace_by_link(path, generator):
 
 def _replace_by_file(path, generator):
     _remove(path, generator)
-    path.write_text("a file\n")
+    path.write_text("a file\n", encoding="utf-8")
 
 
 def _cut(path, generator):
@@ -72,12 +72,12 @@ def _rewrite(path, generator):
 def _change_value(path, generator):
     """Changes a value of a JSON file, or replaces all of it."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         content = None
     value = generator.choice(_VALUES)
     if not isinstance(content, dict) or not content:
-        path.write_text(json.dumps(value))
+        path.write_text(json.dumps(value), encoding="utf-8")
         return f"all -> {value!r}"
     part = content
     name = generator.choice(sorted(part))
@@ -85,13 +85,13 @@ def _change_value(path, generator):
         part = part[name]
         name = generator.choice(sorted(part))
     part[name] = value
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return f"{name} -> {value!r}"
 
 
 def _insert_line(path, generator):
-    lines = path.read_text(errors="surrogateescape").split("\n")
+    lines = path.read_text(errors="surrogateescape", encoding="utf-8").split("\n")
     line = generator.choice(_LINES)
     lines.insert(generator.randrange(len(lines)), line)
-    path.write_text("\n".join(lines), errors="surrogateescape")
+    path.write_text("\n".join(lines), errors="surrogateescape", encoding="utf-8")
     return repr(line)

@@ -53,7 +53,7 @@ def terminated(campaign: Campaign) -> str:
     status = {0: "had ended", -signal.SIGTERM: "had not begun"}.get(run.returncode)
     if status is None:
         require(run.returncode == 128 + signal.SIGTERM, f"code {run.returncode}")
-        summary = json.loads((workdir / "summary.json").read_text())
+        summary = json.loads((workdir / "summary.json").read_text(encoding="utf-8"))
         status = summary["status"]
         require(status == "preempted", f"status {status}")
         checkpoint = workdir / "checkpoints" / str(summary["step"])
@@ -184,7 +184,7 @@ def two_processes(campaign: Campaign) -> str:
         "diverged": (["--config.learning_rate=1e30"],) * 2,
     }[fault]
     workdir.mkdir()
-    with (workdir / ".lock").open("w") as file:
+    with (workdir / ".lock").open("w", encoding="utf-8") as file:
         if fault == "locked":
             fcntl.flock(file, fcntl.LOCK_EX)
         began = time.monotonic()

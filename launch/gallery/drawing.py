@@ -42,7 +42,9 @@ def pad(label: str, **options) -> tuple[gr.HTML, gr.State]:
         label=label,
         html_template=_HTML,
         css_template=_CSS,
-        js_on_load=pathlib.Path(__file__).with_name("pad.js").read_text(),
+        js_on_load=pathlib.Path(__file__)
+        .with_name("pad.js")
+        .read_text(encoding="utf-8"),
         **options,
     )
     state = gr.State()

@@ -282,4 +282,4 @@ def _caught(screens, game):
 
 def _read(name):
     """The text of a file in this folder."""
-    return pathlib.Path(__file__).with_name(name).read_text()
+    return pathlib.Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -92,5 +92,5 @@ def application(blocks: gr.Blocks, folder: pathlib.Path) -> fastapi.FastAPI:
         theme=gr.themes.Default(
             font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
         ),
-        css=(pathlib.Path(__file__).parent / "page.css").read_text(),
+        css=(pathlib.Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
     )

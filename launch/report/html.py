@@ -61,7 +61,11 @@ def _figure(path: pathlib.Path) -> dict[str, str]:
     if path.suffix in runs.SOUNDS:
         uri = _uri(runs.SOUNDS[path.suffix], path.read_bytes())
         return {"title": title, "kind": "sound", "content": uri}
-    return {"title": title, "kind": "text", "content": path.read_text(errors="replace")}
+    return {
+        "title": title,
+        "kind": "text",
+        "content": path.read_text(errors="replace", encoding="utf-8"),
+    }
 
 
 def _uri(kind, content):

@@ -64,7 +64,7 @@ def main() -> int:
                 done.add(run.workdir)
             _compare(sweep, runs, done, diverged, workdir)
     if (workdir / "table.md").exists():
-        print((workdir / "table.md").read_text())
+        print((workdir / "table.md").read_text(encoding="utf-8"))
     print(workdir)
     return 1 if diverged else 0
 

@@ -77,5 +77,7 @@ def _positions(names):
     """Positions of classes among the logits; None if not all names are WordNet ids."""
     package = importlib.resources.files("tensorflow_datasets")
     file = package / "image_classification" / "imagenet_resized_labels.txt"
-    ids = sorted(file.read_text().split())  # the order of ImageNet's classes
+    ids = sorted(
+        file.read_text(encoding="utf-8").split()
+    )  # the order of ImageNet's classes
     return [ids.index(name) for name in names] if set(names) <= set(ids) else None
