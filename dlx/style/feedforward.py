@@ -99,6 +99,7 @@ def require(config) -> None:
             f"config.crop={config.crop} is more than config.image_size="
             f"{config.image_size}"
         )
+    loss_weights(config)  # checks them
 
 
 def make_optimizer(config) -> optax.GradientTransformation:

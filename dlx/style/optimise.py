@@ -24,6 +24,7 @@ from dlx.runtime.task import Task
 from dlx.style import results
 from dlx.style.problem import StyleProblem
 from dlx.style.resolution import FIELDS as STYLE_FIELDS
+from dlx.style.resolution import loss_weights
 
 _MOST_SCALES = 64  # their sizes grow by sqrt(2) from one to the next
 
@@ -67,9 +68,7 @@ def require(config) -> None:
             f"config.num_steps={config.num_steps} is not a multiple of config.scales="
             f"{config.scales}; every resolution has the same number of steps"
         )
-    for name in "content_layers", "style_layers":
-        if not any(weight > 0 for weight in config[name].values()):
-            raise UserError(f"config.{name} gives no layer a weight above 0")
+    loss_weights(config)  # checks them
 
 
 def make_optimizer(config) -> optax.GradientTransformationExtraArgs:

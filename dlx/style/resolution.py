@@ -36,18 +36,24 @@ def loss_weights(config) -> dict[str, Any]:
     """Returns the weights of the losses, and of each loss's layers.
 
     The weights of one loss's layers are normalised to sum 1.
+
+    Raises:
+      UserError: if no layer of a loss has a weight above 0.
     """
 
-    def normalised(layers):
+    def normalised(name):
+        layers = config[name]
         total = sum(layers.values())
+        if not total > 0:
+            raise UserError(f"config.{name} gives no layer a weight above 0")
         return {layer: np.float32(weight / total) for layer, weight in layers.items()}
 
     return {
         "content": np.float32(config.content_weight),
         "style": np.float32(config.style_weight),
         "variation": np.float32(config.variation_weight),
-        "content_layers": normalised(config.content_layers),
-        "style_layers": normalised(config.style_layers),
+        "content_layers": normalised("content_layers"),
+        "style_layers": normalised("style_layers"),
     }
 
 

@@ -125,6 +125,10 @@ def test_a_picture_keeps_its_size():
         ),
         ({"dataset": "folder:nowhere"}, "nowhere has fewer than two images"),
         ({"channels": ()}, "config.channels must be a row of 1 or more"),
+        (
+            {"style_layers": {"conv1": 0.0}},
+            "style_layers gives no layer a weight above",
+        ),
         ({"blocks": 10**9}, r"config.blocks must be an integer in 0 \.\.\. 64"),
     ],
 )
