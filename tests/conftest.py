@@ -7,9 +7,12 @@ still knows it: what they compute is the same, and making them takes most of the
 import dataclasses
 import fnmatch
 from importlib.metadata import version
+import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import tempfile
 
 _flags = os.environ.get("XLA_FLAGS", "")
@@ -116,3 +119,42 @@ def terminating():
         return dataclasses.replace(task, evaluate=evaluate)
 
     return change
+
+
+# Imports once, and runs launch.main in a child process for each list of arguments.
+_TRAININGS = """
+import json, os, sys, tempfile
+from launch import main, start
+main.flags.mark_flag_as_required("config")
+ends = []
+for arguments in json.load(sys.stdin):
+    files = [tempfile.TemporaryFile("w+") for _ in range(2)]
+    if not (child := os.fork()):
+        sys.argv = ["launch/main.py", *arguments]
+        for number, file in enumerate(files, 1):
+            os.dup2(file.fileno(), number)
+        start.run(main.main, trains=True)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    ends.append([code, *(file.seek(0) or file.read() for file in files)])
+print(json.dumps(ends))
+"""
+
+
+@pytest.fixture(scope="session")
+def trainings():
+    """Runs launch.main for lists of arguments: [(exit code, output, errors)].
+
+    The imports are paid for once.
+    """
+
+    def run(lists):
+        done = subprocess.run(
+            [sys.executable, "-c", _TRAININGS],
+            input=json.dumps([list(map(str, arguments)) for arguments in lists]),
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return json.loads(done.stdout)
+
+    return run

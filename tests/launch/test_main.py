@@ -116,43 +116,51 @@ CONFIG = "--config=configs/pg_rocks8.py"
 MLP = "--config=configs/mlp_mnist.py"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--config=nowhere.py"], "No such file or directory: 'nowhere.py'"),
-        (["--config={tmp}/prose.py"], "prose.py:1: not Python"),
-        (["--config={tmp}/empty.py"], "no function get_config()"),
-        (["--config={tmp}/broken.py"], "broken.py:2: ZeroDivisionError"),
-        ([CONFIG, "--config.learning_rat=1"], "did you mean 'learning_rate'?"),
-        ([CONFIG, "--config.env.sise=1"], "the config has no 'sise'"),
-        ([CONFIG, "--config.learning_rate=fast"], "could not convert string to float"),
-        ([CONFIG, "--config.num_steps=1.5"], "invalid literal for int()"),
-        ([CONFIG, "--config.env.size=1"], "size must be at least 2, got 1"),
-        ([CONFIG, "--config.num_envs=-4"], "must be an integer in 1 ... 2147483647"),
-        (
-            [CONFIG, "--config.task=poker"],
-            "airbench, classifier, dqn, fast_style, flow, gan",
-        ),
-        ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
-        ([MLP, "--config.optimizer=adma"], "config.optimizer is 'adma'; choose one"),
-        ([MLP, "--config.optimizer.beta=1"], "adamw has no setting 'beta'"),
-        ([CONFIG, "stray"], "unexpected argument 'stray'"),
-        ([], "--config is missing"),
-        ([CONFIG, "--workdir=/proc/nowhere"], "cannot write in /proc/nowhere"),
-        ([CONFIG, "--workdir={tmp}/prose.py"], "cannot write in"),
-        ([CONFIG, "--workdir="], "the path is empty; '.' is the current folder"),
-    ],
-)
-def test_bad_input_gets_one_line(tmp_path, arguments, says):
-    (tmp_path / "prose.py").write_text("These are not the configs\n")
-    (tmp_path / "empty.py").write_text("x = 1\n")
-    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
-    before = sorted(tmp_path.iterdir())
-    arguments = [argument.format(tmp=tmp_path) for argument in arguments]
-    code, out, err = _run("main", *arguments)
-    assert code == 2 and says in err
+BAD_INPUT = [
+    (["--config=nowhere.py"], "No such file or directory: 'nowhere.py'"),
+    (["--config={tmp}/prose.py"], "prose.py:1: not Python"),
+    (["--config={tmp}/empty.py"], "no function get_config()"),
+    (["--config={tmp}/broken.py"], "broken.py:2: ZeroDivisionError"),
+    ([CONFIG, "--config.learning_rat=1"], "did you mean 'learning_rate'?"),
+    ([CONFIG, "--config.env.sise=1"], "the config has no 'sise'"),
+    ([CONFIG, "--config.learning_rate=fast"], "could not convert string to float"),
+    ([CONFIG, "--config.num_steps=1.5"], "invalid literal for int()"),
+    ([CONFIG, "--config.env.size=1"], "size must be at least 2, got 1"),
+    ([CONFIG, "--config.num_envs=-4"], "must be an integer in 1 ... 2147483647"),
+    (
+        [CONFIG, "--config.task=poker"],
+        "airbench, classifier, dqn, fast_style, flow, gan",
+    ),
+    ([CONFIG, "--speed=9"], "Unknown command line flag 'speed'"),
+    ([MLP, "--config.optimizer=adma"], "config.optimizer is 'adma'; choose one"),
+    ([MLP, "--config.optimizer.beta=1"], "adamw has no setting 'beta'"),
+    ([CONFIG, "stray"], "unexpected argument 'stray'"),
+    ([], "--config is missing"),
+    ([CONFIG, "--workdir=/proc/nowhere"], "cannot write in /proc/nowhere"),
+    ([CONFIG, "--workdir={tmp}/prose.py"], "cannot write in"),
+    ([CONFIG, "--workdir="], "the path is empty; '.' is the current folder"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory, trainings):
+    """How each bad input ends: [(exit code, output, errors)]."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "prose.py").write_text("These are not the configs\n")
+    (folder / "empty.py").write_text("x = 1\n")
+    (folder / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+    before = sorted(folder.iterdir())
+    lists = [[word.format(tmp=folder) for word in words] for words, _ in BAD_INPUT]
+    ends = trainings(lists)
+    assert sorted(folder.iterdir()) == before
+    return ends
+
+
+@pytest.mark.parametrize("which", range(len(BAD_INPUT)))
+def test_bad_input_gets_one_line(refused, which):
+    code, out, err = refused[which]
+    assert code == 2 and BAD_INPUT[which][1] in err
     assert out == "" and len(err.splitlines()) == 1, err
-    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_devices_that_are_not_there_are_one_line(tmp_path, monkeypatch):

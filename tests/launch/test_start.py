@@ -1,7 +1,5 @@
 """One line for each error of a config file, which is the user's own program."""
 
-import json
-import subprocess
 import sys
 import time
 
@@ -9,23 +7,6 @@ import pytest
 
 from launch import start
 
-# Imports once, and runs the program on each file in a child process.
-PROGRAM = """
-import json, os, sys
-from launch import main, start
-main.flags.mark_flag_as_required("config")
-folder, *names = sys.argv[1:]
-printed = {}
-for name in names:
-    path = f"{folder}/{name}.txt"
-    if not (child := os.fork()):
-        sys.argv = ["launch/main.py", f"--config={folder}/{name}.py"]
-        os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), 2)
-        start.run(main.main, trains=True)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    printed[name] = code, open(path).read()
-print(json.dumps(printed))
-"""
 FILES = {
     "key": ("def get_config():\n    return {}['x']\n", ":2: KeyError: 'x'"),
     "other": (
@@ -65,19 +46,18 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """What launch.main says of each file: {name: [exit code, output]}."""
+def printed(tmp_path_factory, trainings):
+    """What launch.main says of each file: {name: (exit code, output, errors)}."""
     folder = tmp_path_factory.mktemp("configs")
     for name, (text, _) in FILES.items():
         (folder / f"{name}.py").write_text(text)
-    arguments = [sys.executable, "-c", PROGRAM, str(folder), *FILES]
-    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
+    ends = trainings([f"--config={folder}/{name}.py"] for name in FILES)
+    return dict(zip(FILES, ends, strict=True))
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_config_files_own_error_is_one_line(name, printed):
-    code, output = printed[name]
+    code, _, output = printed[name]
     assert code == 2, output
     lines = [line for line in output.splitlines() if "WARNING" not in line]
     assert lines[-1].startswith("main: ") and FILES[name][1] in lines[-1]

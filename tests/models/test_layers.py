@@ -24,16 +24,24 @@ def test_matrix_products_are_the_convolution(
     conv = nn.Conv(out_channels, kernel, strides=strides, padding=padding)
     products = conv.clone(conv_general_dilated=matmul_conv)
     params = conv.init(params_key, x)
-    y = conv.apply(params, x)
-    np.testing.assert_allclose(products.apply(params, x), y, atol=3e-5)
-    direction = jax.random.normal(y_key, y.shape)
-    grads = [
-        jax.grad(lambda p, x, c=c: jnp.sum(c.apply(p, x) * direction), (0, 1))(
-            params, x
-        )
-        for c in (conv, products)
-    ]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *grads)
+    shape = jax.eval_shape(conv.apply, params, x).shape
+    direction = jax.random.normal(y_key, shape)
+
+    def with_gradients(conv):
+        def product(params, x):
+            y = conv.apply(params, x)
+            return jnp.sum(y * direction), y
+
+        grads, y = jax.jit(jax.grad(product, (0, 1), has_aux=True))(params, x)
+        return y, grads
+
+    (expected, grads), (y, grads_of_products) = map(with_gradients, (conv, products))
+    np.testing.assert_allclose(y, expected, atol=3e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4),
+        grads,
+        grads_of_products,
+    )
 
 
 def test_the_cpu_gets_products():
