@@ -68,10 +68,10 @@ def test_move_by_move_as_the_plain_game(params):
     np_random = np.random.default_rng(2)
     for key in jax.random.split(play_key, 2 * params.episode_steps + 3):
         actions = np_random.integers(0, 3, num_envs)
-        obs, state, reward, terminated, truncated, info = play(
-            key, state, actions, params
+        obs, state, reward, terminated, truncated, info = jax.device_get(
+            play(key, state, actions, params)
         )
-        final = np.asarray(info["final_observation"])
+        final = info["final_observation"]
         for i, game in enumerate(games):
             column = final[i, 0].argmax()  # of a rock that has just appeared, if any
             theirs = game.step(int(actions[i]), int(column))
