@@ -1,5 +1,6 @@
 """One line for each error of a config file, which is the user's own program."""
 
+import signal
 import sys
 import time
 
@@ -70,7 +71,11 @@ def test_a_ctrl_c_that_a_callback_drops_comes_again(monkeypatch, capsys):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sys, "unraisablehook", start.interrupt_again)
-    with pytest.raises(KeyboardInterrupt):
-        Drops()
-        time.sleep(5)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Drops()
+            time.sleep(5)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == ""
