@@ -83,8 +83,8 @@ def _catch(number, frame):
 def _tried_again():
     """Raises `Interrupted` again if a callback swallowed it.
 
-    Python prints and drops what is raised in callbacks of the garbage collector, as JAX
-    has one, and in `__del__`.
+    Python prints and drops an exception that is raised in `__del__` or in a callback of
+    the garbage collector. JAX has such a callback.
     """
 
     def alarm(number, frame):
