@@ -44,10 +44,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.9
 
     # The run.
-    config.num_steps = 469
+    config.num_steps = 536
     config.log_steps = 67
     config.eval_steps = 67
-    config.checkpoint_steps = 469
+    config.checkpoint_steps = 536
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
     return config

@@ -28,6 +28,7 @@ def get_config(
     config.length = 16 if names else 32  # characters
     config.words = ml_collections.config_dict.placeholder(str)  # a file of known words
     config.validation = 3000 if names else 10_000  # examples held out
+    config.accumulate = 1  # micro-batches of a step, for less memory
     config.batch_size = 64
 
     # The network: units of each layer.

@@ -38,6 +38,11 @@ def _config(name):
         config = iwae_mnist.get_config()
         config.dataset, config.latents = "digits", 4
         config.features, config.channels, config.samples = (8,), (), 3
+    elif name == "language":
+        from configs import lm_text
+
+        config = lm_text.get_config()
+        config.validation, config.widths = 8, (8,)
     else:
         from configs import mlp_mnist
 
@@ -53,7 +58,7 @@ def _config(name):
     return config
 
 
-@pytest.mark.parametrize("name", ["mlp", "vit", "flow", "iwae"])
+@pytest.mark.parametrize("name", ["mlp", "vit", "flow", "iwae", "language"])
 def test_a_step_by_micro_batches_ends_where_a_whole_one_does(name):
     """On two devices, whose gradients are averaged once."""
     config, after = _config(name), {}

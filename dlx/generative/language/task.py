@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from dlx import fields, optimizers, paths
+from dlx import fields, gradients, optimizers, paths
 from dlx.errors import UserError
 from dlx.generative import modalities, sampling
 from dlx.generative.language.likelihood import make_bits, surprise
@@ -28,6 +28,7 @@ FIELDS = (
     | sampling.FIELDS
     | optimizers.FIELDS
     | {
+        "accumulate": fields.integer(),
         "modality": fields.choice("texts"),
         "validation": fields.integer(1),
         "widths": fields.row(fields.integer(), 1),
@@ -98,14 +99,15 @@ def make(config) -> Task:
         params = network.init(key, line, method="logits")["params"]
         return State(jnp.int32(0), params, tx.init(params))
 
-    def step(state, batch, key):
+    def loss(params, lines, key):
         del key
+        return jnp.mean(surprise(network, params, lines)), {}
 
-        def loss(params):
-            lines = modality.to_network(batch)
-            return jnp.mean(surprise(network, params, lines))
+    share = devices.per_device("config.batch_size", config.batch_size)
+    gradient = gradients.value_and_grad(loss, gradients.micro_batches(config, share))
 
-        value, grads = jax.value_and_grad(loss)(state.params)
+    def step(state, batch, key):
+        (value, _), grads = gradient(state.params, modality.to_network(batch), key)
         grads = lax.pmean(grads, devices.AXIS)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
