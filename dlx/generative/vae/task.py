@@ -59,8 +59,16 @@ class State:
 
 
 def bits(key: jax.Array, images: jax.Array) -> jax.Array:
-    """Draws binary pixels, [...] float32, from [...] uint8 greys."""
-    return jax.random.bernoulli(key, images / 255.0).astype(jnp.float32)
+    """Draws binary pixels, [...] float32, from [...] uint8 greys.
+
+    A pixel is 1 with the probability grey / 255, to within 2^-16: each of JAX's random
+    words decides two pixels, because drawing them takes a tenth of a training step.
+    """
+    greys = jnp.pad(images.reshape(-1), (0, images.size % 2)).reshape(2, -1)
+    words = jax.random.bits(key, greys.shape[1:])
+    draws = jnp.stack([words >> 16, words & 0xFFFF]).astype(jnp.int32)
+    drawn = draws * 255 < greys.astype(jnp.int32) << 16
+    return drawn.reshape(-1)[: images.size].reshape(images.shape).astype(jnp.float32)
 
 
 def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:

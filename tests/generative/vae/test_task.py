@@ -44,9 +44,16 @@ def _step(task, state, batch, key, number=1):
 
 def test_pixels_are_drawn_with_the_probability_of_their_grey():
     greys = jnp.array([0, 51, 255], jnp.uint8)
-    drawn = vae.bits(jax.random.key(0), jnp.tile(greys, (20_000, 1)))
+    drawn = vae.bits(jax.random.key(0), jnp.tile(greys, (20_001, 1)))  # an odd number
     assert set(np.unique(drawn)) == {0.0, 1.0}
     np.testing.assert_allclose(jnp.mean(drawn, axis=0), [0, 0.2, 1], atol=0.015)
+
+
+def test_two_pixels_of_one_random_word_are_independent():
+    drawn = vae.bits(jax.random.key(0), jnp.full((2, 40_000), 102, jnp.uint8))
+    both = jnp.mean(drawn[0] * drawn[1])
+    np.testing.assert_allclose(both, 0.4**2, atol=0.01)
+    np.testing.assert_allclose(jnp.mean(drawn, axis=1), [0.4, 0.4], atol=0.01)
 
 
 @pytest.mark.parametrize("objective", ["vae", "iwae"])
