@@ -22,12 +22,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.image_size = ml_collections.config_dict.placeholder(int)  # original
     config.streamed = False  # True if the data do not fit on the device
     config.accumulate = 1  # micro-batches of a step, for less memory
-    config.batch_size = 64
+    config.batch_size = 32
 
     # The network: channels of each level; see dlx/generative/flow/networks.py.
-    config.widths = (24, 48)
+    config.widths = (16, 32, 64)
     config.blocks = 1  # blocks per level, on the way down and on the way up
-    config.patch = 2  # side of the patches that the first layer sees
+    config.patch = 1  # side of the patches that the first layer sees
     config.heads = 0  # attention heads at the smallest level; 0 for none
     config.dropout = 0.0
     config.dtype = "float32"  # or 'bfloat16', for a GPU
@@ -46,9 +46,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.ema_decay = 0.999
 
     # The run.
-    config.num_steps = 5000
+    config.num_steps = 5500
     config.log_steps = 50
-    config.eval_steps = 5000
+    config.eval_steps = 5500
     config.checkpoint_steps = 250
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"

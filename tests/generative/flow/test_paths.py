@@ -1,5 +1,8 @@
 """Paths, solvers and guidance where the velocity is known in closed form."""
 
+import math
+import statistics
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -54,10 +57,15 @@ def test_the_loss_is_least_at_the_true_velocity():
     np.testing.assert_allclose(paths.loss(to_point, point, noise, early), 0, atol=1e-8)
 
 
-def test_times_are_evenly_spaced_and_uniform():
-    times = np.sort(paths.times(jax.random.key(0), 10))
-    np.testing.assert_allclose(np.diff(times), 0.1, atol=1e-5)
-    firsts = [paths.times(jax.random.key(seed), 1)[0] for seed in range(200)]
+def test_times_are_logit_normal_with_even_quantiles():
+    def quantile(time):
+        return statistics.NormalDist().cdf(math.log(time / (1 - time)))
+
+    quantiles = sorted(map(quantile, paths.times(jax.random.key(0), 10).tolist()))
+    np.testing.assert_allclose(np.diff(quantiles), 0.1, atol=1e-5)
+    firsts = [
+        quantile(float(paths.times(jax.random.key(seed), 1)[0])) for seed in range(200)
+    ]
     assert abs(np.mean(firsts) - 0.5) < 0.08 and np.std(firsts) > 0.25
 
 
