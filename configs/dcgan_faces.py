@@ -5,8 +5,7 @@
         --config.dataset=lfw_faces64 --config.data_dir=DIRECTORY  # hours on a CPU
 
 TFDS downloads celeb_a. With --config.reference_weights=squeezenet1_0.safetensors,
-ImageNet's features measure samples. docs/measured.md has the small one,
-halfway trained.
+ImageNet's features measure samples. docs/measured.md has results of the small one.
 """
 
 from typing import Literal

@@ -33,8 +33,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.dueling = False
 
     # The algorithm.
-    config.discount = 0.99
-    config.q_lambda = 0.9
+    config.discount = 0.98
+    config.q_lambda = 0.95
     config.epochs = 2
     config.minibatches = 16
     config.epsilon_start = 1.0

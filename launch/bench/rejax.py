@@ -54,7 +54,7 @@ SETTINGS = {
         "widths": (128,),
         "settings": _ROCKS
         | {"num_envs": 512, "num_steps": 31, "num_minibatches": 16}
-        | {"gamma": 0.95, "td_lambda": 0.95, "total_timesteps": 9_523_200},
+        | {"gamma": 0.98, "td_lambda": 0.95, "total_timesteps": 9_523_200},
     },
     "PPO CartPole-v1": {
         "game": ("gymnax/CartPole-v1", {}),
