@@ -239,6 +239,8 @@ def first_copy(task: Task, state: State) -> State:
 def _init(task, key):
     """Makes a state whose local fields are those of this process's devices."""
     shared_key, local_key = jax.random.split(key)
+    if not task.local:  # tracing a large network twice takes a second
+        return task.init(shared_key)
     numbers = np.array(local_positions())
     keys = jax.vmap(jax.random.fold_in, (None, 0))(local_key, numbers)
     local = jax.vmap(task.init)(keys)
