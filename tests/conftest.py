@@ -47,6 +47,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_xdist_auto_num_workers():
+    """Three workers for two cores: many tests wait for other processes."""
+    return 3 * os.cpu_count() // 2
+
+
 _SLOW = [
     line.replace("[", "[[]")  # in a test's name a bracket is a bracket
     for line in (pathlib.Path(__file__).with_name("slow.txt")).read_text().splitlines()

@@ -79,7 +79,7 @@ def _compare(name: str, which, sb3_name: str | None, rejax_name: str):
         f"\n{name}, {SEEDS.value} seeds, at most {LIMIT.value:g} s each: seconds "
         "of training, median (range)"
     )
-    print(f"{'':16}{'to 99 %':26}{'to perfect':26}compilation, cache empty, filled")
+    print(f"{'':16}{'to 99 %':29}{'to perfect':29}compilation, cache empty, filled")
     for who, done in runs.items():
         _row(who, done)
     if len(runs) > 1:
@@ -107,7 +107,7 @@ def _row(who: str, done: list[Progress]):
     cells = [progress.cell([run.until(share) for run in done]) for share in (0.99, 1.0)]
     compiled = ", ".join(f"{seconds:.1f}" for seconds in progress.compilations(done))
     compiled = compiled if done[0].compile_seconds else "-"
-    print(f"{who:16}{cells[0]:26}{cells[1]:26}{compiled}", flush=True)
+    print(f"{who:16}{cells[0]:29}{cells[1]:29}{compiled}", flush=True)
 
 
 def _median(runs, share):
