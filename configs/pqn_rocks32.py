@@ -43,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
     config.optimizer = "adam"  # others are in dlx/optimizers.py
-    config.learning_rate = 2e-3
+    config.learning_rate = 1e-3
     config.max_grad_norm = 10.0
 
     # The run.

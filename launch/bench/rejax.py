@@ -54,6 +54,7 @@ SETTINGS = {
         "widths": (128,),
         "settings": _ROCKS
         | {"num_envs": 512, "num_steps": 31, "num_minibatches": 16}
+        | {"learning_rate": 1e-3}
         | {"gamma": 0.98, "td_lambda": 0.95, "total_timesteps": 9_523_200},
     },
     "PPO CartPole-v1": {
