@@ -7,8 +7,6 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from dlx.errors import UserError
-
 
 def value_and_grad(loss: Callable[..., Any], number: int = 1) -> Callable[..., Any]:
     """Like `jax.value_and_grad(loss, has_aux=True)`, by micro-batches.
@@ -43,22 +41,3 @@ def value_and_grad(loss: Callable[..., Any], number: int = 1) -> Callable[..., A
         return jax.tree.map(lambda x: x / number, total)
 
     return accumulated
-
-
-def micro_batches(config, share: int) -> int:
-    """The number of micro-batches of a step, `config.accumulate`.
-
-    Args:
-      config: If it lacks the field, the number is 1.
-      share: The number of examples on each device.
-
-    Raises:
-      UserError: if it does not divide the examples.
-    """
-    number = config.get("accumulate", 1)
-    if share % number:
-        raise UserError(
-            f"config.accumulate={number} does not divide the {share} examples of a "
-            "device"
-        )
-    return number

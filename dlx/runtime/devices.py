@@ -46,6 +46,22 @@ def per_device(name: str, count: int) -> int:
     return count // devices
 
 
+def micro_batches(config) -> int:
+    """The number of micro-batches of a step, `config.accumulate`, 1 without the field.
+
+    Raises:
+      UserError: if it does not divide the examples of a device.
+    """
+    share = per_device("config.batch_size", config.batch_size)
+    number = config.get("accumulate", 1)
+    if share % number:
+        raise UserError(
+            f"config.accumulate={number} does not divide the {share} examples of a "
+            "device"
+        )
+    return number
+
+
 def device_keys(key: jax.Array) -> jax.Array:
     """Makes a key for each device of all processes, [devices]."""
     make = jax.jit(

@@ -145,8 +145,7 @@ def make_loss(config, network: nn.Module):
 def make_step(config, data: evaluation.Data, network: nn.Module, tx):
     """Returns the task's `step`."""
     loss = make_loss(config, network)
-    share = devices.per_device("config.batch_size", config.batch_size)
-    micro_batches = gradients.micro_batches(config, share)
+    micro_batches = devices.micro_batches(config)
 
     def step(state, batch, key):
         augment_key, dropout_key = jax.random.split(key)

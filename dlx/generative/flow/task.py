@@ -100,8 +100,7 @@ def make(config) -> Task:
     modality = modalities.load(config)
     network = networks.make(config, modality)
     loss, draw = paths.make_loss(config, network)
-    share = devices.per_device("config.batch_size", config.batch_size)
-    gradient = gradients.value_and_grad(loss, gradients.micro_batches(config, share))
+    gradient = gradients.value_and_grad(loss, devices.micro_batches(config))
     tx = optimizers.make(
         config.optimizer,
         config.num_steps,

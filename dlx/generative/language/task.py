@@ -103,8 +103,7 @@ def make(config) -> Task:
         del key
         return jnp.mean(surprise(network, params, lines)), {}
 
-    share = devices.per_device("config.batch_size", config.batch_size)
-    gradient = gradients.value_and_grad(loss, gradients.micro_batches(config, share))
+    gradient = gradients.value_and_grad(loss, devices.micro_batches(config))
 
     def step(state, batch, key):
         (value, _), grads = gradient(state.params, modality.to_network(batch), key)

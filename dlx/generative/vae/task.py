@@ -139,8 +139,7 @@ def make(config) -> Task:
     """
     train, test, model = load(config)
     loss = make_loss(config, model)
-    share = devices.per_device("config.batch_size", config.batch_size)
-    micro_batches = gradients.micro_batches(config, share)
+    micro_batches = devices.micro_batches(config)
     if micro_batches > 1 and config.free_bits:
         raise UserError(
             f"config.accumulate={micro_batches} needs config.free_bits=0, because free "
