@@ -14,7 +14,7 @@ from dlx.runtime import restore
 from .. import preprocess, shipped
 from ..report import html
 from . import drawing
-from .models import Models, can, show_user_errors
+from .models import LATEST, Models, can, show_user_errors
 
 _MOST = 8  # classifiers side by side
 _SIDE = 56  # pixels of the preprocessed digit on the page
@@ -78,7 +78,7 @@ def build(root: pathlib.Path) -> Any:
         return gr.Dropdown(choices=names, value=value, info=models.hint(names))
 
     for event in drawn.change, selected.input:
-        event(classify, [drawn, selected], answer, show_progress="hidden")
+        event(classify, [drawn, selected], answer, **LATEST)
     return opened, selected, selected
 
 

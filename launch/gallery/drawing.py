@@ -11,7 +11,7 @@ from PIL import Image
 from dlx.data import images
 from dlx.errors import UserError
 
-from .models import show_user_errors
+from .models import LATEST, show_user_errors
 
 _LARGEST = 4096 * 4096  # pixels of an upload
 _LONGEST = 2**18  # characters of a drawing
@@ -53,7 +53,7 @@ def pad(label: str, **options) -> tuple[gr.HTML, gr.State]:
     def drawn(event: gr.EventData):
         return read(_bytes(event._data.get("picture")), "L")
 
-    sheet.input(drawn, None, state, show_progress="hidden")
+    sheet.input(drawn, None, state, **LATEST)
     sheet.clear(lambda: None, None, state, show_progress="hidden")
     return sheet, state
 

@@ -7,7 +7,7 @@ import gradio as gr
 
 from .. import shipped
 from ..report import html, runs
-from .models import Models, can, show_user_errors
+from .models import LATEST, Models, can, show_user_errors
 
 _FILMS = "play", "game"  # drawn at the end of training, and by launch.play
 
@@ -33,7 +33,7 @@ def build(root: pathlib.Path) -> Any:
         dropdown, now = models.choices(name)
         return [dropdown, _figures(root, now) if now else ""]
 
-    name.input(selected, name, film, show_progress="hidden")
+    name.input(selected, name, film, **LATEST)
     return opened, name, [name, film]
 
 

@@ -13,7 +13,7 @@ from dlx.runtime import restore
 
 from .. import shipped
 from ..report import html, runs
-from .models import Models, can, show_user_errors
+from .models import LATEST, Models, can, show_user_errors
 
 _ROWS, _STEPS = 6, 12  # of the interpolations
 _FILM = ("forming",)  # a flow's film of samples from noise to image
@@ -72,8 +72,10 @@ def build(root: pathlib.Path) -> Any:
     def opened(name, seed):
         dropdown, selected = models.choices(name)
         if selected in (None, name):
-            return [dropdown, *[gr.skip()] * len(outputs)]
-        return [dropdown, *_everything(models, selected, seed)]
+            yield [dropdown, *[gr.skip()] * len(outputs)]
+            return
+        for values in _everything(models, selected, seed):
+            yield [dropdown, *values]
 
     return show_user_errors(opened), [name, seed], [name, *outputs]
 
@@ -83,7 +85,7 @@ def _connect(models, name, seed, sheet, at, frame, between, film):
 
     @show_user_errors
     def samples(name, seed):
-        return _samples(models, name, seed)
+        yield from _samples(models, name, seed)
 
     @show_user_errors
     def training_frame(name, at):
@@ -91,18 +93,19 @@ def _connect(models, name, seed, sheet, at, frame, between, film):
 
     @show_user_errors
     def everything(name, seed):
-        return _everything(models, name, seed)
+        yield from _everything(models, name, seed)
 
-    seed.input(samples, [name, seed], [sheet, between], show_progress="hidden")
-    at.input(training_frame, [name, at], frame, show_progress="hidden")
+    seed.input(samples, [name, seed], [sheet, between], **LATEST)
+    at.input(training_frame, [name, at], frame, **LATEST)
     outputs = [at, frame, film, sheet, between]
-    name.input(everything, [name, seed], outputs, show_progress="hidden")
+    name.input(everything, [name, seed], outputs, **LATEST)
 
 
 def _samples(models, name, seed):
-    """The sheet of samples, and the interpolations."""
+    """Yields the sheet of samples, then the interpolations, which may take long."""
     generator = models.get(name)
-    return generator.sheet(int(seed)), generator.interpolations(int(seed))
+    yield generator.sheet(int(seed)), gr.skip()
+    yield gr.skip(), generator.interpolations(int(seed))
 
 
 def _training_frame(models, name, at):
@@ -118,12 +121,14 @@ def _training_frame(models, name, at):
 
 
 def _everything(models, name, seed):
-    """All outputs for a newly selected run."""
+    """Yields all outputs for a newly selected run: first what it drew in training."""
     last = max(0, len(_frames(models, name)) - 1)
     slider = gr.Slider(maximum=max(1, last), value=last, interactive=last > 0)
     film = html.figures(runs.named(models.root, name), _FILM)
     frame = _training_frame(models, name, last)
-    return slider, frame, film, *_samples(models, name, seed)
+    yield slider, frame, film, None, None
+    for values in _samples(models, name, seed):
+        yield [*[gr.skip()] * 3, *values]
 
 
 def _frames(models, name):

@@ -15,7 +15,7 @@ from dlx.runtime import restore
 
 from .. import preprocess, shipped
 from . import drawing
-from .models import Models, can, show_user_errors
+from .models import LATEST, Models, can, show_user_errors
 
 _SLIDERS = 8  # the latent dimensions in which the data varies most
 _SPAN = 3.0  # the sliders' range, -3 ... 3 standard deviations
@@ -106,7 +106,7 @@ def build(root: pathlib.Path) -> Any:
             return [dropdown, *[gr.skip()] * len(outputs)]
         return [dropdown, *_everything(models, now, *ends)]
 
-    name.input(selected, [name, *ends], outputs, show_progress="hidden")
+    name.input(selected, [name, *ends], outputs, **LATEST)
     return opened, [name, *ends], [name, *outputs]
 
 
@@ -137,9 +137,9 @@ def _interpolation_part(models, name):
 
     inputs, outputs = [name, *ends], [blend, path]
     for part in a, b, weight:
-        part.input(interpolated, inputs, outputs, show_progress="hidden")
+        part.input(interpolated, inputs, outputs, **LATEST)
     for part in drawn_a, drawn_b:
-        part.change(interpolated, inputs, outputs, show_progress="hidden")
+        part.change(interpolated, inputs, outputs, **LATEST)
     return ends, outputs
 
 
@@ -157,7 +157,7 @@ def _dimensions_part(models, name):
         return _moved(models, name, *values)
 
     for slider in sliders:
-        slider.input(move, [name, *sliders], moved, show_progress="hidden")
+        slider.input(move, [name, *sliders], moved, **LATEST)
     return sliders, moved
 
 
@@ -185,7 +185,7 @@ def _samples_part(models, name, sliders, moved):
         return [space.show(z[None]), *values, *[gr.skip()] * (_SLIDERS - 2)]
 
     button.click(sample, [name, seed], [sheet, seed], show_progress="hidden")
-    plane.select(click, name, [moved, *sliders], show_progress="hidden")
+    plane.select(click, name, [moved, *sliders], **LATEST)
     return sheet, plane
 
 

@@ -20,6 +20,10 @@ from ..report import runs
 
 _CACHED = 24  # models in memory
 
+# Options of the handlers of inputs and selections. By default Gradio drops an event
+# while the last one is handled, and the page goes on showing an older choice.
+LATEST = {"show_progress": "hidden", "trigger_mode": "always_last"}
+
 
 class Models:
     """The trained models of one kind below a root folder, each loaded once.

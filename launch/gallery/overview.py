@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as plotly
 
 from ..report import html, runs
-from .models import show_user_errors
+from .models import LATEST, show_user_errors
 
 _SECONDS = 3  # between two readings of the folder
 _MOST = 8  # runs shown at the same time
@@ -59,9 +59,9 @@ def build(root: pathlib.Path) -> Any:
         names = [event.row_value[0]]
         return {selected: names, **_details(root, details, names, None, steps)}
 
-    table.select(pick, inputs, [*details, selected], show_progress="hidden")
+    table.select(pick, inputs, [*details, selected], **LATEST)
     for part in inputs:
-        part.input(show, inputs, details, show_progress="hidden")
+        part.input(show, inputs, details, **LATEST)
     gr.Timer(_SECONDS).tick(
         refresh, [*inputs, fingerprint], outputs, show_progress="hidden", queue=True
     )

@@ -22,7 +22,7 @@ from dlx.errors import UserError
 from dlx.runtime import restore
 
 from .. import shipped
-from .models import Models, can, show_user_errors
+from .models import LATEST, Models, can, show_user_errors
 
 _SIZES = 8, 16, 32
 _MOST_ROCKS = 50
@@ -119,7 +119,7 @@ def build(root: pathlib.Path) -> Any:
             return [dropdown, *[gr.skip()] * len(defaults)]
         return [dropdown, *_defaults(models, now)]
 
-    name.input(selected, name, defaults, show_progress="hidden")
+    name.input(selected, name, defaults, **LATEST)
     return opened, name, [name, *defaults]
 
 

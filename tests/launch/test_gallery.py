@@ -27,6 +27,7 @@ from dlx.runtime import checkpoint, devices, loop, provenance, restore
 from dlx.runtime.digests import digest
 from dlx.runtime.evaluate import evaluate
 from launch.gallery import first, style
+from launch.gallery.page import make as make_page
 from launch.report import runs
 
 gradio = pytest.importorskip("gradio")
@@ -380,6 +381,21 @@ def test_a_latent_space(visit):
     corner = page.get_by_label("number input for z0").input_value()
     assert -3 <= float(corner) < -2
     _shoot(page, "latent")
+
+
+def test_no_choice_of_a_visitor_is_dropped(tmp_path):
+    """A second move while the first is handled is handled too: the page shows it."""
+    made = make_page(tmp_path, weights="random")
+    modes = {}
+    for function in made.fns.values():
+        for block, event in function.targets:
+            chooses = isinstance(
+                made.blocks.get(block), (gradio.Image, gradio.Dataframe)
+            )
+            if event in ("input", "change") or (event == "select" and chooses):
+                modes[block, event] = function.trigger_mode
+    assert len(modes) > 20
+    assert set(modes.values()) == {"always_last"}
 
 
 def test_a_generator(visit):
