@@ -12,16 +12,18 @@ from typing import Literal
 
 import ml_collections
 
-# {network: (the pooling of a VGG, content layers, style layers)}, with the layers'
-# weights. Gatys, Ecker and Bethge (section 3) use these layers of VGG-19.
+# {network: (the pooling of a VGG, style weight, content layers, style layers)}, with
+# the layers' weights. Gatys, Ecker and Bethge (section 3) use these layers of VGG-19.
 _NETWORKS = {
     "squeezenet1_0": (
         "max",
+        100.0,
         {"fire4": 1.0},
         {"conv1": 1.0, "fire2": 1.0, "fire4": 0.5, "fire6": 0.2, "fire8": 0.1},
     ),
     "vgg16": (
         "average",
+        10.0,  # with 100 houses dissolve
         {"relu4_2": 1.0},
         {f"relu{block}_1": 1.0 for block in range(1, 6)},
     ),
@@ -31,7 +33,7 @@ _NETWORKS = {
 def get_config(
     network: Literal["squeezenet1_0", "vgg16"] = "squeezenet1_0",
 ) -> ml_collections.ConfigDict:
-    pooling, content_layers, style_layers = _NETWORKS[network]
+    pooling, style_weight, content_layers, style_layers = _NETWORKS[network]
     config = ml_collections.ConfigDict()
     config.task = "style"
     config.seed = 0
@@ -59,7 +61,7 @@ def get_config(
     config.style_layers = ml_collections.ConfigDict(style_layers)
     config.style_loss = "gram"  # or 'moments' or 'wasserstein'
     config.content_weight = 1.0
-    config.style_weight = 100.0
+    config.style_weight = style_weight
     config.variation_weight = 1.0
 
     # The optimisation: equal steps at each scale, each sqrt(2) times as large.

@@ -23,6 +23,8 @@ from dlx.runtime import published, restore, rundir
 from dlx.runtime.evaluate import evaluate
 from dlx.runtime.writers import to_json
 
+from .report.numbers import short
+
 _WORKDIR = start.path_flag("workdir", None, "The run's folder.", required=True)
 _REPO = flags.DEFINE_string(
     "repo", None, "The repository on the hub, USER/NAME.", required=True
@@ -174,7 +176,7 @@ def _card(run, summary, files, figures, folder):
         seed=run.config.seed,
         step=run.step,
         metrics=summary["metrics"],
-        seconds=f"{summary.get('train_seconds', 0):.3g}",
+        seconds=short(summary.get("train_seconds", 0), 3),
         where=f" ({', '.join(where)})" if where else "",
         files=files,
         figures=figures,

@@ -7,6 +7,7 @@ import gradio as gr
 
 from .. import shipped
 from ..report import html, runs
+from ..report.numbers import short
 from .models import LATEST, Models, can, show_user_errors
 
 _FILMS = "play", "game"  # drawn at the end of training, and by launch.play
@@ -48,6 +49,6 @@ def _no_model(run):
 def _figures(root, name):
     """The run's game and measure, and its films."""
     run = runs.named(root, name)
-    value = "not evaluated yet" if run.value is None else f"{run.value:.5g}"
+    value = "not evaluated yet" if run.value is None else short(run.value, 5)
     text = f"{run.config['env']['name']}: {run.metric or 'return'} {value}"
     return html.render("heading.html", text=text) + html.figures(run, _FILMS)

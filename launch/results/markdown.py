@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+from ..report.numbers import short
 from . import tables
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -52,7 +53,7 @@ def origin(table: dict[str, Any]) -> str:
     devices, processes = ran["devices"], ran["processes"]
     facts = [ran["machine"] or "machine not recorded"]
     if ran["cores"]:
-        facts.append(f"{ran['cores']} cores")
+        facts.append(f"{ran['cores']} core{'s' * (ran['cores'] > 1)}")
     for count, what in ((devices, "devices"), (processes, "processes")):
         if count and count > 1:
             facts.append(f"{count} {what}")
@@ -174,8 +175,8 @@ def spread(numbers: dict[str, Any]) -> str:
     low, middle, high = (numbers[name] for name in ("low", "median", "high"))
     if middle is None:
         return "-"
-    ends = "" if low == high else f" ({low:.4g} ... {high:.4g})"
-    return f"{middle:.4g}{ends}"
+    ends = "" if low == high else f" ({short(low)} ... {short(high)})"
+    return f"{short(middle)}{ends}"
 
 
 def _markdown(head, lines):

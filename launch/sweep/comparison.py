@@ -17,6 +17,7 @@ from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
 
+from ..report.numbers import short
 from .plan import Cell, Run
 
 
@@ -253,5 +254,5 @@ def _median(numbers):
     if not finite:
         return f"-{count}"
     low, middle, high = min(finite), statistics.median(finite), max(finite)
-    extremes = "" if low == high else f" ({low:.4g} ... {high:.4g})"
-    return f"{middle:.4g}{extremes}{count}"
+    extremes = "" if low == high else f" ({short(low)} ... {short(high)})"
+    return f"{short(middle)}{extremes}{count}"

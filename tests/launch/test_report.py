@@ -12,7 +12,7 @@ from dlx import tasks
 from dlx.errors import UserError
 from dlx.runtime import loop, rundir
 from launch.report import __main__ as report
-from launch.report import runs
+from launch.report import numbers, runs
 
 
 @pytest.fixture
@@ -118,3 +118,10 @@ def test_curves_leave_out_what_is_not_finite(run):
 def test_no_run_is_a_line(tmp_path):
     with pytest.raises(UserError, match="no run 'x' below"):
         runs.named(tmp_path, "x")
+
+
+def test_a_number_is_short_and_has_no_exponent():
+    shown = {0.024412: "0.02441", 86.4812: "86.48", 1175.2: "1,175", 14516.7: "14,517"}
+    assert {number: numbers.short(number) for number in shown} == shown
+    assert numbers.short(-84.0149, 3) == "-84" and numbers.short(0) == "0"
+    assert numbers.short(3e12) == "3e+12" and numbers.short(float("nan")) == "nan"
