@@ -1,6 +1,7 @@
 """Parts that all agents share: game, torso, optimiser, evaluation and figures."""
 
 from collections.abc import Callable
+import dataclasses
 
 from flax import linen as nn
 import jax
@@ -35,8 +36,14 @@ Scores = Callable[..., jax.Array]
 
 
 def make_env(config) -> Environment:
-    """Makes the game of `config.env`. Raises UserError if that is invalid."""
-    return registration.make(**config.env)
+    """Makes the game of `config.env`. Raises UserError if that is invalid.
+
+    Lists of lit pixels are for fully connected networks; others get the same screens.
+    """
+    env = registration.make(**config.env)
+    if config.network != "mlp" and getattr(env, "sparse", False):
+        return dataclasses.replace(env, sparse=False)
+    return env
 
 
 def require_discrete(config, env: Environment) -> None:
@@ -50,10 +57,6 @@ def require_discrete(config, env: Environment) -> None:
 
 def make_torso(config) -> nn.Module:
     """Makes the torso of `config.network`. Raises UserError if that is invalid."""
-    if config.env.get("sparse") and config.network != "mlp":
-        raise UserError(
-            f"config.env.sparse needs config.network='mlp', got {config.network!r}"
-        )
     with user_error_in("config.network"):
         return networks.make_torso(
             config.network,

@@ -7,7 +7,7 @@ import pytest
 
 from dlx import streams, tasks
 from dlx.errors import UserError
-from dlx.rl import pqn, returns, rollouts
+from dlx.rl import evaluation, pqn, returns, rollouts
 from dlx.runtime import devices, loop
 
 
@@ -170,6 +170,15 @@ def test_sparse_observations_train_alike(config):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *trained)
 
 
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_lit_pixels_are_for_fully_connected_networks(config, network):
+    config.network, config.env.sparse = network, True
+    env = evaluation.make_env(config)
+    observed = env.observe(env.reset(jax.random.key(0), 2))
+    assert hasattr(observed, "todense") == (network == "mlp")
+    tasks.make(config)
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
@@ -177,7 +186,6 @@ def test_sparse_observations_train_alike(config):
         ({"rollout_steps": 10**9}, "has more than the maximum of 2147483647 steps"),
         ({"q_lambda": 1.5}, "q_lambda must be a finite number, at least 0"),
         ({"epochs": 0}, "epochs must be an integer"),
-        ({"network": "cnn", "env": {"sparse": True}}, "sparse needs config.network="),
     ],
 )
 def test_configs_that_make_no_agent(config, settings, why):
