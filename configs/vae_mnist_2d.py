@@ -50,4 +50,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.parallel = "pmap"  # or "shard_map"
     config.eval_samples = 50
     config.last_eval_samples = 5000  # as in the papers
+    # True: the last evaluation also measures samples, as GANs and flows are measured.
+    config.reference_classifier = False
     return config

@@ -40,8 +40,9 @@ def test_a_blend_begins_and_ends_with_the_reconstructions(workdir, tmp_path):
     image = sources.load("digits", "test").images[7, ..., 0]
     Image.fromarray(image).save(seven)
     run = restore.load(workdir, tasks.make, best=False)
-    _, test, model = vae.load(run.config)
-    means, _ = model.encode(run.state.params, test.images[[3, 7]] / np.float32(255))
+    modality, model = vae.load(run.config)
+    images = modality.test.images[[3, 7]]
+    means, _ = model.encode(run.state.params, images / np.float32(255))
     pixels = np.asarray(jax.nn.sigmoid(model.decode(run.state.params, means)))
     ends = figures.sheet(np.uint8(np.round(255 * pixels)), 2, height=112)
     width = ends.shape[1] // 2

@@ -97,8 +97,8 @@ class Measures:
         Raises:
           UserError: if the classifier is used and its data are missing.
         """
-        measured = config.reference_classifier or config.get("reference_weights")
-        self._classifier = ModeClassifier(config, test.names) if measured else None
+        wanted = config.get("reference_classifier"), config.get("reference_weights")
+        self._classifier = ModeClassifier(config, test.names) if any(wanted) else None
         self._real, self._test = real[:_REFERENCE], test.images[:_REFERENCE]
         self._test_labels = test.labels[:_REFERENCE]
         if self._classifier and min(len(real), len(test.images)) < _FEWEST:
@@ -206,19 +206,24 @@ class Measures:
 
 
 class Images:
-    """Images; see `dlx.generative.modalities.Modality`."""
+    """Images; see `dlx.generative.modalities.Modality`.
+
+    Attributes:
+      real: The training images, [number, height, width, channels] uint8.
+      test: The test split.
+    """
 
     output = "tanh"
 
     def __init__(self, config):
         """Loads `config.dataset`. Raises UserError if the data are missing."""
-        test = batches.evaluated(config)
-        self.batches, self._real = batches.of_images(
+        self.test = batches.evaluated(config)
+        self.batches, self.real = batches.of_images(
             config, at_once=config.get("d_steps", 1)
         )
-        self.shape = test.images.shape[1:]
-        self.num_classes = len(test.names)
-        self._measures = Measures(config, self._real, test)
+        self.shape = self.test.images.shape[1:]
+        self.num_classes = len(self.test.names)
+        self._measures = Measures(config, self.real, self.test)
         self.metric, self.about = self._measures.metric, self._measures.about
 
     def to_network(self, batch: dict[str, jax.Array]) -> jax.Array:
@@ -236,7 +241,7 @@ class Images:
         """Returns 'neighbours': samples beside their nearest training images."""
         chosen = np.linspace(0, len(samples), 8, endpoint=False).astype(int)
         images = to_bytes(samples[chosen])  # of all rows, as these may be classes
-        rows = [np.stack([image, *_nearest(image, self._real, 7)]) for image in images]
+        rows = [np.stack([image, *_nearest(image, self.real, 7)]) for image in images]
         return {"neighbours": drawing.sheet(np.concatenate(rows), 8)}
 
 

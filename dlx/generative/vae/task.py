@@ -15,16 +15,17 @@ import numpy as np
 import optax
 
 from dlx import choices, fields, gradients, optimizers, streams
-from dlx.data import batches, sources, splits
+from dlx.data import splits
 from dlx.errors import UserError, user_error_in
-from dlx.generative import sampling
+from dlx.generative import modalities, sampling
 from dlx.generative.measures import likelihood
 from dlx.generative.vae import networks
 from dlx.generative.vae.figures import make_figures
 from dlx.runtime import devices
 from dlx.runtime.task import Abilities, Task
 
-FIELDS = batches.FIELDS | {
+_SAMPLES = 10_000  # that the last evaluation draws and measures
+FIELDS = modalities.FIELDS | {
     "latents": fields.integer(),
     "features": fields.row(fields.integer()),
     "channels": fields.row(fields.integer()),
@@ -71,21 +72,39 @@ def bits(key: jax.Array, images: jax.Array) -> jax.Array:
     return drawn.reshape(-1)[: images.size].reshape(images.shape).astype(jnp.float32)
 
 
-def load(config) -> tuple[batches.Batches, sources.Images, networks.Model]:
-    """Returns the training batches, the test split, and the model of the config."""
-    train, images = batches.of_images(config)
-    test = batches.evaluated(config)
+def load(config) -> tuple[modalities.Images, networks.Model]:
+    """Returns the images, and the model of the config."""
+    modality = modalities.Images(config)
     with user_error_in("config"):
         network = networks.make(
-            test.images.shape[1:],
+            modality.shape,
             latents=config.latents,
             features=config.features,
             gated=config.gated,
             channels=config.channels,
             dtype=jnp.dtype(config.get("dtype", "float32")),
-            pixel_means=np.mean(images, axis=0) / 255,
+            pixel_means=np.mean(modality.real, axis=0) / 255,
         )
-    return train, test, networks.Model(network)
+    return modality, networks.Model(network)
+
+
+def make_sampler(modality: modalities.Images, model: networks.Model):
+    """Returns a `sampling.Sampler` of the pixels' probabilities."""
+
+    @jax.jit
+    def generate(params, z):
+        return 2 * jax.nn.sigmoid(model.decode(params, z)) - 1
+
+    return sampling.Sampler(
+        modality,
+        lambda state, z, labels, key: generate(state.params, z),
+        model.network.latents,
+    )
+
+
+def sampler(config) -> sampling.Sampler:
+    """Returns the sampler of a run. Raises UserError if its data are missing."""
+    return make_sampler(*load(config))
 
 
 class Codec:
@@ -98,7 +117,8 @@ class Codec:
 
     def __init__(self, config, state: State):
         """Loads data and model. Raises UserError if the data are missing."""
-        _, self.test, self._model = load(config)
+        modality, self._model = load(config)
+        self.test = modality.test
         self._params = state.params
         self.latents = self._model.network.latents
 
@@ -137,7 +157,8 @@ def make(config) -> Task:
     Raises:
       UserError: if the config is invalid or the data are missing.
     """
-    train, test, model = load(config)
+    modality, model = load(config)
+    test = modality.test
     loss = make_loss(config, model)
     micro_batches = devices.micro_batches(config)
     if micro_batches > 1 and config.free_bits:
@@ -187,20 +208,26 @@ def make(config) -> Task:
     return Task(
         init=init,
         step=step,
-        evaluate=make_evaluate(config, test, model),
+        evaluate=make_evaluate(config, modality, model),
         figures=figures,
         frames=frames,
         metric="log_likelihood",
         selects=splits.selects(config),
         counts={"examples": config.batch_size},
-        batches=train,
+        batches=modality.batches,
+        about=modality.about,
     )
 
 
-def make_evaluate(config, test: sources.Images, model: networks.Model):
-    """Returns the task's `evaluate`: bounds on the test split's log-likelihood."""
+def make_evaluate(config, modality: modalities.Images, model: networks.Model):
+    """Returns the task's `evaluate`: bounds on the test split's log-likelihood.
+
+    With `config.reference_classifier` the last evaluation measures samples as those of
+    GANs and flows are measured.
+    """
+    samples = make_sampler(modality, model)
     # Every evaluation of every run uses the same bits, which makes numbers comparable.
-    x = np.asarray(bits(streams.key(0, "bits"), jnp.asarray(test.images)))
+    x = np.asarray(bits(streams.key(0, "bits"), jnp.asarray(modality.test.images)))
 
     @jax.jit
     def terms(params, key, x):
@@ -213,8 +240,17 @@ def make_evaluate(config, test: sources.Images, model: networks.Model):
         fit, ratio, _, _ = model.terms(params, x, noise)
         return fit + ratio
 
+    def measured(state, key):
+        """Measures of samples, once the training has ended."""
+        step = int(state.step)
+        if step < config.num_steps or not config.get("reference_classifier"):
+            return {}
+        numbers = modality.measure(samples.samples(state, key, _SAMPLES), step)
+        del numbers["samples"]  # importance samples have this name
+        return {f"last_{name}": jnp.float32(x) for name, x in numbers.items()}
+
     def evaluate(state, key):
-        elbo_key, *keys = jax.random.split(key, 3)
+        elbo_key, *keys, samples_key = jax.random.split(key, 4)
         fit, kl, mean = jax.device_get(terms(state.params, elbo_key, x))
 
         def bound(key, samples):
@@ -229,9 +265,10 @@ def make_evaluate(config, test: sources.Images, model: networks.Model):
             "reconstruction": jnp.float32(np.mean(fit)),
             "kl": jnp.float32(np.mean(kl)),
             "active_units": jnp.float32(likelihood.active_units(mean)),
+            **measured(state, samples_key),
         }
 
     return evaluate
 
 
-abilities = Abilities(encode=Codec)
+abilities = Abilities(encode=Codec, sample=sampler)

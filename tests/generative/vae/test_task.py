@@ -62,7 +62,7 @@ def test_the_loss_by_hand(objective, config):
     config.warmup_steps, config.free_bits = 4, 0.0
     task, state, batch = _first(config)
     _, metrics = _step(task, state, batch, jax.random.key(1))
-    _, _, model = vae.load(config)
+    _, model = vae.load(config)
 
     bits_key, noise_key = jax.random.split(jax.random.split(jax.random.key(1), 1)[0])
     x = vae.bits(bits_key, batch["images"])
@@ -92,7 +92,7 @@ def test_free_bits_cost_nothing(config):
     config.free_bits = 100.0  # more than any dimension has
     task = tasks.make(config)
     _, free = _step(task, state, batch, jax.random.key(1))
-    _, _, model = vae.load(config)
+    _, model = vae.load(config)
     bits_key, _ = jax.random.split(jax.random.split(jax.random.key(1), 1)[0])
     mean, log_std = model.encode(state.params, vae.bits(bits_key, batch["images"]))
     kl = jnp.mean(jnp.sum(likelihood.kl_to_standard_normal(mean, log_std), axis=1))
@@ -108,7 +108,7 @@ def test_free_bits_are_those_of_the_whole_batch(config, monkeypatch):
         jnp.uint8
     )
     monkeypatch.setattr(jax.random, "normal", lambda key, shape: jnp.zeros(shape))
-    _, _, model = vae.load(config)
+    _, model = vae.load(config)
     kl = likelihood.kl_to_standard_normal(
         *model.encode(state.params, batch["images"] / 255.0)
     )
@@ -143,15 +143,38 @@ def test_devices_agree(config):
     assert min(jax.tree.leaves(moved)) > 0, "everything is trained"
 
 
+def test_samples_are_measured_as_those_of_gans_are(config, monkeypatch):
+    monkeypatch.setattr(vae, "_SAMPLES", 300)
+    config.reference_classifier = True
+    task, state, _ = _first(config)
+    before = task.evaluate(state, jax.random.key(0))
+    state = state.replace(step=config.num_steps)
+    after = task.evaluate(state, jax.random.key(1))
+    assert not any("fid" in name for name in before)
+    assert after["last_samples"] == config.last_eval_samples
+    sampler = vae.sampler(config)
+    with jax.debug_key_reuse(False):
+        *_, key = jax.random.split(jax.random.key(1), 4)
+        samples = sampler.samples(state, key, 300)
+        # A sample is the decoder's probabilities for a normally distributed vector.
+        z_key, _, _ = jax.random.split(jax.random.split(key, 1)[0], 3)
+        _, model = vae.load(config)
+        logits = model.decode(state.params, jax.random.normal(z_key, (300, 2)))
+    np.testing.assert_allclose((samples + 1) / 2, jax.nn.sigmoid(logits), atol=1e-6)
+    numbers = sampler.modality.measure(samples, config.num_steps)
+    for name in "fid_digits_classifier", "precision", "least_share", "collapsed":
+        np.testing.assert_allclose(after[f"last_{name}"], numbers[name], rtol=1e-4)
+
+
 @pytest.mark.parametrize("channels", [(), (4, 8)])
 def test_a_new_model_predicts_the_pixels_means(channels, config):
     config.channels = channels
     _, state, _ = _first(config)
-    train, _, model = vae.load(config)
+    modality, model = vae.load(config)
     logits = model.decode(state.params, jnp.zeros((3, 2)))
     assert logits.shape == (3, 8, 8, 1)
     probabilities = np.asarray(jax.nn.sigmoid(logits))[0]
-    pixels = np.asarray(train.source(1)["images"]) / 255
+    pixels = np.asarray(modality.batches.source(1)["images"]) / 255
     # The dense model is exact to float tolerance, the convolutional one roughly.
     tolerance = 0.15 if channels else 2e-3
     np.testing.assert_allclose(probabilities, pixels.mean(0), atol=tolerance)
