@@ -17,7 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 64
-    # Lists the lit pixels: a first layer on screens would take 100 times as long.
+    # An MLP reads lists of lit pixels. On screens it would take 100 times as long.
     config.env.sparse = True
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1

@@ -16,7 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     # The environment.
     config.env = ml_collections.ConfigDict()
     config.env.size = 16
-    config.env.sparse = True
+    config.env.sparse = True  # an MLP reads lists of lit pixels
     config.env.paddle_width = 1
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10

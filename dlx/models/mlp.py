@@ -22,7 +22,7 @@ class Dense(nn.Dense):
         if self.is_initializing():
             return super().__call__(jnp.zeros(x.shape))
         kernel, bias = (self.get_variable("params", key) for key in ("kernel", "bias"))
-        rows = kernel[x.indices[..., 0]] * x.data[..., None]
+        rows = jnp.asarray(kernel)[x.indices[..., 0]] * x.data[..., None]
         return (jnp.sum(rows, axis=1) + bias[None]).astype(self.dtype or rows.dtype)
 
 

@@ -25,3 +25,6 @@ def test_sparse_inputs_are_dense_ones():
         chex.assert_trees_all_close(
             function(params, sparse), function(params, sparse.todense()), rtol=1e-5
         )
+    numpy = jax.device_get(params)  # as a checkpoint has them
+    same = jax.jit(lambda x: network.apply(numpy, x))(sparse)
+    np.testing.assert_allclose(same, network.apply(params, sparse), rtol=1e-5)
