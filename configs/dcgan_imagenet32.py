@@ -5,7 +5,8 @@
         --config.dataset=tiny_imagenet20 --config.data_dir=DIRECTORY  # hours on a CPU
 
 TFDS downloads imagenet_resized. With --config.reference_weights=FILE, SqueezeNet's
-weights, it names the classes of samples. It has not been trained.
+weights, it names the classes of samples. docs/measured.md has results of the second
+command; the first has not been trained.
 """
 
 from typing import Literal
