@@ -23,7 +23,7 @@ import ml_collections
 def get_config():
     config = ml_collections.ConfigDict()
     config.configs = ("configs/pg_rocks8.py",)
-    short = dict(num_steps=20, log_steps=5, eval_steps=10, checkpoint_steps=10)
+    short = dict(num_steps=20, log_steps=5, eval_steps=5, checkpoint_steps=10)
     short |= dict(num_envs=32, eval_rocks=100)
     narrow = dict(features=(4,), **short)
     config.variants = (("narrow", narrow), ("as it is", short))
@@ -34,7 +34,6 @@ def get_config():
     config.target = 30
     return config
 """
-_ONE_WIDTH = "--config.grid.env.paddle_width=(3,)"  # so that it takes half the time
 
 
 def _run(folder, *args):
@@ -42,7 +41,7 @@ def _run(folder, *args):
     path.write_text(SWEEP)
     program = [sys.executable, "-m", "launch.sweep", f"--config={path}"]
     return subprocess.Popen(
-        [*program, f"--workdir={folder}/out", _ONE_WIDTH, *args],
+        [*program, f"--workdir={folder}/out", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,14 +69,17 @@ def test_a_stopped_sweep_resumes(tmp_path):
     out, err = second.communicate()
     assert second.returncode == 0, err
     after = _summaries(tmp_path)
-    assert len(after) == 4 and finished.items() <= after.items(), (
+    assert len(after) == 8 and finished.items() <= after.items(), (
         "finished runs are kept"
     )
 
     with (tmp_path / "out" / "runs.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(r["variant"], r["env.paddle_width"], r["seed"]) for r in rows] == [
-        (variant, "3", seed) for variant in ("narrow", "as it is") for seed in "01"
+        (variant, width, seed)
+        for variant in ("narrow", "as it is")
+        for width in "13"
+        for seed in "01"
     ]
     for row in rows:
         slug = row["variant"].replace(" ", "_")
@@ -87,20 +89,19 @@ def test_a_stopped_sweep_resumes(tmp_path):
         assert config["features"] == ([4] if row["variant"] == "narrow" else [64])
         assert str(config["env"]["paddle_width"]) == row["env.paddle_width"]
         lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-        name = "eval/perfect_starts"
-        values = {n["step"]: n[name] for n in lines if name in n}
+        values = {n["step"]: n["eval/perfect_starts"] for n in lines}
         assert float(row["perfect_starts"]) == values[20]
         assert bool(int(row["held"])) == (values[20] >= 30)
         reached = [step for step, value in values.items() if value >= 30]
         assert row["steps_to_target"] == (str(reached[0]) if reached else "")
     table = (tmp_path / "out" / "table.md").read_text()
-    assert table in out and table.count("\n") == 2 + 2
+    assert table in out and table.count("\n") == 2 + 4
     assert (tmp_path / "out" / "curves.png").exists()
 
     third = _run(tmp_path, "--noresume")
     _, err = third.communicate()
     assert third.returncode == 2 and "already holds a sweep" in err
-    other = _run(tmp_path, "--config.target=1")
+    other = _run(tmp_path, "--config.grid.env.paddle_width=(1,)", "--config.target=1")
     assert other.wait() == 0, "another target needs no new run"
     assert _summaries(tmp_path) == after
 
