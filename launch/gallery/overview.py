@@ -71,7 +71,7 @@ def build(root: pathlib.Path) -> Any:
 def _lay_out_details():
     """The choice of steps or seconds; metric, plot, differences, figures, config."""
     with gr.Row():
-        metric = gr.Dropdown([], label="Curve of", elem_id="metric")
+        metric = gr.Dropdown([], label="Curve of", elem_id="metric", min_width=240)
         by_step = gr.Checkbox(label="Steps, not seconds", value=True)
     plot = gr.Plot(show_label=False, elem_id="curves")
     differing = gr.HTML(elem_id="differing")
