@@ -14,3 +14,9 @@ def short(number: float, digits: int = 4) -> str:
     if 10 ** (digits - 1) <= abs(number) < _LARGE:
         return f"{number:,.0f}"
     return f"{number:.{digits}g}"
+
+
+def spread(low: float, median: float, high: float) -> str:
+    """Text of a median and, in brackets if they differ, of the lowest and highest."""
+    ends = "" if low == high else f" ({short(low)} ... {short(high)})"
+    return f"{short(median)}{ends}"

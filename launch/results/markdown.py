@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from ..report.numbers import short
+from ..report.numbers import spread
 from . import tables
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -103,10 +103,10 @@ def _full(table):
     for row in rows:
         first, *others = row["measures"].items()
         line = [row["cell"].get(axis, "") for axis in axes]
-        line += [_number_of_seeds(row), first[0], spread(first[1])]
+        line += [_number_of_seeds(row), first[0], _spread(first[1])]
         line += _target(row) * has_target
-        line += [spread(row["train_seconds"])]
-        more = ", ".join(f"{name} {spread(numbers)}" for name, numbers in others)
+        line += [_spread(row["train_seconds"])]
+        more = ", ".join(f"{name} {_spread(numbers)}" for name, numbers in others)
         line += [more] * has_more
         if is_single:
             line += [f"`{row['commands'][0]}`" if row["commands"][0] else ""]
@@ -126,7 +126,7 @@ def _target(row):
         return ["-"] * 3
     reached = target["reached"]
     count = "" if reached == number else f" ({reached} of {number})"
-    times = [spread(target[what]) + count for what in ("steps", "seconds")]
+    times = [_spread(target[what]) + count for what in ("steps", "seconds")]
     return [f"{target['held']} of {number}", *times]
 
 
@@ -149,9 +149,9 @@ def _brief(results):
             f"`{name}`",
             row["metric"],
             _number_of_seeds(row),
-            spread(row["measures"][row["metric"]]),
+            _spread(row["measures"][row["metric"]]),
             _target(row)[2],
-            spread(row["train_seconds"]),
+            _spread(row["train_seconds"]),
         ]
         for name, row in rows[most].items()
     ]
@@ -170,13 +170,11 @@ def _experiments(found):
     return rows
 
 
-def spread(numbers: dict[str, Any]) -> str:
+def _spread(numbers):
     """A median and, in brackets, lowest and highest; '-' if there is no number."""
-    low, middle, high = (numbers[name] for name in ("low", "median", "high"))
-    if middle is None:
+    if numbers["median"] is None:
         return "-"
-    ends = "" if low == high else f" ({short(low)} ... {short(high)})"
-    return f"{short(middle)}{ends}"
+    return spread(numbers["low"], numbers["median"], numbers["high"])
 
 
 def _markdown(head, lines):

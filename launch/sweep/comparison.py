@@ -17,7 +17,7 @@ from dlx.errors import UserError
 from dlx.runtime.rundir import read_summary
 from dlx.runtime.writers import read_lines, write_whole
 
-from ..report.numbers import short
+from ..report.numbers import spread
 from .plan import Cell, Run
 
 
@@ -253,6 +253,5 @@ def _median(numbers):
     count = f" ({len(finite)} of {len(numbers)})" if missing else ""
     if not finite:
         return f"-{count}"
-    low, middle, high = min(finite), statistics.median(finite), max(finite)
-    extremes = "" if low == high else f" ({short(low)} ... {short(high)})"
-    return f"{short(middle)}{extremes}{count}"
+    middle = statistics.median(finite)
+    return spread(min(finite), middle, max(finite)) + count
