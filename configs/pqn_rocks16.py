@@ -21,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.env.spawn_every = ml_collections.config_dict.placeholder(int)  # size - 1
     config.env.rocks_per_episode = 10
     config.env.max_steps = ml_collections.config_dict.placeholder(int)  # no limit
-    config.num_envs = 256
+    config.num_envs = 64
     config.rollout_steps = 15  # the duration of a fall
 
     # The network: 'mlp', or 'cnn' with `channels` before the dense `features`.
@@ -35,11 +35,11 @@ def get_config() -> ml_collections.ConfigDict:
     # The algorithm.
     config.discount = 0.9
     config.q_lambda = 0.8
-    config.epochs = 2
+    config.epochs = 1
     config.minibatches = 8
     config.epsilon_start = 1.0
     config.epsilon_end = 0.05
-    config.epsilon_steps = 30
+    config.epsilon_steps = 60
 
     # The optimiser: Adam, its learning rate falling linearly to 0.
     config.optimizer = "adam"  # others are in dlx/optimizers.py
@@ -47,10 +47,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.max_grad_norm = 10.0
 
     # The run.
-    config.num_steps = 400
-    config.log_steps = 5
-    config.eval_steps = 20
-    config.checkpoint_steps = 100
+    config.num_steps = 1600
+    config.log_steps = 20
+    config.eval_steps = 80
+    config.checkpoint_steps = 400
     config.keep_checkpoints = 2
     config.parallel = "pmap"  # or "shard_map"
     config.eval_episodes = 1000

@@ -68,7 +68,10 @@ EXPERIMENTS = (
     Experiment(
         "pqn_rocks16",
         "pqn_rocks16",
-        {"num_steps": 100, "checkpoint_steps": 20, "eval_episodes": 100},
+        {
+            "num_steps": 100, "log_steps": 5, "eval_steps": 20, "checkpoint_steps": 20,
+            "eval_episodes": 100,
+        },
     ),
 )  # fmt: skip
 
