@@ -47,8 +47,8 @@ SETTINGS = {
         "game": ("rocks", {"size": 16}),
         "widths": (128,),
         "settings": _ROCKS
-        | {"num_envs": 64, "num_steps": 15, "num_minibatches": 4}
-        | {"exploration_fraction": 0.15}
+        | {"num_envs": 64, "num_steps": 15, "num_minibatches": 8}
+        | {"num_epochs": 1, "learning_rate": 3e-3, "exploration_fraction": 0.05}
         | {"gamma": 0.9, "td_lambda": 0.8, "total_timesteps": 1_152_000},
     },
     "PQN 32x32": {
