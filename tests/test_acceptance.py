@@ -62,10 +62,11 @@ def test_every_start_is_caught_throughout_the_last_quarter(name, seed, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("pqn_rocks32", 32), ("pg_rocks64", 64)])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_pqn_catches_every_start_of_32x32_throughout_the_last_tenth(seed, tmp_path):
-    for line in _last(1 / 10, "pqn_rocks32", seed, tmp_path):
-        assert line["eval/perfect_starts"] == line["eval/starts"] == 1024
+def test_every_start_is_caught_throughout_the_last_tenth(name, size, seed, tmp_path):
+    for line in _last(1 / 10, name, seed, tmp_path):
+        assert line["eval/perfect_starts"] == line["eval/starts"] == size**2
 
 
 @pytest.mark.slow
