@@ -38,8 +38,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.baseline = True
     config.standardize_advantages = True
     config.value_cost = 0.5
-    # Falls to 0 over the run. With half of it, and half as many steps, two of five seeds
-    # never learn the rocks of a band of columns.
+    # Falls to 0 over the run. With half of it, and half as many steps, two of five
+    # seeds never learn the rocks of a band of columns.
     config.entropy_cost = 0.3
 
     # The optimiser, its learning rate also falling linearly to 0.
