@@ -179,10 +179,21 @@ def _shoot(page, name):
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
+# The pixels by which a label covers a picture, and by which its box cuts it off.
+_HIDDEN = """async picture => {
+    await picture.decode().catch(() => {});  // the next one may have come
+    const block = picture.closest(".block"), shown = picture.getBoundingClientRect();
+    const label = block.querySelector("[data-testid=block-label]");
+    return [label ? label.getBoundingClientRect().bottom - shown.top : 0,
+            shown.bottom - block.getBoundingClientRect().bottom];
+}"""
+
+
 def _source(page, selector):
-    """The source of a picture, once it exists."""
+    """The source of a picture, once it exists, below its label and within its box."""
     picture = page.locator(f"{selector} img").first
     picture.wait_for()
+    assert max(picture.evaluate(_HIDDEN)) < 1, selector
     return picture.get_attribute("src")
 
 
