@@ -26,6 +26,7 @@ from .progress import (
     perfect,
     train,
     with_data,
+    with_range,
 )
 
 _AGENTS = {
@@ -70,7 +71,7 @@ def _row(name, config, every, score, goal):
     seconds = cell([run.until(goal) for run in runs])
     last = [100 * run.points[-1][1] for run in runs if run.points]
     if last:
-        last = f"{statistics.mean(last):.2f} ({min(last):.2f} ... {max(last):.2f})"
+        last = with_range(statistics.mean(last), last)
     compiled = ", ".join(f"{duration:.1f}" for duration in compilations(runs))
     print(
         f"{name:20}{f'{goal:.0%}':8}{seconds:30}{last or '-':30}{compiled}", flush=True

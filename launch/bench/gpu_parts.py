@@ -74,7 +74,7 @@ def _to_goal(what, runs, goal, unit) -> Row:
     return {
         "what": what,
         "result": f"seconds {progress.cell(seconds)}, {len(runs)} seeds; final "
-        f"{statistics.mean(final):.2f} ({min(final):.2f} ... {max(final):.2f}) {unit}",
+        f"{progress.with_range(statistics.mean(final), final)} {unit}",
         "seconds": seconds,
         "train_seconds": [run.seconds for run in runs],
         "compile_seconds": [run.compile_seconds for run in runs],

@@ -118,8 +118,13 @@ def cell(times: list[float | None]) -> str:
     finite = [t for t in times if t is not None]
     if not finite:
         return "never"
-    text = f"{statistics.median(finite):.2f} ({min(finite):.2f} ... {max(finite):.2f})"
+    text = with_range(statistics.median(finite), finite)
     return text + (f" {len(finite)}/{len(times)}" if len(finite) < len(times) else "")
+
+
+def with_range(middle: float, numbers: list[float]) -> str:
+    """The median or mean of numbers as text, with their range in brackets."""
+    return f"{middle:.2f} ({min(numbers):.2f} ... {max(numbers):.2f})"
 
 
 def compilations(runs: list[Progress]) -> tuple[float, float]:
