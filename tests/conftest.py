@@ -84,6 +84,7 @@ def config():
     config.num_steps, config.log_steps = 12, 2
     config.eval_steps = config.checkpoint_steps = 4
     config.eval_rocks = 100
+    config.env.rocks_per_episode = 3  # so that films are short
     return config
 
 
@@ -124,6 +125,20 @@ def terminating():
         return dataclasses.replace(task, evaluate=evaluate)
 
     return change
+
+
+@pytest.fixture(scope="session")
+def digits_classifier():
+    """Trains the digits' reference classifier with LLVM's optimisations.
+
+    Its 2,400 steps take half the time with them.
+    """
+    code = (
+        "from dlx.generative.measures import reference_classifier; "
+        "reference_classifier.load('digits', None, None)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 # Imports once, and runs launch.main in a child process for each list of arguments.

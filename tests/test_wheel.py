@@ -90,6 +90,7 @@ def test_the_wheel_trains_and_sweeps_from_another_folder(programs, tmp_path):
     assert said.startswith(str(programs.parent))
     small = ["--config.num_envs=32", "--config.num_steps=4", "--config.log_steps=2"]
     small += ["--config.eval_steps=4", "--config.checkpoint_steps=4"]
+    small += ["--config.env.rocks_per_episode=3"]
     said = _run(programs / "dlx", "train", "pg_rocks8", *small, **here)
     (run,) = (tmp_path / "runs" / "pg_rocks8").iterdir()
     assert f"runs/pg_rocks8/{run.name}" in said.splitlines()

@@ -20,7 +20,7 @@ SLURM = "slurmctld", "slurmd", "munged", "mungekey", "sbatch"
 FOLDER = pathlib.Path("launch/cluster")
 SHORT = [
     "--config=configs/pg_rocks8.py", "--config.num_envs=32", "--config.features=(16,)",
-    "--config.eval_rocks=100",
+    "--config.eval_rocks=100", "--config.env.rocks_per_episode=3",
 ]  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def root(tmp_path_factory):
     config = pg_rocks8.get_config()
     config.update(
         num_envs=32, features=(16,), num_steps=8, log_steps=2, eval_steps=4,
-        checkpoint_steps=4, eval_rocks=100,
+        checkpoint_steps=4, eval_rocks=100, env={"rocks_per_episode": 3},
     )  # fmt: skip
     loop.train(tasks.make(config), config, root / "rocks", name="rocks")
     digits = {"dataset": "digits"}

@@ -95,6 +95,7 @@ def test_an_analogy_from_vectors_and_images(workdir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("digits_classifier")
 def test_the_classifier_agrees_with_the_labels_of_the_reconstructions(workdir):
     code, said, err = _latent(workdir, "classify", "--n=500")
     assert code == 0, err

@@ -23,6 +23,7 @@ SMALL = [
     "--config.eval_steps=400",
     "--config.checkpoint_steps=200",
     "--config.eval_rocks=100",
+    "--config.env.rocks_per_episode=3",  # films are short
 ]
 # The last flag of a kind counts.
 _FLAGS = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=1"

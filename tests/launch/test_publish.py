@@ -26,6 +26,7 @@ def run(tmp_path_factory):
 
     config = pg_rocks8.get_config()
     config.num_envs, config.features, config.eval_rocks = 32, (16,), 100
+    config.env.rocks_per_episode = 3
     config.num_steps = config.log_steps = 4
     config.eval_steps = config.checkpoint_steps = 4
     workdir = tmp_path_factory.mktemp("runs") / "run"

@@ -27,7 +27,10 @@ def root(tmp_path_factory):
     short = {"num_steps": 4, "log_steps": 2, "eval_steps": 2, "checkpoint_steps": 4}
     sweep = ml_collections.ConfigDict()
     sweep.configs = (
-        ("configs/pg_rocks8.py", short | {"num_envs": 32, "eval_rocks": 10}),
+        (
+            "configs/pg_rocks8.py",
+            short | {"num_envs": 32, "eval_rocks": 10, "env": {"rocks_per_episode": 3}},
+        ),
         ("configs/mlp_mnist.py", short | {"dataset": "digits", "warmup_steps": 0}),
     )
     sweep.seeds = (0, 1, 2)

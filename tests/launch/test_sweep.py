@@ -24,7 +24,7 @@ def get_config():
     config = ml_collections.ConfigDict()
     config.configs = ("configs/pg_rocks8.py",)
     short = dict(num_steps=20, log_steps=5, eval_steps=5, checkpoint_steps=10)
-    short |= dict(num_envs=32, eval_rocks=100)
+    short |= dict(num_envs=32, eval_rocks=100, env=dict(rocks_per_episode=3))
     narrow = dict(features=(4,), **short)
     config.variants = (("narrow", narrow), ("as it is", short))
     config.grid = ml_collections.ConfigDict({"env": {"paddle_width": (1, 3)}})

@@ -19,6 +19,7 @@ from launch.faults.campaign import free_port
 SETTINGS = {
     "num_envs": 32, "features": "(16,)", "eval_rocks": 100, "num_steps": 20,
     "log_steps": 5, "eval_steps": 10, "checkpoint_steps": 10,
+    "env.rocks_per_episode": 3,
 }  # fmt: skip
 
 

@@ -214,6 +214,7 @@ def test_resuming_is_exact(config, tmp_path):
         assert (tmp_path / "cut" / "figures" / name).exists()
 
 
+@pytest.mark.usefixtures("digits_classifier")
 def test_equal_samples_are_reported_as_mode_collapse(config, caplog):
     config.reference_classifier = True
     config.eval_samples = config.last_eval_samples = 500
@@ -233,6 +234,7 @@ def test_equal_samples_are_reported_as_mode_collapse(config, caplog):
     assert warning.endswith(", effective classes 1.0 (real 10.0)")
 
 
+@pytest.mark.usefixtures("digits_classifier")
 def test_real_images_cover_all_modes_without_a_warning(config, caplog):
     config.reference_classifier = True
     for dataset, num_modes in (("digits", 10), ("stacked_digits", 1000)):
@@ -245,6 +247,7 @@ def test_real_images_cover_all_modes_without_a_warning(config, caplog):
         assert numbers["kl"] < 0.1
 
 
+@pytest.mark.usefixtures("digits_classifier")
 def test_a_generator_that_repeats_training_examples_is_detected(config):
     """Its distance is 0 from these, and the floor from held-out images."""
     config.reference_classifier = True
@@ -259,6 +262,7 @@ def test_a_generator_that_repeats_training_examples_is_detected(config):
     assert numbers["fid_samples"] == len(test.images) == 360
 
 
+@pytest.mark.usefixtures("digits_classifier")
 def test_classes_of_conditional_samples_are_verified(config):
     """Test images count as samples, once of their own class and once of the next."""
     config.reference_classifier = True

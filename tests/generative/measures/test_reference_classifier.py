@@ -10,6 +10,8 @@ from dlx.data import sources
 from dlx.errors import UserError
 from dlx.generative.measures import reference_classifier
 
+pytestmark = pytest.mark.usefixtures("digits_classifier")
+
 
 def test_it_classifies_digits_and_is_trained_once(monkeypatch):
     first = reference_classifier.load("digits", None, None)

@@ -143,6 +143,7 @@ def test_devices_agree(config):
     assert min(jax.tree.leaves(moved)) > 0, "everything is trained"
 
 
+@pytest.mark.usefixtures("digits_classifier")
 def test_samples_are_measured_as_those_of_gans_are(config, monkeypatch):
     monkeypatch.setattr(vae, "_SAMPLES", 300)
     config.reference_classifier = True
