@@ -5,11 +5,12 @@ python -m launch.bench envs
 
 from .. import start  # isort: skip, it quietens XLA before anything loads it
 
-from . import classifiers, envs, gan, goals, gpu, rl, scaling, style, vae
+from . import classifiers, envs, gan, goals, gpu, minatar, rl, scaling, style, vae
 
 SUITES = {
     "envs": envs.main,
     "rl": rl.main,
+    "minatar": minatar.main,
     "goals": goals.main,
     "classifiers": classifiers.main,
     "vae": vae.main,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import dataclasses
 import gc
+import importlib.util
 import statistics
 import time
 
@@ -54,6 +55,7 @@ def train(
     score: Callable[[dict[str, float]], float],
     goal: float,
     between: float = 0.0,
+    limit: float | None = None,
 ) -> Progress:
     """Trains one of dlx's configs like its loop, until it reaches a goal.
 
@@ -62,10 +64,12 @@ def train(
       every: Steps from one evaluation to the next; a multiple of `config.log_steps`.
       score: {'eval/NAME': number} -> score.
       goal: The score at which training ends. It also ends after the config's steps, or
-        the seconds of --limit.
+        after `limit`.
       between: The fewest seconds of training from one evaluation to the next. The
         state after the last step is evaluated in any case.
+      limit: The longest training in seconds; None is that of --limit.
     """
+    limit = LIMIT.value if limit is None else limit
     task, keys, run = tasks.make(config), streams.Keys(config.seed), Progress()
     jax.clear_caches()
     gc.collect()
@@ -88,7 +92,7 @@ def train(
             run.points.append((run.seconds, score(numbers)))
             if run.points[-1][1] >= goal:
                 break
-        if run.seconds > LIMIT.value:
+        if run.seconds > limit:
             break
         source = task.batches and task.batches.source(config.log_steps)
     return run
@@ -101,6 +105,14 @@ def with_data(config):
             config[name] = flag.value
     paths.resolve(config)
     return config
+
+
+def is_installed(library: str) -> bool:
+    """Whether a peer is installed; prints a line if it is not."""
+    found = importlib.util.find_spec(library) is not None
+    if not found:
+        print(f"{library} is not installed and not compared: pip install '.[bench]'")
+    return found
 
 
 def accuracy(numbers: dict[str, float]) -> float:

@@ -9,12 +9,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from dlx import streams
 from dlx.envs import registration
 from dlx.envs.gymnax import GymnaxRocks
 
-from .progress import LIMIT, Progress
+from .progress import BETWEEN, LIMIT, Progress
 
 _ROCKS = {
     "max_grad_norm": 10.0,
@@ -32,6 +33,25 @@ _PPO = {
     "max_grad_norm": 0.5,
     "gamma": 0.99,
 }
+_MINATAR_STEPS = 10_240_000
+_MINATAR = {
+    "PQN": {"num_envs": 128, "num_steps": 32, "num_epochs": 2, "num_minibatches": 16}
+    | {"max_grad_norm": 10.0, "gamma": 0.99, "td_lambda": 0.65}
+    | {"eps_end": 0.05, "exploration_fraction": 0.1},
+    "PPO": {"num_envs": 128, "num_steps": 64, "num_epochs": 3, "num_minibatches": 8}
+    | {"max_grad_norm": 0.5, "gamma": 0.99, "ent_coef": 0.03},
+}
+_MINATAR_RATES = {"PQN": 1e-3, "PPO": 2e-3}  # at the start
+
+
+def _falling(kind: str):
+    """A learning rate that falls to 0 over all updates on MinAtar, like dlx's."""
+    s = _MINATAR[kind]
+    iterations = _MINATAR_STEPS // (s["num_envs"] * s["num_steps"])
+    updates = iterations * s["num_epochs"] * s["num_minibatches"]
+    return optax.linear_schedule(_MINATAR_RATES[kind], 0.0, updates)
+
+
 # One setting for each row. docs/measured.md has the search for those of PQN on 16x16
 # and 32x32; those of the other rows were not searched.
 # `widths` are the widths of the hidden layers.
@@ -69,6 +89,15 @@ SETTINGS = {
         "widths": (64, 64),
         "settings": _PPO | {"total_timesteps": 2_000_000},
     },
+} | {
+    f"{kind} {game}": {
+        "game": (f"gymnax/{game}-MinAtar", {}),
+        "widths": (128, 128),
+        "settings": _MINATAR[kind]
+        | {"learning_rate": _falling(kind), "total_timesteps": _MINATAR_STEPS},
+    }
+    for kind in _MINATAR
+    for game in ("Breakout", "Asterix", "Freeway", "SpaceInvaders")
 }
 
 
@@ -89,15 +118,27 @@ class _FiveValues:
         return observation, state, reward, terminated | truncated, info
 
 
-def train(name: str, score, goal: float, seed: int) -> Progress:
-    """Trains one of rejax's agents until it reaches a goal, or for --limit seconds.
+def train(
+    name: str,
+    score,
+    goal: float,
+    seed: int,
+    between: float = BETWEEN,
+    limit: float | None = None,
+) -> Progress:
+    """Trains one of rejax's agents until it reaches a goal or a limit.
 
     Args:
       name: A key of `SETTINGS`; it begins with 'PQN' or 'PPO'.
       score: {'eval/NAME': number} -> score.
-      goal: The score at which training ends.
+      goal: The score at which training ends. It also ends after the setting's steps,
+        or after `limit`.
       seed: The random seed.
+      between: The fewest seconds of training from one evaluation to the next. The
+        state after the last step is evaluated in any case.
+      limit: The longest training in seconds; None is that of --limit.
     """
+    limit = LIMIT.value if limit is None else limit
     game, algorithm, run = _made(name)
     each = algorithm.num_envs * algorithm.num_steps
     iterations = max(1, 20_000 // each)  # about as many steps as a call of dlx trains
@@ -124,8 +165,8 @@ def train(name: str, score, goal: float, seed: int) -> Progress:
         began = time.perf_counter()
         state = jax.block_until_ready(compiled(state))
         run.seconds += time.perf_counter() - began
-        is_over = number == calls or run.seconds > LIMIT.value
-        if not is_over and not run.is_due():
+        is_over = number == calls or run.seconds > limit
+        if not is_over and not run.is_due(between):
             continue
         numbers = jax.device_get(evaluate(state, keys.evaluate(number)))
         numbers = {f"eval/{key}": float(x) for key, x in numbers.items()}

@@ -12,7 +12,6 @@ filled for the others, like at the second start of a program.
 
 import functools
 import gc
-import importlib.util
 import statistics
 import tempfile
 
@@ -64,10 +63,10 @@ def _compare(name: str, which, sb3_name: str | None, rejax_name: str):
     """Prints a table of one row's training times."""
     score = functools.partial(_score, name)
     trainings = {"dlx": functools.partial(_dlx, shipped.get_config(*which), score)}
-    if sb3_name and _is_installed("stable_baselines3"):
+    if sb3_name and progress.is_installed("stable_baselines3"):
         for kind in ("tuned", "defaults"):
             trainings[f"SB3, {kind}"] = functools.partial(sb3.train, sb3_name, kind)
-    if _is_installed("rejax"):
+    if progress.is_installed("rejax"):
         who = f"rejax, {rejax_name.split()[0]}"
         trainings[who] = functools.partial(rejax.train, rejax_name, score, 1.0)
     runs = {who: [] for who in trainings}
@@ -85,14 +84,6 @@ def _compare(name: str, which, sb3_name: str | None, rejax_name: str):
     if len(runs) > 1:
         for share, goal in ((0.99, "99 %"), (1.0, "perfect")):
             print(f"{'':4}{goal}, dlx / fastest peer: {_ratios(runs, share)}")
-
-
-def _is_installed(library: str) -> bool:
-    """Whether a peer is installed; prints a line if it is not."""
-    found = importlib.util.find_spec(library) is not None
-    if not found:
-        print(f"{library} is not installed and not compared: pip install '.[bench]'")
-    return found
 
 
 def _score(name: str, numbers: dict[str, float]) -> float:

@@ -7,7 +7,9 @@ import pytest
 
 from configs import dqn_rocks8
 from dlx.envs import rocks
-from launch.bench import progress, rejax, rl, sb3
+from dlx.errors import UserError
+from launch import shipped
+from launch.bench import minatar, progress, rejax, rl, sb3
 
 
 def test_until_and_median():
@@ -122,3 +124,45 @@ def test_the_peers_vector_environment():
     assert set(np.abs(rewards)) == {1.0}
     assert all(info["terminal_observation"][:-1].sum() == 0 for info in infos)
     assert not any(info["TimeLimit.truncated"] for info in infos)
+
+
+def test_minatar_compares_returns_and_seconds(monkeypatch, capsys):
+    flags.FLAGS(["bench", "--seeds=3", "--agents=PQN Freeway"])
+    monkeypatch.setattr(progress, "is_installed", lambda _: True)
+    for who, slower in (("_dlx", 1.0), ("_rejax", 4.0)):
+
+        def train(name, seed, slower=slower):
+            assert name == "PQN Freeway"
+            points = [(1.0, 0.0), (2.0, 10.0 * seed)]
+            return progress.Progress(seconds=slower * (1 + seed), points=points)
+
+        monkeypatch.setattr(minatar, who, train)
+    minatar.main()
+    *_, ours, peer, ratio = capsys.readouterr().out.splitlines()
+    returns = "10.00 (0.00 ... 20.00)"
+    assert ours.split() == f"PQN Freeway dlx {returns} 2.00 (1.00 ... 3.00)".split()
+    assert peer.split() == f"PQN Freeway rejax {returns} 8.00 (4.00 ... 12.00)".split()
+    assert ratio.split() == ["seconds,", "dlx", "/", "rejax:", "0.25"]
+    flags.FLAGS(["bench", "--agents=PQN Chess"])
+    with pytest.raises(UserError, match="unknown agent 'PQN Chess'; choose from PQN B"):
+        minatar.main()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["PQN Breakout", "PPO Breakout"])
+def test_minatar_trains_for_all_steps_and_is_evaluated_once(name, monkeypatch):
+    pytest.importorskip("rejax", reason="it is not installed")
+    flags.FLAGS(["bench", "--limit=0.001"])
+    settings = rejax.SETTINGS[name]["settings"] | {"total_timesteps": 16_384}
+    monkeypatch.setitem(rejax.SETTINGS[name], "settings", settings)
+
+    def get_config(file, game):
+        config = shipped.load(shipped.CONFIGS / f"{file}.py").get_config(game)
+        config.num_steps, config.log_steps = 4, 2
+        return config
+
+    monkeypatch.setattr(minatar.shipped, "get_config", get_config)
+    with jax.debug_key_reuse(False), jax.numpy_rank_promotion("allow"):
+        for run in (minatar._dlx(name, 0), minatar._rejax(name, 0)):
+            ((when, score),) = run.points
+            assert when == run.seconds > 0.001 and score >= 0
