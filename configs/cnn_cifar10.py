@@ -28,6 +28,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.flip = "alternating"  # between epochs; or 'random', or 'never'
     config.brightness = 0.1
     config.contrast = 0.1
+    config.rotation = 0.0  # largest random angle in training, in degrees
+    config.zoom = 0.0  # 0.1 makes images up to 10 % larger or smaller
 
     # The network: size and stride of whitened patches; channels of each group.
     config.patch = 3

@@ -26,6 +26,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.flip = "never"  # or 'random', or 'alternating' between epochs
     config.brightness = 0.0
     config.contrast = 0.0
+    config.rotation = 0.0  # largest random angle in training, in degrees
+    config.zoom = 0.0  # 0.1 makes images up to 10 % larger or smaller
 
     # The network: fully connected, these widths between pixels and classes.
     config.features = (256, 128)

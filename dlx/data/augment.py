@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
 
 
 def flip(key: jax.Array, images: jax.Array) -> jax.Array:
@@ -48,6 +49,36 @@ def shift(key: jax.Array, images: jax.Array, most: int, mode: str) -> jax.Array:
     columns = right + jnp.arange(width)[None]
     number = jnp.arange(batch)[:, None, None]
     return padded[number, rows[:, :, None], columns[:, None, :]]
+
+
+def affine(key: jax.Array, images: jax.Array, degrees: float, zoom: float) -> jax.Array:
+    """Turns and enlarges each image about its centre, with bilinear interpolation.
+
+    Args:
+      key: The key of angles and sizes.
+      images: The batch. What comes from outside an image is 0.
+      degrees: The largest angle, either way.
+      zoom: Sizes are 1 - zoom ... 1 + zoom times as large.
+    """
+    batch, height, width, _ = images.shape
+    angle_key, size_key = jax.random.split(key)
+    radians = jnp.radians(degrees)
+    angles = jax.random.uniform(angle_key, (batch,), minval=-radians, maxval=radians)
+    sizes = jax.random.uniform(size_key, (batch,), minval=1 - zoom, maxval=1 + zoom)
+    y = jnp.arange(height)[:, None] - (height - 1) / 2
+    x = jnp.arange(width)[None] - (width - 1) / 2
+
+    def transform(image, angle, size):
+        cosine, sine = jnp.cos(angle) / size, jnp.sin(angle) / size
+        rows = cosine * y - sine * x + (height - 1) / 2
+        columns = sine * y + cosine * x + (width - 1) / 2
+
+        def sample(channel):
+            return map_coordinates(channel, [rows, columns], order=1)
+
+        return jax.vmap(sample, -1, -1)(image)
+
+    return jax.vmap(transform)(images, angles, sizes)
 
 
 def brightness(key: jax.Array, images: jax.Array, most: float) -> jax.Array:

@@ -26,6 +26,8 @@ FIELDS = batches.FIELDS | {
     "shift_fill": fields.choice("black", "reflect"),
     "brightness": fields.real(0),
     "contrast": fields.real(0, 1),
+    "rotation": fields.real(0, 180),
+    "zoom": fields.real(0, below=1),
 }
 
 # (state, images [batch, height, width, channels] in 0 ... 255) -> logits [batch,
@@ -127,8 +129,13 @@ class Data:
     ) -> jax.Array:
         """Scales and augments a batch of images, as the config says."""
         config = self._config
-        flip_key, shift_key, bright_key, contrast_key = jax.random.split(key, 4)
+        keys = jax.random.split(key, 5)
+        flip_key, shift_key, bright_key, contrast_key, affine_key = keys
         images = scale(batch["images"])
+        black = scale(jnp.zeros((1, 1, 1, self.shape[-1])))
+        rotation, zoom = config.get("rotation", 0.0), config.get("zoom", 0.0)
+        if rotation or zoom:
+            images = augment.affine(affine_key, images - black, rotation, zoom) + black
         if config.flip == "alternating":
             key = streams.key(batch["seed"], "halves")
             images = augment.alternating_flip(
@@ -137,7 +144,6 @@ class Data:
         elif config.flip == "random":
             images = augment.flip(flip_key, images)
         if config.shift:
-            black = scale(jnp.zeros((1, 1, 1, self.shape[-1])))
             mode = "constant" if config.shift_fill == "black" else "reflect"
             shifted = augment.shift(shift_key, images - black, config.shift, mode)
             images = shifted + black

@@ -52,6 +52,29 @@ def test_shift(images, mode):
     assert np.sum((counts - 4000 / 9) ** 2) / (4000 / 9) < 32  # 8 degrees: p 1e-4
 
 
+def test_affine():
+    """A long blob's angle and size, from its second moments."""
+    y, x = np.mgrid[-24:25, -24:25]
+    blob = np.exp(-((x / 6) ** 2 + (y / 2) ** 2) / 2)
+    images = jnp.broadcast_to(blob[:, :, None], (2000, 49, 49, 2)).astype(jnp.float32)
+    changed = np.asarray(augment.affine(jax.random.key(0), images, 30.0, 0.25))
+    np.testing.assert_array_equal(changed[..., 0], changed[..., 1])
+    share = changed[..., 0] / changed[..., 0].sum((1, 2), keepdims=True)
+    xx, yy, xy = (np.sum(share * term, (1, 2)) for term in (x**2, y**2, x * y))
+    np.testing.assert_allclose(np.sum(share * x, (1, 2)), 0, atol=0.02)
+    angles = np.degrees(np.arctan2(2 * xy, xx - yy) / 2)
+    assert -30.3 < angles.min() < -29.5 and 29.5 < angles.max() < 30.3
+    assert abs(np.std(angles) - 60 / 12**0.5) < 1, "uniform"
+    sizes = np.sqrt((xx + yy) / 40)
+    assert 0.74 < sizes.min() < 0.77 and 1.23 < sizes.max() < 1.26
+    assert abs(np.corrcoef(angles, sizes)[0, 1]) < 0.1, "drawn apart"
+
+
+def test_affine_of_nothing_changes_nothing(images):
+    same = augment.affine(jax.random.key(0), images, 0.0, 0.0)
+    np.testing.assert_allclose(same, images, atol=1e-5)
+
+
 def test_brightness(images):
     change = np.asarray(augment.brightness(jax.random.key(0), images, 0.5) - images)
     assert np.ptp(change, axis=(1, 2, 3)).max() < 1e-5, "one number per image"

@@ -78,16 +78,18 @@ def test_the_average_follows_the_weights(config):
     np.testing.assert_allclose(average, expected, atol=1e-6)
 
 
-def test_training_images_keep_their_content(config):
-    config.shift = 2
+@pytest.mark.parametrize("changes", [{"shift": 2}, {"rotation": 45.0, "zoom": 0.3}])
+def test_training_images_keep_their_content(changes, config):
+    config.update(changes)
     data = evaluation.Data(config)
     images = jnp.array(data.test.images[:50])
     plain = data.scale(images)
     assert abs(float(jnp.mean(plain))) < 0.1 and abs(float(jnp.std(plain)) - 1) < 0.1
-    shifted = data.prepare(jax.random.key(0), {"images": images}, data.scale)
+    moved = np.asarray(data.prepare(jax.random.key(0), {"images": images}, data.scale))
+    assert np.isclose(moved, plain, atol=0.1).all((1, 2, 3)).mean() < 0.3
     black = float(data.scale(jnp.zeros((1, 1, 1, 1), jnp.uint8))[0, 0, 0, 0])
-    rims = np.asarray(shifted)[:, 0]  # is filled with black, not grey
-    assert np.mean(np.isclose(rims, black)) > 0.5
+    rims = moved[:, 0]  # are filled with black, not grey
+    assert np.mean(np.isclose(rims, black)) > 0.5 and moved.min() > black - 1e-5
 
 
 @pytest.mark.parametrize("streamed", [False, True])
