@@ -12,7 +12,6 @@ filled for the others, like at the second start of a program.
 
 import functools
 import gc
-import statistics
 import tempfile
 
 from absl import flags
@@ -152,7 +151,4 @@ def _convolutions():
     seconds = timing.in_turns(calls)
     print("\na training step of dqn_rocks16 with --config.network=cnn, milliseconds")
     for name, times in seconds.items():
-        low, middle, high = (
-            1000 * f(times) / 20 for f in (min, statistics.median, max)
-        )
-        print(f"convolution as {name:16}{middle:.2f} ({low:.2f} ... {high:.2f})")
+        print(f"convolution as {name:16}{timing.milliseconds(times, 20)}")
